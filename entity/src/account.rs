@@ -1,0 +1,48 @@
+//! `account`: the business. The one table whose key is not led by an account, being the account itself.
+
+use chrono::{DateTime, Utc};
+use sea_orm::entity::prelude::*;
+
+use crate::{AccountId, Owned};
+
+/// Whether an account serves people or tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "snake_case")]
+pub enum Mode {
+    /// Follows the clock on the wall.
+    Live,
+    /// Has a test clock that stands still at `clock_at`.
+    Sandbox,
+}
+
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "account")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: AccountId,
+    /// Unique over the whole server: part of public links.
+    pub slug: String,
+    pub name: String,
+    /// An IANA name.
+    pub time_zone: String,
+    /// ISO 4217.
+    pub currency: String,
+    pub credits_enabled: bool,
+    pub mode: Mode,
+    /// What the test clock shows; set on sandbox accounts only.
+    pub clock_at: Option<DateTime<Utc>>,
+    pub sender_name: Option<String>,
+    pub logo_url: Option<String>,
+    pub support_address: Option<String>,
+    /// An HMAC by the ledger key: tells at start-up whether the configured key is the one that signs this ledger.
+    pub key_check: Vec<u8>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Owned for Entity {
+    const ACCOUNT: Column = Column::Id;
+}

@@ -1,0 +1,85 @@
+//! `activity`: the ledger. Rows are added, never changed and never removed.
+
+use chrono::{DateTime, Utc};
+use sea_orm::entity::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::{AccountId, ActivityId, CreditTypeId, Credits, CustomerId, CustomerOwned, Owned};
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "snake_case")]
+pub enum Kind {
+    Issue,
+    Consume,
+    Expire,
+}
+
+/// Who did it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "snake_case")]
+pub enum ActorKind {
+    Staff,
+    Customer,
+    /// Time: what expires does so by itself.
+    System,
+}
+
+/// What led to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
+#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A person decided it.
+    Manual,
+    /// The clock.
+    Clock,
+}
+
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "activity")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub account_id: AccountId,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: ActivityId,
+    pub customer_id: CustomerId,
+    pub credit_type_id: CreditTypeId,
+    /// 1, 2, 3 … within the wallet, without gap.
+    pub sequence: i64,
+    pub kind: Kind,
+    /// Signed change of the free credits.
+    pub amount: Credits,
+    /// Signed change of the held credits.
+    pub held_amount: Credits,
+    pub balance_before: Credits,
+    pub balance_after: Credits,
+    pub actor_kind: ActorKind,
+    /// The token's subject; empty for the system.
+    pub actor: String,
+    pub source: Source,
+    /// The business's own key for what this belongs to, such as a booking.
+    pub reference: Option<String>,
+    /// What the customer sees.
+    pub note: Option<String>,
+    /// What only staff sees.
+    pub internal_note: Option<String>,
+    /// 16 random bytes that keep the digest from being guessed; blanked with the notes.
+    pub note_salt: Option<Vec<u8>>,
+    /// SHA-256 over salt and notes: what the chain signs, so that it still verifies once the notes are erased.
+    pub note_digest: Option<Vec<u8>>,
+    pub at: DateTime<Utc>,
+    /// HMAC-SHA256 over the one before it in its wallet and everything above.
+    pub hash: Vec<u8>,
+}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Owned for Entity {
+    const ACCOUNT: Column = Column::AccountId;
+}
+
+impl CustomerOwned for Entity {
+    const CUSTOMER: Column = Column::CustomerId;
+}

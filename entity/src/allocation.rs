@@ -1,0 +1,28 @@
+//! `allocation`: how much of an activity, and how much cost, fell on which grant.
+
+use sea_orm::entity::prelude::*;
+
+use crate::{AccountId, ActivityId, Credits, GrantId, Minor, Owned};
+
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "allocation")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub account_id: AccountId,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub activity_id: ActivityId,
+    /// 0, 1, 2 … in the order in which the grants were taken.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub position: i32,
+    pub grant_id: GrantId,
+    /// Always positive: the activity's kind says where it went.
+    pub amount: Credits,
+    pub cost: Minor,
+}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Owned for Entity {
+    const ACCOUNT: Column = Column::AccountId;
+}

@@ -1,0 +1,89 @@
+//! `credit_grant`: one lot of credits, what became of them, and what they cost.
+//!
+//! Two sums always hold, by CHECK:
+//! `amount = remaining + held + consumed + expired + voided + transferred`, and the same of `cost`.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use sea_orm::entity::prelude::*;
+
+use crate::{
+    AccountId, Anchor, CreditTypeId, Credits, CustomerId, CustomerOwned, Expiration, ExpirationKind, GrantId, Minor,
+    Owned, PeriodUnit, activity::Source,
+};
+
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "credit_grant")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub account_id: AccountId,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: GrantId,
+    pub customer_id: CustomerId,
+    pub credit_type_id: CreditTypeId,
+    pub amount: Credits,
+    pub remaining: Credits,
+    pub held: Credits,
+    pub consumed: Credits,
+    pub expired: Credits,
+    pub voided: Credits,
+    pub transferred: Credits,
+    /// Whether anything remains: a flag flipped at exhaustion, so that an index can leave out what is used up.
+    pub open: bool,
+    /// Lower is used first.
+    pub priority: i16,
+    /// Given away rather than paid for.
+    pub promotional: bool,
+    /// The first instant at which it counts.
+    pub effective_at: DateTime<Utc>,
+    /// The first instant at which it no longer counts; none while it never expires or was not used yet.
+    pub expires_at: Option<DateTime<Utc>>,
+    pub expiration: ExpirationKind,
+    pub period_count: Option<i32>,
+    pub period_unit: Option<PeriodUnit>,
+    pub period_from: Option<Anchor>,
+    pub expires_on: Option<NaiveDate>,
+    /// The account's zone when it was issued, by which its policy is read.
+    pub time_zone: String,
+    pub first_used_at: Option<DateTime<Utc>>,
+    /// What was paid for all of it, in minor units.
+    pub cost: Minor,
+    /// The share of `cost` of what remains.
+    pub cost_left: Minor,
+    pub cost_held: Minor,
+    pub cost_consumed: Minor,
+    pub cost_expired: Minor,
+    pub cost_voided: Minor,
+    pub cost_transferred: Minor,
+    /// ISO 4217.
+    pub currency: String,
+    pub source: Source,
+    pub metadata: Json,
+    pub created_at: DateTime<Utc>,
+}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Owned for Entity {
+    const ACCOUNT: Column = Column::AccountId;
+}
+
+impl CustomerOwned for Entity {
+    const CUSTOMER: Column = Column::CustomerId;
+}
+
+impl Model {
+    /// The period of its policy, if that is one: count, unit, anchor.
+    #[must_use]
+    pub fn policy_period(&self) -> Option<(i32, PeriodUnit, Anchor)> {
+        Some((self.period_count?, self.period_unit?, self.period_from?))
+    }
+
+    /// The policy it was issued under.
+    #[must_use]
+    pub fn policy(&self) -> Expiration {
+        let period = (self.period_count, self.period_unit, self.period_from);
+        Expiration::from_columns(self.expiration, period, self.expires_on, self.expires_at)
+            .expect("the table's CHECK keeps the columns of a policy together")
+    }
+}

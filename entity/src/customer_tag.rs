@@ -1,0 +1,27 @@
+//! `customer_tag`: words that the business puts on a customer.
+
+use sea_orm::entity::prelude::*;
+
+use crate::{AccountId, CustomerId, CustomerOwned, Owned};
+
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "customer_tag")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub account_id: AccountId,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub customer_id: CustomerId,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub tag: String,
+}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Owned for Entity {
+    const ACCOUNT: Column = Column::AccountId;
+}
+
+impl CustomerOwned for Entity {
+    const CUSTOMER: Column = Column::CustomerId;
+}

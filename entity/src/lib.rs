@@ -1,0 +1,27 @@
+//! Tables as types: one file per table, typed ids, and the door to an account's rows.
+//!
+//! This crate knows the shape of what is stored and nothing of what it means.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "SeaORM's macro writes `find` and `begin` into every entity; nothing here calls them"
+)]
+
+pub mod account;
+pub mod activity;
+pub mod allocation;
+pub mod credit_grant;
+pub mod credit_type;
+pub mod customer;
+pub mod customer_tag;
+pub mod customer_term;
+mod expiration;
+mod ids;
+mod owned;
+pub mod request;
+mod units;
+pub mod wallet;
+
+pub use expiration::{Anchor, Expiration, ExpirationKind, PeriodUnit};
+pub use ids::{AccountId, ActivityId, CreditTypeId, CustomerId, GrantId, MalformedId};
+pub use owned::{CustomerOwned, Owned};
+pub use units::{Credits, Minor};

@@ -1,0 +1,42 @@
+//! `wallet`: one customer's credits of one type; the row that is locked before anything moves.
+
+use chrono::{DateTime, Utc};
+use sea_orm::entity::prelude::*;
+
+use crate::{AccountId, CreditTypeId, Credits, CustomerId, CustomerOwned, Owned};
+
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "wallet")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub account_id: AccountId,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub customer_id: CustomerId,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub credit_type_id: CreditTypeId,
+    /// The number of its activities, and of the newest.
+    pub sequence: i64,
+    /// The chain's head: the hash of the newest activity, 32 bytes; zeros before the first.
+    pub hash: Vec<u8>,
+    /// The instant of the newest activity.
+    pub newest_at: DateTime<Utc>,
+    /// Free credits, those not yet effective included.
+    pub balance: Credits,
+    pub held: Credits,
+    pub issued: Credits,
+    pub consumed: Credits,
+    pub expired: Credits,
+    pub voided: Credits,
+    pub transferred: Credits,
+}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Owned for Entity {
+    const ACCOUNT: Column = Column::AccountId;
+}
+
+impl CustomerOwned for Entity {
+    const CUSTOMER: Column = Column::CustomerId;
+}

@@ -1,0 +1,111 @@
+//! `scrip dev`: a demo business on this machine, without any settings.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use super::house::{self, House};
+use super::{demo, examples, serve};
+use crate::config::Settings;
+use crate::domain::clock::{Clock, ManualClock, SystemClock};
+use crate::domain::store::Missing;
+use crate::domain::{Caller, Role, accounts};
+use crate::http::{self, Doors};
+
+/// How long GraphiQL's token is good for.
+const TOKEN: Duration = Duration::from_hours(7 * 24);
+
+#[derive(Args)]
+pub struct Dev {
+    /// The address to listen at.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Delete ./scrip-dev.db and start over.
+    #[arg(long)]
+    reset: bool,
+    /// Seed nothing but an account.
+    #[arg(long)]
+    empty: bool,
+}
+
+impl Dev {
+    pub fn flags(&self) -> Vec<(&'static str, Option<String>)> {
+        vec![("listen", self.listen.clone())]
+    }
+
+    pub async fn run(&self, mut settings: Settings) -> Result<()> {
+        let started = Instant::now();
+        // The address first: with it taken, another one may be serving the very data that --reset would delete.
+        let acceptor = serve::listen(&settings).await?;
+        if self.reset {
+            delete().context("--reset could not delete the development database")?;
+        }
+        house::development(&mut settings)?;
+        house::log(&settings)?;
+        self.seed(&settings).await?;
+        let house = House::open(&settings).await?;
+        let operator = Caller::operator(house.app.clone(), "dev");
+        let Some(account) = accounts::all(&operator).await.map_err(house::said)?.into_iter().next() else {
+            bail!("{} has no account. `{} dev --reset` starts over.", house::DEV_DATABASE, house::program());
+        };
+        let token = house.tokens.make(Some(account.id), Role::Staff, "dev", TOKEN).map_err(house::said)?;
+        let staff = Caller::of(house.app.clone(), account.id, Role::Staff, "dev");
+        let start = examples::start(&staff, token).await.map_err(house::said)?;
+        let address = settings.get("listen").unwrap_or_default();
+        println!("{}", banner(address, &house::program(), started.elapsed()));
+        let doors = Doors {
+            app: house.app,
+            tokens: house.tokens,
+            start,
+            local_only: true,
+            tracker: tokio_util::task::TaskTracker::new(),
+        };
+        http::serve(acceptor, doors, house::asked_to_stop()).await.context("the server ended")?;
+        println!("Stopped. Your data is in {}.", house::DEV_DATABASE);
+        Ok(())
+    }
+
+    /// Makes the database on the first start: the domain's own operations, on a clock that walks through a year.
+    async fn seed(&self, settings: &Settings) -> Result<()> {
+        let clock = Arc::new(ManualClock::new(SystemClock.now()));
+        let store = house::store(settings, Missing::Create, clock.clone()).await?;
+        store.migrate().await.map_err(house::said)?;
+        let house = House::start(settings, store)?;
+        let operator = Caller::operator(house.app.clone(), "dev");
+        if accounts::all(&operator).await.map_err(house::said)?.is_empty() {
+            if !self.empty {
+                println!("Making {}: a coaching studio and a year of its business …", house::DEV_DATABASE);
+            }
+            demo::seed(&house.app, &clock, self.empty).await.map_err(house::said)?;
+        }
+        house.app.close().await;
+        Ok(())
+    }
+}
+
+fn banner(address: &str, program: &str, elapsed: Duration) -> String {
+    let url = format!("http://{address}");
+    format!(
+        "Scrip {version}, development mode: data in {data}, never use this in production
+  GraphiQL  {graphiql:<36} opens with a staff token and five example operations
+  GraphQL   {url}/graphql
+  staff     {program} token --staff        customer   {program} token --customer ada@example.com
+  Ready in {seconds:.1} s. Ctrl-C stops it; your data stays (--reset starts over, --empty seeds nothing).",
+        version = env!("CARGO_PKG_VERSION"),
+        data = house::DEV_DATABASE,
+        graphiql = format!("{url}/graphiql"),
+        seconds = elapsed.as_secs_f64(),
+    )
+}
+
+fn delete() -> std::io::Result<()> {
+    for file in house::development_files() {
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}

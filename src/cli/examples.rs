@@ -1,0 +1,95 @@
+//! What GraphiQL opens with in development: a token, and five operations that work as they are.
+
+use crate::domain::catalog::credit_types;
+use crate::domain::page::Page;
+use crate::domain::{Caller, Result, Scope, customers};
+use crate::http::{Example, Start};
+
+const EVERYONE: &str = "# Every customer with balances and newest activity: one snapshot, a handful of SQL statements.
+query Customers {
+  customers(first: 10) {
+    nodes {
+      name
+      email
+      balances { available held notYetEffective nextExpiry { at amount } creditType { name } }
+      activity(first: 1) { nodes { kind amount balanceAfter note at } }
+    }
+    pageInfo { hasNextPage endCursor }
+  }
+}";
+
+const ISSUE: &str = "# Five credits, once: press play again, and the same activity comes back with `replayed: true`.
+mutation Issue($customer: ID!, $creditType: ID!) {
+  creditsIssue(input: {
+    customerId: $customer, creditTypeId: $creditType, amount: 5
+    note: \"Package of five\", cost: { minor: 45000, currency: \"CHF\" }, idempotencyKey: \"try-issue-1\"
+  }) {
+    replayed
+    grant { id amount status expiresAt cost { decimal currency } }
+    balance { available nextExpiry { at amount } }
+    userErrors { code message field }
+  }
+}";
+
+const CONSUME: &str = "# Use one: the grant that ends soonest is taken first.
+mutation Consume($customer: ID!, $creditType: ID!) {
+  creditsConsume(input: {
+    customerId: $customer, creditTypeId: $creditType, amount: 1
+    note: \"Session delivered\", reference: \"booking-1\", idempotencyKey: \"try-consume-1\"
+  }) {
+    replayed
+    activity { id amount balanceAfter allocations { amount grant { id expiresAt } } }
+    balance { available }
+    userErrors { code message field ... on InsufficientCredits { requested available held expired notYetEffective } }
+  }
+}";
+
+const PREVIEW: &str = "# What would happen? A dry run answers, and writes nothing.
+mutation Preview($customer: ID!, $creditType: ID!) {
+  creditsConsume(input: {
+    customerId: $customer, creditTypeId: $creditType, amount: 2, idempotencyKey: \"unused\", dryRun: true
+  }) {
+    preview { draws { amount grant { id expiresAt } } balanceAfter wouldExpire { at amount } cost { decimal currency } }
+    userErrors { code message field }
+  }
+}";
+
+const CREATE: &str = "# A new credit type and a new customer.
+mutation Create {
+  creditTypeCreate(input: {
+    name: \"Discovery call\", description: \"Half an hour, to get to know each other\"
+    expiration: { after: { count: 6, unit: MONTH, from: ISSUE } }
+  }) {
+    creditType { id name }
+    userErrors { code message field }
+  }
+  customerCreate(input: { name: \"Katherine Johnson\", email: \"katherine@example.com\", tags: [\"new\"] }) {
+    customer { id name }
+    userErrors { code message field }
+  }
+}";
+
+/// The examples, about the demo's own people where they are there.
+pub async fn start(staff: &Caller, token: String) -> Result<Start> {
+    let view = staff.view(Scope::StaffRead).await?;
+    let customer = customers::by_email(&view, "ada@example.com").await?;
+    let first = Page { after: None, before: None, size: 1, backwards: false };
+    let credit_type = credit_types::list(&view, false, &first).await?.items.into_iter().next();
+    let variables = match (customer, credit_type) {
+        (Some(customer), Some(credit_type)) => {
+            serde_json::json!({ "customer": customer.id, "creditType": credit_type.id })
+        }
+        _ => serde_json::json!({ "customer": "the id of a customer", "creditType": "the id of a credit type" }),
+    };
+    let variables = serde_json::to_string_pretty(&variables).ok();
+    let example =
+        |query: &str, with: bool| Example { query: query.to_owned(), variables: variables.clone().filter(|_| with) };
+    let examples = vec![
+        example(EVERYONE, false),
+        example(ISSUE, true),
+        example(CONSUME, true),
+        example(PREVIEW, true),
+        example(CREATE, false),
+    ];
+    Ok(Start { token: Some(token), examples })
+}

@@ -1,0 +1,176 @@
+//! Puts the house together: settings to store to app, and the messages where that fails.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Settings, without_password};
+use crate::domain::accounts;
+use crate::domain::accounts::tokens::Tokens;
+use crate::domain::clock::{Clock, SystemClock, fresh_salt};
+use crate::domain::ledger::LedgerKey;
+use crate::domain::store::{Missing, Store};
+use crate::domain::{App, Error};
+
+/// The development database, in the folder where the command was given.
+pub const DEV_DATABASE: &str = "./scrip-dev.db";
+/// Its secrets, readable by its owner only.
+const DEV_SECRETS: &str = "./scrip-dev.secrets";
+
+/// The running parts that commands use.
+pub struct House {
+    pub app: App,
+    pub tokens: Arc<Tokens>,
+}
+
+impl House {
+    /// Opens the database that the settings name; its tables must be up to date.
+    pub async fn open(settings: &Settings) -> Result<Self> {
+        let store = store(settings, Missing::Refuse, Arc::new(SystemClock)).await?;
+        let pending = store.pending_migrations().await.map_err(said)?;
+        if pending > 0 {
+            bail!("the database is {pending} migration(s) behind. Run `scrip migrate` first.");
+        }
+        accounts::assert_ledger_key(&store).await.map_err(said)?;
+        Self::start(settings, store)
+    }
+
+    /// Starts on a store that is ready.
+    pub fn start(settings: &Settings, store: Store) -> Result<Self> {
+        let issuer = settings.get("token_issuer").unwrap_or_default();
+        let audience = settings.get("token_audience").unwrap_or_default();
+        let tokens = Arc::new(Tokens::new(&settings.secret("signing_secret")?, issuer, audience));
+        Ok(Self { app: App::start(store), tokens })
+    }
+}
+
+/// Connects to the database that the settings name.
+pub async fn store(settings: &Settings, missing: Missing, clock: Arc<dyn Clock>) -> Result<Store> {
+    let Some(url) = settings.get("database_url") else {
+        bail!(
+            "database_url is not set. To try Scrip, run `scrip dev` first; for production, set SCRIP_DATABASE_URL \
+             to sqlite:PATH or postgres://…"
+        );
+    };
+    if let Some(path) = url.strip_prefix("sqlite:").map(|path| path.trim_start_matches("//"))
+        && missing == Missing::Refuse
+        && !Path::new(path.split('?').next().unwrap_or_default()).exists()
+    {
+        bail!("there is no database at {path}. Run `scrip migrate` to make it.");
+    }
+    let key = LedgerKey::new(settings.secret("ledger_key")?);
+    let store = Store::connect(url, missing, clock, key).await;
+    store.map_err(said).with_context(|| format!("no database at {}", without_password(url)))
+}
+
+/// An error of the domain in words for whoever runs the command.
+pub fn said(error: Error) -> anyhow::Error {
+    match error {
+        Error::Refused(refusal) => match refusal.field() {
+            Some(field) => anyhow::anyhow!("{}: {}", field.join("."), refusal.message()),
+            None => anyhow::anyhow!(refusal.message()),
+        },
+        Error::Unavailable(why) => anyhow::anyhow!("{why}"),
+        other => anyhow::anyhow!("{other}"),
+    }
+}
+
+/// Without settings, commands speak of the development database, if `scrip dev` made one here.
+pub fn with_development(mut settings: Settings) -> Result<Settings> {
+    if settings.get("database_url").is_none() && Path::new(DEV_DATABASE).exists() && Path::new(DEV_SECRETS).exists() {
+        development(&mut settings)?;
+    }
+    Ok(settings)
+}
+
+/// The settings of development: the database here, and secrets that are made once and kept beside it.
+pub fn development(settings: &mut Settings) -> Result<()> {
+    let secrets = development_secrets()?;
+    settings.develop("database_url", format!("sqlite:{DEV_DATABASE}"));
+    settings.develop("signing_secret", secrets.0);
+    settings.develop("ledger_key", secrets.1);
+    if settings.get("log").is_none() {
+        settings.develop("log", "warn".to_owned());
+    }
+    Ok(())
+}
+
+fn development_secrets() -> Result<(String, String)> {
+    if !Path::new(DEV_SECRETS).exists() {
+        let secret = || {
+            let bytes = [fresh_salt(), fresh_salt(), fresh_salt()].concat();
+            data_encoding::HEXLOWER.encode(&bytes)
+        };
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(DEV_SECRETS).with_context(|| format!("{DEV_SECRETS} cannot be made"))?;
+        std::io::Write::write_all(&mut file, format!("{}\n{}\n", secret(), secret()).as_bytes())?;
+    }
+    let text = std::fs::read_to_string(DEV_SECRETS).with_context(|| format!("{DEV_SECRETS} cannot be read"))?;
+    let mut lines = text.lines().map(str::to_owned);
+    match (lines.next(), lines.next()) {
+        (Some(signing), Some(ledger)) => Ok((signing, ledger)),
+        _ => bail!("{DEV_SECRETS} is broken. `scrip dev --reset` starts over."),
+    }
+}
+
+/// The files of the development database.
+pub fn development_files() -> Vec<PathBuf> {
+    ["", "-wal", "-shm"]
+        .iter()
+        .map(|end| PathBuf::from(format!("{DEV_DATABASE}{end}")))
+        .chain([PathBuf::from(DEV_SECRETS)])
+        .collect()
+}
+
+/// Logs to standard error: text on a terminal, JSON else.
+pub fn log(settings: &Settings) -> Result<()> {
+    let filter = settings.get("log").unwrap_or("info");
+    let filter = EnvFilter::try_new(filter).with_context(|| format!("log = {filter:?} is not understood"))?;
+    let json = match settings.get("log_format") {
+        None => !std::io::stderr().is_terminal(),
+        Some("json") => true,
+        Some("text") => false,
+        Some(other) => bail!("log_format must be text or json, not {other:?}"),
+    };
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let set = if json { subscriber.json().flatten_event(true).try_init() } else { subscriber.try_init() };
+    set.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))
+}
+
+/// How to call this program from where it was called.
+pub fn program() -> String {
+    if std::env::var_os("CARGO").is_some() {
+        return "cargo run -q --".to_owned();
+    }
+    std::env::args().next().unwrap_or_else(|| "scrip".to_owned())
+}
+
+/// Comes true when the server is asked to stop: Ctrl-C, or the signal of a service manager.
+pub async fn asked_to_stop() {
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminate = std::future::pending::<()>();
+    tokio::select! {
+        () = interrupt => {}
+        () = terminate => {}
+    }
+}

@@ -1,0 +1,96 @@
+//! Commands; the only place that puts the house together.
+
+mod account;
+mod demo;
+mod dev;
+mod examples;
+mod house;
+mod migrate;
+mod serve;
+mod token;
+mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::config::Settings;
+
+/// A ledger for prepaid service credits, served over GraphQL.
+#[derive(Parser)]
+#[command(name = "scrip", version, arg_required_else_help = true, after_help = USUAL)]
+struct Cli {
+    /// The settings file; ./scrip.toml if left out and there.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const USUAL: &str = "The usual three:
+  scrip dev              try it: a demo business in ./scrip-dev.db, no settings needed
+  scrip token --staff    a token for the API
+  scrip serve            production: see `To production` in the README";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a demo business on this machine: makes ./scrip-dev.db, seeds it, serves it.
+    Dev(dev::Dev),
+    /// Run the server in production.
+    Serve(serve::Serve),
+    /// Bring the database's tables up to date.
+    Migrate(migrate::Migrate),
+    /// Create and list accounts.
+    #[command(subcommand)]
+    Account(account::Account),
+    /// Print a bearer token.
+    Token(token::Token),
+    /// Recompute the whole ledger from its activities and name what differs.
+    Verify(verify::Verify),
+    /// Print the GraphQL schema.
+    Schema,
+    /// Print the settings and where each came from, secrets masked.
+    #[command(subcommand)]
+    Config(Config),
+}
+
+#[derive(Subcommand)]
+enum Config {
+    /// Print the settings and where each came from, secrets masked.
+    Print,
+}
+
+/// Runs what the command line says.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    match execute(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("scrip: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(cli: Cli) -> Result<ExitCode> {
+    let file = cli.config.as_deref();
+    let settings = |flags: &[(&'static str, Option<String>)]| Settings::read(file, flags);
+    match cli.command {
+        Command::Schema => print!("{}", crate::graphql::sdl()),
+        Command::Config(Config::Print) => print!("{}", house::with_development(settings(&[])?)?),
+        Command::Dev(dev) => block_on(dev.run(settings(&dev.flags())?))?,
+        Command::Serve(serve) => block_on(serve.run(settings(&serve.flags())?))?,
+        Command::Migrate(migrate) => block_on(migrate.run(settings(&migrate.flags())?))?,
+        Command::Account(account) => block_on(account.run(settings(&[])?))?,
+        Command::Token(token) => block_on(token.run(settings(&[])?))?,
+        Command::Verify(verify) => return block_on(verify.run(settings(&[])?)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}

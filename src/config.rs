@@ -1,0 +1,264 @@
+//! Settings: default < `scrip.toml` < environment < flag.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use secrecy::SecretString;
+
+/// One setting, under the name that it has in the file. In the environment it is `SCRIP_` and the name in capitals.
+struct Key {
+    name: &'static str,
+    default: Option<&'static str>,
+    secret: bool,
+    about: &'static str,
+}
+
+const fn key(name: &'static str, default: Option<&'static str>, about: &'static str) -> Key {
+    Key { name, default, secret: false, about }
+}
+
+const KEYS: &[Key] = &[
+    key("database_url", None, "where the data is: sqlite:PATH or postgres://…"),
+    key("listen", Some("127.0.0.1:8080"), "the address that the server listens at"),
+    Key { secret: true, ..key("signing_secret", None, "signs tokens: 32 bytes or more") },
+    Key { secret: true, ..key("ledger_key", None, "signs the ledger: 32 bytes or more; never changes") },
+    key("token_issuer", Some("scrip"), "what stands in a token's iss"),
+    key("token_audience", Some("scrip"), "what stands in a token's aud"),
+    key("log", None, "which messages are logged: error, warn, info, debug, or a filter by module"),
+    key("log_format", None, "text or json; text on a terminal if left out"),
+];
+
+/// The least bytes of a secret.
+pub const SECRET: usize = 32;
+/// The file that is read if it is there.
+const FILE: &str = "scrip.toml";
+/// The variable that names another file.
+const FILE_VARIABLE: &str = "SCRIP_CONFIG";
+
+/// Where a setting came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Default,
+    /// Made by `scrip dev`.
+    Development,
+    File(PathBuf),
+    Environment,
+    Flag,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::Development => f.write_str("development"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Environment => f.write_str("environment"),
+            Self::Flag => f.write_str("flag"),
+        }
+    }
+}
+
+/// The settings, each with where it came from.
+#[derive(Clone, Default)]
+pub struct Settings(BTreeMap<&'static str, (String, Origin)>);
+
+impl Settings {
+    /// Reads all sources. `flags` win.
+    pub fn read(file: Option<&Path>, flags: &[(&'static str, Option<String>)]) -> Result<Self> {
+        let variables =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self::from_sources(file, variables, flags)
+    }
+
+    fn from_sources(
+        file: Option<&Path>,
+        variables: impl Iterator<Item = (String, String)>,
+        flags: &[(&'static str, Option<String>)],
+    ) -> Result<Self> {
+        let mut settings = Self::default();
+        for key in KEYS {
+            if let Some(default) = key.default {
+                settings.0.insert(key.name, (default.to_owned(), Origin::Default));
+            }
+        }
+        let mut variables: BTreeMap<_, _> = variables.filter(|(name, _)| name.starts_with("SCRIP_")).collect();
+        let named = file.map(Path::to_path_buf).or_else(|| variables.remove(FILE_VARIABLE).map(PathBuf::from));
+        settings.read_file(named)?;
+        for (name, value) in variables {
+            let key = known(&name.trim_start_matches("SCRIP_").to_lowercase()).map_err(|nearest| {
+                anyhow::anyhow!(
+                    "there is no setting {name}{}",
+                    did_you_mean(nearest, |key| format!("SCRIP_{}", key.to_uppercase()))
+                )
+            })?;
+            settings.0.insert(key, (value, Origin::Environment));
+        }
+        for (name, value) in flags {
+            if let Some(value) = value {
+                settings.0.insert(name, (value.clone(), Origin::Flag));
+            }
+        }
+        Ok(settings)
+    }
+
+    fn read_file(&mut self, named: Option<PathBuf>) -> Result<()> {
+        let path = match named {
+            Some(path) => path,
+            None if Path::new(FILE).is_file() => PathBuf::from(FILE),
+            None => return Ok(()),
+        };
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("the settings file {} cannot be read", path.display()))?;
+        // The parser's own message would repeat the line, and with it a secret.
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+            let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+            anyhow::anyhow!("{} is not valid TOML near line {line}: {}", path.display(), error.message())
+        })?;
+        for (name, value) in table {
+            let key = known(&name).map_err(|nearest| {
+                anyhow::anyhow!("{} has no setting {name}{}", path.display(), did_you_mean(nearest, str::to_owned))
+            })?;
+            let toml::Value::String(value) = value else {
+                bail!("{}: {name} must be a text in quotes", path.display())
+            };
+            self.0.insert(key, (value, Origin::File(path.clone())));
+        }
+        Ok(())
+    }
+
+    /// A setting, if it is set.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|(value, _)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// A secret of [`SECRET`] bytes or more.
+    pub fn secret(&self, name: &str) -> Result<SecretString> {
+        let variable = format!("SCRIP_{}", name.to_uppercase());
+        let about = KEYS.iter().find(|key| key.name == name).map_or("", |key| key.about);
+        match self.get(name) {
+            Some(value) if value.len() >= SECRET => Ok(SecretString::from(value)),
+            Some(value) => bail!(
+                "{name} has {} bytes, and needs {SECRET} or more ({about}).\nMake one:  export {variable}=$(openssl rand -hex 32)",
+                value.len()
+            ),
+            None => bail!("{name} is not set ({about}).\nMake one:  export {variable}=$(openssl rand -hex 32)"),
+        }
+    }
+
+    /// Sets what development brings along, whatever is set.
+    pub fn develop(&mut self, name: &'static str, value: String) {
+        self.0.insert(name, (value, Origin::Development));
+    }
+}
+
+/// Every setting and where it came from, as `scrip.toml` would hold it; secrets are masked.
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for key in KEYS {
+            match self.0.get(key.name) {
+                None => writeln!(f, "# {} is not set: {}", key.name, key.about)?,
+                Some((value, origin)) => {
+                    let shown = if key.secret { mask(value) } else { without_password(value) };
+                    writeln!(f, "{} = {shown:?}  # {origin}: {}", key.name, key.about)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn mask(secret: &str) -> String {
+    format!("({} bytes, not shown)", secret.len())
+}
+
+/// A URL without the password that may stand in it.
+#[must_use]
+pub fn without_password(text: &str) -> String {
+    let Ok(mut url) = url::Url::parse(text) else { return text.to_owned() };
+    if url.password().is_none() {
+        return text.to_owned();
+    }
+    match url.set_password(Some("***")) {
+        Ok(()) => url.to_string(),
+        Err(()) => "(not shown)".to_owned(),
+    }
+}
+
+/// The key of a name, or the nearest one there is.
+fn known(name: &str) -> Result<&'static str, Option<&'static str>> {
+    match KEYS.iter().find(|key| key.name == name) {
+        Some(key) => Ok(key.name),
+        None => Err(KEYS
+            .iter()
+            .map(|key| (strsim::damerau_levenshtein(key.name, name), key.name))
+            .min()
+            .filter(|(distance, _)| *distance <= 5)
+            .map(|(_, name)| name)),
+    }
+}
+
+fn did_you_mean(nearest: Option<&str>, write: impl Fn(&str) -> String) -> String {
+    match nearest {
+        Some(name) => format!("; did you mean {}?", write(name)),
+        None => format!("; there are {}", KEYS.iter().map(|key| write(key.name)).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(
+        file: Option<&str>,
+        variables: &[(&str, &str)],
+        flags: &[(&'static str, Option<String>)],
+    ) -> Result<Settings> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("scrip.toml");
+        if let Some(text) = file {
+            std::fs::write(&path, text).expect("a file");
+        }
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Settings::from_sources(file.map(|_| path.as_path()), variables, flags)
+    }
+
+    #[test]
+    fn the_nearer_source_wins() {
+        let file = Some("listen = \"a\"\nlog = \"warn\"\ntoken_issuer = \"file\"");
+        let variables = [("SCRIP_LISTEN", "b"), ("SCRIP_LOG", "debug"), ("HOME", "/")];
+        let settings = read(file, &variables, &[("listen", Some("c".to_owned())), ("log", None)]).expect("settings");
+        let found = ["listen", "log", "token_issuer", "token_audience"].map(|name| settings.get(name));
+        assert_eq!(found, [Some("c"), Some("debug"), Some("file"), Some("scrip")]);
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_with_the_nearest_known_one() {
+        let wrong = |result: Result<Settings>| result.err().expect("refused").to_string();
+        assert!(wrong(read(Some("lisen = \"a\""), &[], &[])).ends_with("has no setting lisen; did you mean listen?"));
+        let message = wrong(read(None, &[("SCRIP_DATABSE_URL", "a")], &[]));
+        assert_eq!(message, "there is no setting SCRIP_DATABSE_URL; did you mean SCRIP_DATABASE_URL?");
+        assert!(wrong(read(Some("xyzzyxyzzyxyzzy = \"a\""), &[], &[])).contains("there are database_url, listen"));
+    }
+
+    #[test]
+    fn a_secret_is_long_enough_and_never_shown() {
+        let short = read(None, &[("SCRIP_SIGNING_SECRET", "too short")], &[]).expect("settings");
+        assert!(short.secret("signing_secret").expect_err("refused").to_string().contains("openssl rand -hex 32"));
+        assert!(short.secret("ledger_key").is_err());
+        let secret = "0123456789abcdef0123456789abcdef";
+        let variables = [("SCRIP_SIGNING_SECRET", secret), ("SCRIP_DATABASE_URL", "postgres://me:hunter2@db/scrip")];
+        let settings = read(None, &variables, &[]).expect("settings");
+        assert!(settings.secret("signing_secret").is_ok());
+        let shown = settings.to_string();
+        assert!(!shown.contains(secret) && !shown.contains("hunter2") && shown.contains("me:***@db"), "{shown}");
+    }
+
+    #[test]
+    fn a_broken_file_is_named_without_repeating_it() {
+        let message = read(Some("signing_secret = \"hush\nx"), &[], &[]).err().expect("refused").to_string();
+        assert!(message.contains("is not valid TOML near line") && !message.contains("hush"), "{message}");
+    }
+}

@@ -1,0 +1,159 @@
+//! Accounts: the businesses on this server, and their settings.
+
+pub mod tokens;
+
+use entity::AccountId;
+use entity::account::{ActiveModel, Column, Entity, Mode, Model};
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, Set};
+
+use super::caller::{Caller, Scope};
+use super::clock::{Instant, fresh_id, truncate};
+use super::error::{Error, Refusal, Result, is_taken};
+use super::input;
+use super::store::Store;
+
+/// A business that is about to join.
+#[derive(Clone, Debug)]
+pub struct NewAccount {
+    pub name: String,
+    pub slug: String,
+    pub time_zone: String,
+    pub currency: String,
+    pub mode: Mode,
+    /// What a sandbox's test clock shows; the server's time if left out.
+    pub clock_at: Option<Instant>,
+}
+
+/// What an owner changes; what is left out stays.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    pub name: Option<String>,
+    pub slug: Option<String>,
+    pub time_zone: Option<String>,
+    pub currency: Option<String>,
+    pub credits_enabled: Option<bool>,
+    /// `Some(None)` clears it; likewise below.
+    pub sender_name: Option<Option<String>>,
+    pub logo_url: Option<Option<String>>,
+    pub support_address: Option<Option<String>>,
+}
+
+/// Creates an account, with credits enabled.
+pub async fn create(caller: &Caller, new: NewAccount) -> Result<Model> {
+    caller.authorise_operator()?;
+    let name = input::text("name", &new.name, input::NAME)?;
+    let slug = input::slug("slug", &new.slug)?;
+    let time_zone = input::time_zone("timeZone", &new.time_zone)?;
+    let currency = input::currency("currency", &new.currency)?;
+    let store = caller.app().store();
+    let now = store.clock.now();
+    let clock_at = match (new.mode, new.clock_at) {
+        (Mode::Live, Some(_)) => {
+            return Err(Refusal::invalid("clockAt", "Only a sandbox has a test clock. Use mode SANDBOX.").into());
+        }
+        (Mode::Live, None) => None,
+        (Mode::Sandbox, at) => Some(input::instant("clockAt", at.map_or(now, truncate))?),
+    };
+    let id = AccountId(fresh_id());
+    let account = Model {
+        id,
+        slug,
+        name,
+        time_zone,
+        currency,
+        credits_enabled: true,
+        mode: new.mode,
+        clock_at,
+        sender_name: None,
+        logo_url: None,
+        support_address: None,
+        key_check: store.key.check(id),
+        created_at: now,
+        updated_at: now,
+    };
+    let txn = store.begin().await?;
+    let made = account.into_active_model().insert(&txn).await;
+    let made = made.map_err(refuse_taken)?;
+    txn.commit().await?;
+    Ok(made)
+}
+
+/// Changes the caller's account.
+pub async fn update(caller: &Caller, changes: Changes) -> Result<Model> {
+    let tx = caller.begin(Scope::AccountWrite).await?;
+    let optional = |field: &str, value: Option<String>| input::optional_text(field, value.as_deref(), input::NAME);
+    let mut account: ActiveModel = tx.account.clone().into_active_model();
+    if let Some(name) = changes.name {
+        account.name = Set(input::text("name", &name, input::NAME)?);
+    }
+    if let Some(slug) = changes.slug {
+        account.slug = Set(input::slug("slug", &slug)?);
+    }
+    if let Some(zone) = changes.time_zone {
+        account.time_zone = Set(input::time_zone("timeZone", &zone)?);
+    }
+    if let Some(currency) = changes.currency {
+        account.currency = Set(input::currency("currency", &currency)?);
+    }
+    if let Some(enabled) = changes.credits_enabled {
+        account.credits_enabled = Set(enabled);
+    }
+    if let Some(name) = changes.sender_name {
+        account.sender_name = Set(optional("senderName", name)?);
+    }
+    if let Some(url) = changes.logo_url {
+        account.logo_url =
+            Set(url.filter(|url| !url.trim().is_empty()).map(|url| input::url("logoUrl", &url)).transpose()?);
+    }
+    if let Some(address) = changes.support_address {
+        let address = address.filter(|address| !address.trim().is_empty());
+        account.support_address = Set(address.map(|address| input::email("supportAddress", &address)).transpose()?);
+    }
+    account.updated_at = Set(tx.now);
+    let account = account.update(tx.db()).await.map_err(refuse_taken)?;
+    tx.commit().await?;
+    Ok(account)
+}
+
+/// The caller's account.
+pub async fn get(caller: &Caller) -> Result<Model> {
+    Ok(caller.view(Scope::OwnRead).await?.account().clone())
+}
+
+/// Every account, for the operator: oldest first.
+pub async fn all(caller: &Caller) -> Result<Vec<Model>> {
+    caller.authorise_operator()?;
+    let txn = caller.app().store().snapshot().await?;
+    #[expect(clippy::disallowed_methods, reason = "accounts are what belongs to nobody; only the operator comes here")]
+    Ok(Entity::find().order_by_asc(Column::Id).all(&txn).await?)
+}
+
+/// The account of a slug, for the operator.
+pub async fn by_slug(caller: &Caller, slug: &str) -> Result<Option<Model>> {
+    caller.authorise_operator()?;
+    let txn = caller.app().store().snapshot().await?;
+    #[expect(clippy::disallowed_methods, reason = "accounts are what belongs to nobody; only the operator comes here")]
+    Ok(Entity::find().filter(Column::Slug.eq(slug)).one(&txn).await?)
+}
+
+/// Refuses to start with a ledger key that is not the one that signed this ledger.
+pub async fn assert_ledger_key(store: &Store) -> Result<()> {
+    let txn = store.snapshot().await?;
+    #[expect(clippy::disallowed_methods, reason = "the server asks about itself, before anyone calls")]
+    let newest = Entity::find().order_by_desc(Column::Id).one(&txn).await?;
+    match newest {
+        Some(account) if account.key_check != store.key.check(account.id) => Err(Error::Unavailable(
+            "the ledger key is not the one that signed this database: set SCRIP_LEDGER_KEY to the key it was made with"
+                .into(),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn refuse_taken(error: sea_orm::DbErr) -> Error {
+    if is_taken(&error, "account", "slug") {
+        Refusal::Taken { field: "slug".to_owned(), what: "slug".to_owned() }.into()
+    } else {
+        error.into()
+    }
+}

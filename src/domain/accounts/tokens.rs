@@ -1,0 +1,120 @@
+//! Bearer tokens: JSON Web Tokens (RFC 7519), HS256 by the server's signing secret.
+//!
+//! Claims: `iss`, `aud`, `sub`, `exp`, `role`, `account` (not for operators), `customer` (for customers), and `nbf`,
+//! checked where it is there. The algorithm belongs to the key: what a token says about it is only compared.
+
+use std::time::Duration;
+
+use entity::{AccountId, CustomerId};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::app::App;
+use crate::domain::caller::{Caller, Role};
+use crate::domain::clock::{Clock, SystemClock};
+use crate::domain::error::{Error, Result};
+
+/// Seconds by which two machines' clocks may differ.
+const LEEWAY: u64 = 30;
+/// Bytes in a token that is looked at.
+const LONGEST: usize = 4_096;
+
+/// Makes and reads tokens.
+pub struct Tokens {
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+    validation: Validation,
+    issuer: String,
+    audience: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    iss: String,
+    aud: String,
+    sub: String,
+    exp: i64,
+    role: RoleClaim,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<AccountId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    customer: Option<CustomerId>,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RoleClaim {
+    Operator,
+    Owner,
+    Staff,
+    Customer,
+}
+
+impl Tokens {
+    /// For a signing secret, and for what stands in `iss` and `aud`.
+    #[must_use]
+    pub fn new(secret: &SecretString, issuer: &str, audience: &str) -> Self {
+        // Without a provider the library panics at the first token. A second install is refused, and is the same one.
+        let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
+        let bytes = secret.expose_secret().as_bytes();
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.set_issuer(&[issuer]);
+        validation.set_audience(&[audience]);
+        // Without this a token that lacks the claim passes.
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        validation.validate_nbf = true;
+        validation.leeway = LEEWAY;
+        Self {
+            encoding: EncodingKey::from_secret(bytes),
+            decoding: DecodingKey::from_secret(bytes),
+            validation,
+            issuer: issuer.to_owned(),
+            audience: audience.to_owned(),
+        }
+    }
+
+    /// A token for a role, good for some time of the real clock. `account` is none for an operator.
+    pub fn make(&self, account: Option<AccountId>, role: Role, subject: &str, lifetime: Duration) -> Result<String> {
+        let (role, customer) = match role {
+            Role::Operator => (RoleClaim::Operator, None),
+            Role::Owner => (RoleClaim::Owner, None),
+            Role::Staff => (RoleClaim::Staff, None),
+            Role::Customer(customer) => (RoleClaim::Customer, Some(customer)),
+            Role::Anyone => return Err(Error::Unauthenticated),
+        };
+        let lifetime = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
+        let claims = Claims {
+            iss: self.issuer.clone(),
+            aud: self.audience.clone(),
+            sub: subject.to_owned(),
+            exp: SystemClock.now().timestamp().saturating_add(lifetime),
+            role,
+            account,
+            customer,
+        };
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
+            .map_err(|error| Error::Internal(format!("a token could not be signed: {error}")))
+    }
+
+    /// Who a token speaks for. What is wrong with one is nobody's business: it is invalid or expired.
+    pub fn read(&self, app: &App, token: &str) -> Result<Caller> {
+        if token.len() > LONGEST {
+            return Err(Error::Unauthenticated);
+        }
+        let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
+            .map_err(|_| Error::Unauthenticated)?
+            .claims;
+        let role = match (claims.role, claims.customer) {
+            (RoleClaim::Operator, None) if claims.account.is_none() => {
+                return Ok(Caller::operator(app.clone(), &claims.sub));
+            }
+            (RoleClaim::Owner, None) => Role::Owner,
+            (RoleClaim::Staff, None) => Role::Staff,
+            (RoleClaim::Customer, Some(customer)) => Role::Customer(customer),
+            _ => return Err(Error::Unauthenticated),
+        };
+        let account = claims.account.ok_or(Error::Unauthenticated)?;
+        Ok(Caller::of(app.clone(), account, role, &claims.sub))
+    }
+}

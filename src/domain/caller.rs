@@ -1,0 +1,156 @@
+//! Who asks, what they may do, and the only two doors to an account's data: [`Caller::begin`] and [`Caller::view`].
+
+use entity::{AccountId, CustomerId, activity::ActorKind};
+
+use super::app::App;
+use super::error::{Error, Result};
+use super::tx::{Tx, View};
+
+/// What a caller is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Nobody we know.
+    Anyone,
+    /// Runs the server: creates accounts, belongs to none.
+    Operator,
+    /// Runs the business.
+    Owner,
+    /// Works in the business.
+    Staff,
+    /// Buys and uses credits; sees itself only.
+    Customer(CustomerId),
+}
+
+/// What a caller may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Create accounts.
+    AccountsCreate,
+    /// Change the account's settings.
+    AccountWrite,
+    /// Read the account, its catalogue and every customer.
+    StaffRead,
+    /// Create and change customers.
+    CustomersWrite,
+    /// Create and change what is offered.
+    CatalogWrite,
+    /// Issue and consume credits.
+    CreditsWrite,
+    /// Read what belongs to oneself; for staff, to any customer.
+    OwnRead,
+}
+
+impl Role {
+    /// Whether the role has a scope.
+    #[must_use]
+    pub fn may(self, scope: Scope) -> bool {
+        match self {
+            Self::Anyone => false,
+            Self::Operator => scope == Scope::AccountsCreate,
+            Self::Owner => scope != Scope::AccountsCreate,
+            Self::Staff => !matches!(scope, Scope::AccountsCreate | Scope::AccountWrite),
+            Self::Customer(_) => scope == Scope::OwnRead,
+        }
+    }
+}
+
+/// Someone who asks for something.
+#[derive(Clone)]
+pub struct Caller {
+    app: App,
+    account: Option<AccountId>,
+    role: Role,
+    subject: String,
+}
+
+impl Caller {
+    /// Nobody we know.
+    #[must_use]
+    pub fn anyone(app: App) -> Self {
+        Self { app, account: None, role: Role::Anyone, subject: String::new() }
+    }
+
+    /// Who runs the server.
+    #[must_use]
+    pub fn operator(app: App, subject: &str) -> Self {
+        Self { app, account: None, role: Role::Operator, subject: subject.to_owned() }
+    }
+
+    /// Someone of an account.
+    #[must_use]
+    pub fn of(app: App, account: AccountId, role: Role, subject: &str) -> Self {
+        Self { app, account: Some(account), role, subject: subject.to_owned() }
+    }
+
+    /// What the caller is.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The token's subject.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    pub(super) fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// The account, for a caller that may do this.
+    pub fn authorise(&self, scope: Scope) -> Result<AccountId> {
+        if self.role == Role::Anyone {
+            return Err(Error::Unauthenticated);
+        }
+        if !self.role.may(scope) {
+            return Err(Error::Forbidden(scope));
+        }
+        self.account.ok_or(Error::Forbidden(scope))
+    }
+
+    /// Makes sure that this is an operator.
+    pub(super) fn authorise_operator(&self) -> Result<()> {
+        match self.role {
+            Role::Operator => Ok(()),
+            Role::Anyone => Err(Error::Unauthenticated),
+            _ => Err(Error::Forbidden(Scope::AccountsCreate)),
+        }
+    }
+
+    /// The way to write: a transaction in the caller's account.
+    ///
+    /// Must run in a task of its own: a write that is cancelled half-way leaves its transaction open in the pool.
+    pub(super) async fn begin(&self, scope: Scope) -> Result<Tx> {
+        let account = self.authorise(scope)?;
+        Tx::open(self.app.store(), account).await
+    }
+
+    /// The way to read: a snapshot of what the caller may see.
+    pub async fn view(&self, scope: Scope) -> Result<View> {
+        let account = self.authorise(scope)?;
+        let only = match self.role {
+            Role::Customer(customer) => Some(customer),
+            _ => None,
+        };
+        View::open(self.app.store(), account, only).await
+    }
+
+    /// How an activity names this caller.
+    pub(super) fn actor(&self) -> (ActorKind, String) {
+        let kind = match self.role {
+            Role::Customer(_) => ActorKind::Customer,
+            Role::Anyone | Role::Operator => ActorKind::System,
+            Role::Owner | Role::Staff => ActorKind::Staff,
+        };
+        (kind, self.subject.clone())
+    }
+
+    /// Whose idempotency keys these are.
+    pub(super) fn key_space(&self) -> String {
+        match self.role {
+            Role::Customer(customer) => format!("customer:{customer}"),
+            _ => "staff".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! What is offered: credit types.
+
+pub mod credit_types;

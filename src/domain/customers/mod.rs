@@ -1,0 +1,166 @@
+//! Customers: the people who buy and use credits.
+
+mod find;
+mod terms;
+
+pub use find::{Search, by_email, by_external_id, by_ids, search, tags};
+
+use entity::customer::{ActiveModel, Entity, Model};
+use entity::{CustomerId, CustomerOwned, customer_tag};
+use sea_orm::{ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, Set};
+use serde_json::Value;
+
+use super::caller::{Caller, Scope};
+use super::clock::fresh_id;
+use super::error::{Error, Refusal, Result, is_taken};
+use super::input;
+use super::tx::Tx;
+
+/// Someone who is about to become a customer.
+#[derive(Clone, Debug, Default)]
+pub struct NewCustomer {
+    pub name: String,
+    pub email: Option<String>,
+    pub external_id: Option<String>,
+    pub locale: Option<String>,
+    pub tags: Vec<String>,
+    pub metadata: Option<Value>,
+}
+
+/// What staff changes; what is left out stays, and `Some(None)` clears.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    pub name: Option<String>,
+    pub email: Option<Option<String>>,
+    pub external_id: Option<Option<String>>,
+    pub locale: Option<Option<String>>,
+    pub tags: Option<Vec<String>>,
+    pub metadata: Option<Value>,
+}
+
+/// Creates a customer.
+pub async fn create(caller: &Caller, new: NewCustomer) -> Result<Model> {
+    caller.authorise(Scope::CustomersWrite)?;
+    let name = input::text("name", &new.name, input::NAME)?;
+    let email = email(new.email)?;
+    let external_id = input::optional_text("externalId", new.external_id.as_deref(), input::NAME)?;
+    let locale = locale(new.locale)?;
+    let tags = input::tags("tags", &new.tags)?;
+    let metadata = new.metadata.map(|json| input::metadata("metadata", json)).transpose()?;
+    let tx = caller.begin(Scope::CustomersWrite).await?;
+    let customer = Model {
+        account_id: tx.account.id,
+        id: CustomerId(fresh_id()),
+        name,
+        email,
+        external_id,
+        locale,
+        metadata: metadata.unwrap_or_else(|| serde_json::json!({})),
+        created_at: tx.now,
+        updated_at: tx.now,
+    };
+    let customer = customer.into_active_model().insert(tx.db()).await.map_err(refuse_taken)?;
+    terms::write(&tx, &customer).await?;
+    set_tags(&tx, customer.id, tags).await?;
+    tx.commit().await?;
+    Ok(customer)
+}
+
+/// Changes a customer.
+pub async fn update(caller: &Caller, id: CustomerId, changes: Changes) -> Result<Model> {
+    let tx = caller.begin(Scope::CustomersWrite).await?;
+    let before = load(&tx, id, "id").await?;
+    let mut customer: ActiveModel = before.into_active_model();
+    if let Some(name) = changes.name {
+        customer.name = Set(input::text("name", &name, input::NAME)?);
+    }
+    if let Some(address) = changes.email {
+        customer.email = Set(email(address)?);
+    }
+    if let Some(external_id) = changes.external_id {
+        customer.external_id = Set(input::optional_text("externalId", external_id.as_deref(), input::NAME)?);
+    }
+    if let Some(tag) = changes.locale {
+        customer.locale = Set(locale(tag)?);
+    }
+    if let Some(metadata) = changes.metadata {
+        customer.metadata = Set(input::metadata("metadata", metadata)?);
+    }
+    customer.updated_at = Set(tx.now);
+    let customer = customer.update(tx.db()).await.map_err(refuse_taken)?;
+    terms::write(&tx, &customer).await?;
+    if let Some(tags) = changes.tags {
+        set_tags(&tx, id, input::tags("tags", &tags)?).await?;
+    }
+    tx.commit().await?;
+    Ok(customer)
+}
+
+/// Puts tags on a customer, beside those that it has.
+pub async fn tag(caller: &Caller, id: CustomerId, tags: &[String]) -> Result<Model> {
+    retag(caller, id, tags, |mut had, given| {
+        had.extend(given);
+        had
+    })
+    .await
+}
+
+/// Takes tags off a customer.
+pub async fn untag(caller: &Caller, id: CustomerId, tags: &[String]) -> Result<Model> {
+    retag(caller, id, tags, |had, given| had.into_iter().filter(|tag| !given.contains(tag)).collect()).await
+}
+
+async fn retag(
+    caller: &Caller,
+    id: CustomerId,
+    tags: &[String],
+    change: fn(Vec<String>, Vec<String>) -> Vec<String>,
+) -> Result<Model> {
+    let given = input::tags("tags", tags)?;
+    let tx = caller.begin(Scope::CustomersWrite).await?;
+    let customer = load(&tx, id, "id").await?;
+    let had = customer_tag::Entity::of_customer(tx.account.id, id).all(tx.db()).await?;
+    let tags = change(had.into_iter().map(|row| row.tag).collect(), given);
+    set_tags(&tx, id, input::tags("tags", &tags)?).await?;
+    tx.commit().await?;
+    Ok(customer)
+}
+
+/// A customer of the account that an input names.
+async fn load(tx: &Tx, id: CustomerId, field: &str) -> Result<Model> {
+    let found = Entity::of_customer(tx.account.id, id).one(tx.db()).await?;
+    found.ok_or_else(|| Refusal::not_found(field, "customer").into())
+}
+
+async fn set_tags(tx: &Tx, customer: CustomerId, tags: Vec<String>) -> Result<()> {
+    let account = tx.account.id;
+    customer_tag::Entity::delete_many()
+        .filter(customer_tag::Column::AccountId.eq(account))
+        .filter(customer_tag::Column::CustomerId.eq(customer))
+        .exec(tx.db())
+        .await?;
+    let rows = tags.into_iter().map(|tag| customer_tag::Model { account_id: account, customer_id: customer, tag });
+    let rows = rows.map(IntoActiveModel::into_active_model).collect::<Vec<_>>();
+    if !rows.is_empty() {
+        customer_tag::Entity::insert_many(rows).exec_without_returning(tx.db()).await?;
+    }
+    Ok(())
+}
+
+fn email(value: Option<String>) -> Result<Option<String>, Refusal> {
+    value.filter(|value| !value.trim().is_empty()).map(|value| input::email("email", &value)).transpose()
+}
+
+fn locale(value: Option<String>) -> Result<Option<String>, Refusal> {
+    value.filter(|value| !value.trim().is_empty()).map(|value| input::locale("locale", &value)).transpose()
+}
+
+/// The database's own word on what is unique, race or no race.
+fn refuse_taken(error: DbErr) -> Error {
+    for (column, field, what) in [("email", "email", "e-mail address"), ("external_id", "externalId", "external id")] {
+        if is_taken(&error, "customer", column) {
+            return Refusal::Taken { field: field.to_owned(), what: what.to_owned() }.into();
+        }
+    }
+    error.into()
+}

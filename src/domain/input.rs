@@ -1,0 +1,177 @@
+//! The limits of what people type: each check answers with the field and the limit.
+
+use entity::{Credits, Minor};
+use serde_json::Value;
+
+use super::clock::Instant;
+use super::error::{Refusal, Result};
+
+/// Characters in a name or a reference.
+pub const NAME: usize = 255;
+/// Characters in a note or a description.
+pub const NOTE: usize = 2_000;
+/// Bytes of JSON in metadata.
+pub const METADATA: usize = 16 * 1024;
+/// Tags on one customer.
+pub const TAGS: usize = 50;
+
+/// A text of 1 to `most` characters, trimmed.
+pub fn text(field: &str, value: &str, most: usize) -> Result<String, Refusal> {
+    let value = value.trim();
+    let length = value.chars().count();
+    if length == 0 || length > most {
+        return Err(Refusal::invalid(field, format!("Must have 1 to {most} characters; this has {length}.")));
+    }
+    if value.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
+        return Err(Refusal::invalid(field, "Must not contain control characters."));
+    }
+    Ok(value.to_owned())
+}
+
+/// A text that may be left out; an empty one counts as left out.
+pub fn optional_text(field: &str, value: Option<&str>, most: usize) -> Result<Option<String>, Refusal> {
+    value.map(str::trim).filter(|value| !value.is_empty()).map(|value| text(field, value, most)).transpose()
+}
+
+/// An amount of credits that one operation moves.
+pub fn amount(field: &str, value: Credits) -> Result<Credits, Refusal> {
+    if (Credits(1)..=Credits::MOST).contains(&value) {
+        Ok(value)
+    } else {
+        Err(Refusal::invalid(field, "Must be a whole number from 1 to 1,000,000,000."))
+    }
+}
+
+/// What something cost.
+pub fn cost(field: &str, value: Minor) -> Result<Minor, Refusal> {
+    if (Minor::ZERO..=Minor::MOST).contains(&value) {
+        Ok(value)
+    } else {
+        Err(Refusal::invalid(field, "Must be 0 to 1,000,000,000,000 minor units."))
+    }
+}
+
+/// An e-mail address, lower-cased and trimmed: something, an @, a domain with a dot or `localhost`.
+pub fn email(field: &str, value: &str) -> Result<String, Refusal> {
+    let address = value.trim().to_lowercase();
+    let well_formed = address.len() <= 254
+        && !address.chars().any(|c| c.is_whitespace() || c.is_control())
+        && address.rsplit_once('@').is_some_and(|(local, domain)| {
+            !local.is_empty()
+                && !local.contains('@')
+                && !domain.starts_with(['.', '-'])
+                && !domain.ends_with(['.', '-'])
+                && (domain.contains('.') || domain == "localhost")
+        });
+    if well_formed {
+        Ok(address)
+    } else {
+        Err(Refusal::invalid(field, "Must be an e-mail address, such as ada@example.com."))
+    }
+}
+
+/// Names in links that mean something else already.
+const RESERVED: &[&str] = &[
+    "admin", "api", "graphql", "graphiql", "health", "hooks", "live", "metrics", "orders", "portal", "ready", "scrip",
+    "static", "www",
+];
+
+/// The name of an account or product in links.
+pub fn slug(field: &str, value: &str) -> Result<String, Refusal> {
+    let well_formed = (3..=40).contains(&value.len())
+        && value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if !well_formed {
+        return Err(Refusal::invalid(field, "Must have 3 to 40 of the characters a-z, 0-9 and -."));
+    }
+    if RESERVED.contains(&value) {
+        return Err(Refusal::invalid(field, "This word is reserved for the server's own addresses."));
+    }
+    Ok(value.to_owned())
+}
+
+/// A web address.
+pub fn url(field: &str, value: &str) -> Result<String, Refusal> {
+    let value = value.trim();
+    let well_formed = value.len() <= 2_048
+        && url::Url::parse(value).is_ok_and(|url| matches!(url.scheme(), "https" | "http") && url.has_host());
+    if well_formed {
+        Ok(value.to_owned())
+    } else {
+        Err(Refusal::invalid(field, "Must be an address that begins with https:// or http://."))
+    }
+}
+
+/// An IANA time zone.
+pub fn time_zone(field: &str, value: &str) -> Result<String, Refusal> {
+    value
+        .parse::<chrono_tz::Tz>()
+        .map(|zone| zone.name().to_owned())
+        .map_err(|_| Refusal::invalid(field, "Must be an IANA time zone, such as Europe/Zurich."))
+}
+
+/// An ISO 4217 currency.
+pub fn currency(field: &str, value: &str) -> Result<String, Refusal> {
+    iso_currency::Currency::from_code(value)
+        .map(|currency| currency.code().to_owned())
+        .ok_or_else(|| Refusal::invalid(field, "Must be an ISO 4217 currency code, such as CHF."))
+}
+
+/// A language tag: letters, digits and hyphens, such as `de-CH`.
+pub fn locale(field: &str, value: &str) -> Result<String, Refusal> {
+    let value = value.trim();
+    let well_formed = (2..=35).contains(&value.len())
+        && value
+            .split('-')
+            .all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()));
+    if well_formed {
+        Ok(value.to_owned())
+    } else {
+        Err(Refusal::invalid(field, "Must be a language tag, such as de-CH."))
+    }
+}
+
+/// A JSON object of limited size.
+pub fn metadata(field: &str, value: Value) -> Result<Value, Refusal> {
+    if !value.is_object() {
+        return Err(Refusal::invalid(field, "Must be a JSON object."));
+    }
+    let bytes = value.to_string().len();
+    if bytes > METADATA {
+        return Err(Refusal::invalid(field, format!("Must be at most {METADATA} bytes of JSON; this is {bytes}.")));
+    }
+    if value.to_string().contains("\\u0000") {
+        return Err(Refusal::invalid(field, "Must not contain the character U+0000."));
+    }
+    Ok(value)
+}
+
+/// Tags: trimmed, lower-cased, each once, sorted.
+pub fn tags(field: &str, values: &[String]) -> Result<Vec<String>, Refusal> {
+    let mut tags =
+        values.iter().map(|tag| text(field, &tag.to_lowercase(), 64)).collect::<Result<Vec<_>, Refusal>>()?;
+    tags.sort();
+    tags.dedup();
+    if tags.len() > TAGS {
+        return Err(Refusal::invalid(field, format!("At most {TAGS} tags.")));
+    }
+    Ok(tags)
+}
+
+/// An instant in the years that the ledger reckons with.
+pub fn instant(field: &str, value: Instant) -> Result<Instant, Refusal> {
+    use chrono::Datelike;
+    if (1970..2200).contains(&value.year()) {
+        Ok(super::clock::truncate(value))
+    } else {
+        Err(Refusal::invalid(field, "Must be between the years 1970 and 2200."))
+    }
+}
+
+/// An idempotency key.
+pub fn key(field: &str, value: &str) -> Result<String, Refusal> {
+    if (1..=255).contains(&value.chars().count()) && !value.chars().any(char::is_control) {
+        Ok(value.to_owned())
+    } else {
+        Err(Refusal::invalid(field, "Must have 1 to 255 characters, none of them a control character."))
+    }
+}

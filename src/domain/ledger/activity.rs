@@ -1,0 +1,86 @@
+//! What happened: pages of activity, newest first.
+
+use std::collections::HashMap;
+
+use entity::activity::{Column, Entity, Kind, Model};
+use entity::{ActivityId, CreditTypeId, CustomerId, allocation};
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{ColumnTrait, Order, QueryFilter, QueryOrder, QuerySelect};
+
+use crate::domain::clock::Instant;
+use crate::domain::error::Result;
+use crate::domain::page::{self, Page, Slice};
+use crate::domain::tx::View;
+
+/// A part of one customer's activity.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Wanted {
+    pub customer: CustomerId,
+    pub credit_type: Option<CreditTypeId>,
+    pub kinds: Vec<Kind>,
+    /// From this instant on.
+    pub from: Option<Instant>,
+    /// Until before this instant.
+    pub to: Option<Instant>,
+    pub page: Page<(Instant, ActivityId)>,
+}
+
+/// Pages of the activity of many customers, in one statement.
+pub async fn pages(view: &View, wanted: &[Wanted]) -> Result<Vec<Slice<Model>>> {
+    let selects = wanted
+        .iter()
+        .map(|wanted| {
+            let page = &wanted.page;
+            let order = if page.backwards { Order::Asc } else { Order::Desc };
+            let mut select = view.customer_rows::<Entity>().filter(Column::CustomerId.eq(wanted.customer));
+            if let Some(credit_type) = wanted.credit_type {
+                select = select.filter(Column::CreditTypeId.eq(credit_type));
+            }
+            if !wanted.kinds.is_empty() {
+                select = select.filter(Column::Kind.is_in(wanted.kinds.iter().copied()));
+            }
+            if let Some(from) = wanted.from {
+                select = select.filter(Column::At.gte(from));
+            }
+            if let Some(to) = wanted.to {
+                select = select.filter(Column::At.lt(to));
+            }
+            let key = || Expr::tuple([Expr::col(Column::At), Expr::col(Column::Id)]);
+            let tuple = |(at, id): (Instant, ActivityId)| Expr::tuple([Expr::val(at), Expr::val(id.0)]);
+            if let Some(after) = page.after {
+                select = select.filter(key().lt(tuple(after)));
+            }
+            if let Some(before) = page.before {
+                select = select.filter(key().gt(tuple(before)));
+            }
+            select.order_by(Column::At, order.clone()).order_by(Column::Id, order).limit(page.limit())
+        })
+        .collect();
+    let rows = page::many(view.db(), selects).await?;
+    Ok(wanted.iter().zip(rows).map(|(wanted, rows)| wanted.page.slice(rows)).collect())
+}
+
+/// Activities by id, as far as the caller may see them.
+pub async fn by_ids(view: &View, ids: &[ActivityId]) -> Result<HashMap<ActivityId, Model>> {
+    let rows = view.customer_rows::<Entity>().filter(Column::Id.is_in(ids.iter().copied())).all(view.db()).await?;
+    Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+}
+
+/// The allocations of activities that the caller has in hand, in the order in which the grants were taken.
+pub async fn allocations(
+    view: &View,
+    activities: &[ActivityId],
+) -> Result<HashMap<ActivityId, Vec<allocation::Model>>> {
+    let rows = view
+        .rows::<allocation::Entity>()
+        .filter(allocation::Column::ActivityId.is_in(activities.iter().copied()))
+        .order_by_asc(allocation::Column::ActivityId)
+        .order_by_asc(allocation::Column::Position)
+        .all(view.db())
+        .await?;
+    let mut found: HashMap<_, Vec<_>> = HashMap::new();
+    for row in rows {
+        found.entry(row.activity_id).or_default().push(row);
+    }
+    Ok(found)
+}

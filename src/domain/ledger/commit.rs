@@ -1,0 +1,205 @@
+//! Group commit: what is waiting is committed together, because a flush costs the same for one command as for many.
+//!
+//! A command goes to the lane of its wallet and waits there. The lane takes whatever is queued, posts it in one
+//! transaction and answers each; one command alone commits at once. SQLite has one lane, being one writer; on PostgreSQL
+//! a transaction holds commands of one account. The lane, not the request, owns the write: a caller that hangs up
+//! leaves it to finish.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::command::Outcome;
+use super::post::{self, Failure, Ground, Job};
+use crate::domain::error::{Error, Fault, Result, fault};
+use crate::domain::store::Store;
+use crate::domain::tx;
+
+/// The most commands in one commit.
+const BATCH: usize = 256;
+/// The most commands that wait in a lane before the next one hears `UNAVAILABLE`.
+const QUEUE: usize = 4_096;
+/// Lanes on PostgreSQL: as many commits are under way at once.
+const LANES: usize = 4;
+/// How often a transaction that met another is tried.
+const TRIES: u32 = 6;
+
+/// The ways into the ledger.
+pub struct Lanes {
+    senders: RwLock<Vec<mpsc::Sender<Waiting>>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct Waiting {
+    job: Job,
+    answer: oneshot::Sender<Result<Outcome>>,
+}
+
+impl Lanes {
+    /// Starts them.
+    pub fn start(store: &Arc<Store>) -> Self {
+        let lanes = if store.has_one_writer() { 1 } else { LANES };
+        let (senders, tasks) = (0..lanes)
+            .map(|_| {
+                let (sender, queue) = mpsc::channel(QUEUE);
+                (sender, tokio::spawn(work(store.clone(), queue)))
+            })
+            .unzip();
+        Self { senders: RwLock::new(senders), tasks: Mutex::new(tasks) }
+    }
+
+    /// Queues a job and waits for what became of it.
+    pub async fn submit(&self, job: Job) -> Result<Outcome> {
+        let (answer, outcome) = oneshot::channel();
+        {
+            let senders = self.senders.read().expect("nobody panics while choosing a lane");
+            if senders.is_empty() {
+                return Err(Error::Unavailable("the server is shutting down".into()));
+            }
+            let mut hasher = DefaultHasher::new();
+            (job.account, job.command.wallet()).hash(&mut hasher);
+            let lane = usize::try_from(hasher.finish() % senders.len() as u64).unwrap_or_default();
+            senders[lane]
+                .try_send(Waiting { job, answer })
+                .map_err(|_| Error::Unavailable("too many writes are waiting".into()))?;
+        }
+        outcome.await.unwrap_or_else(|_| Err(Error::Internal("a ledger lane ended before it answered".into())))
+    }
+
+    /// Finishes what is queued and takes no more.
+    pub async fn close(&self) {
+        self.senders.write().expect("nobody panics while choosing a lane").clear();
+        let tasks = std::mem::take(&mut *self.tasks.lock().expect("nobody panics while closing"));
+        for task in tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a ledger lane did not end by itself");
+            }
+        }
+    }
+}
+
+/// One lane: takes what is queued, commits it, answers, again.
+async fn work(store: Arc<Store>, mut queue: mpsc::Receiver<Waiting>) {
+    while let Some(first) = queue.recv().await {
+        let mut batch = vec![first];
+        while batch.len() < BATCH
+            && let Ok(next) = queue.try_recv()
+        {
+            batch.push(next);
+        }
+        let (jobs, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|waiting| (waiting.job, waiting.answer)).unzip();
+        let jobs = Arc::new(jobs);
+        let count = jobs.len();
+        // A task of its own, so that a fault in one batch does not end the lane.
+        let outcomes = tokio::spawn(commit_all(store.clone(), jobs)).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a batch of ledger commands failed");
+            (0..count).map(|_| Err(Error::Internal("a batch of ledger commands failed".into()))).collect()
+        });
+        for (answer, outcome) in answers.into_iter().zip(outcomes) {
+            // A caller that hung up is told nothing; the key knows.
+            drop(answer.send(outcome));
+        }
+    }
+}
+
+/// Commits a batch: whole where it can be, one command at a time where no command explains why it failed.
+async fn commit_all(store: Arc<Store>, jobs: Arc<Vec<Job>>) -> Vec<Result<Outcome>> {
+    let mut outcomes = (0..jobs.len()).map(|_| None).collect::<Vec<_>>();
+    for unit in units(&store, &jobs) {
+        let posted = match commit(&store, &jobs, &unit).await {
+            Err(Error::Internal(error)) if unit.len() > 1 => {
+                tracing::warn!(error, commands = unit.len(), "a batch failed: its commands are run one at a time");
+                let mut alone = Vec::with_capacity(unit.len());
+                for index in &unit {
+                    alone.push(commit(&store, &jobs, &[*index]).await.and_then(|mut one| one.remove(0)));
+                }
+                alone
+            }
+            Err(error) => unit.iter().map(|_| Err(share(&error))).collect(),
+            Ok(posted) => posted,
+        };
+        for (index, outcome) in unit.into_iter().zip(posted) {
+            outcomes[index] = Some(outcome);
+        }
+    }
+    outcomes.into_iter().map(|outcome| outcome.expect("every command is in one unit")).collect()
+}
+
+/// What goes into one transaction: on SQLite everything, because a flush is a flush; elsewhere one account's commands.
+fn units(store: &Store, jobs: &[Job]) -> Vec<Vec<usize>> {
+    if store.has_one_writer() {
+        vec![(0..jobs.len()).collect()]
+    } else {
+        by_account(jobs, &(0..jobs.len()).collect::<Vec<_>>())
+    }
+}
+
+fn by_account(jobs: &[Job], unit: &[usize]) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for index in unit {
+        match groups.iter_mut().find(|group| jobs[group[0]].account == jobs[*index].account) {
+            Some(group) => group.push(*index),
+            None => groups.push(vec![*index]),
+        }
+    }
+    groups
+}
+
+/// Commits some jobs in one transaction, again where another was in the way.
+async fn commit(store: &Store, jobs: &[Job], unit: &[usize]) -> Result<Vec<Result<Outcome>>> {
+    let mut pause = Duration::from_millis(2);
+    for _ in 1..TRIES {
+        match attempt(store, jobs, unit).await {
+            Err(Failure::Twin) => {}
+            Err(Failure::Database(error)) if fault(&error) == Fault::Conflict => {
+                tokio::time::sleep(pause).await;
+                pause *= 3;
+            }
+            Err(Failure::Database(error)) => return Err(error.into()),
+            Ok(outcomes) => return Ok(outcomes),
+        }
+    }
+    match attempt(store, jobs, unit).await {
+        Err(Failure::Twin) => Err(Error::Unavailable("another server keeps writing the same key".into())),
+        Err(Failure::Database(error)) => Err(error.into()),
+        Ok(outcomes) => Ok(outcomes),
+    }
+}
+
+/// One transaction: each account's commands decided on their own ground.
+async fn attempt(store: &Store, jobs: &[Job], unit: &[usize]) -> Result<Vec<Result<Outcome>>, Failure> {
+    let txn = store.begin().await?;
+    let mut outcomes = Vec::with_capacity(unit.len());
+    for group in by_account(jobs, unit) {
+        let members = group.iter().map(|index| &jobs[*index]).collect::<Vec<_>>();
+        let posted = match tx::find_account(&txn, members[0].account).await? {
+            None => members.iter().map(|_| Err(Error::Unauthenticated)).collect(),
+            Some(account) => {
+                let ground = Ground {
+                    txn: &txn,
+                    account: &account,
+                    clock: tx::account_now(&account, store),
+                    server_clock: store.clock.now(),
+                    key: &store.key,
+                };
+                let posted = post::post(&ground, &members).await?;
+                posted.into_iter().map(|outcome| outcome.map_err(Error::Refused)).collect::<Vec<_>>()
+            }
+        };
+        outcomes.extend(group.into_iter().zip(posted));
+    }
+    txn.commit().await?;
+    outcomes.sort_by_key(|(index, _)| *index);
+    Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
+}
+
+/// The same bad news for each of a batch.
+fn share(error: &Error) -> Error {
+    match error {
+        Error::Unavailable(why) => Error::Unavailable(why.clone()),
+        other => Error::Internal(other.to_string()),
+    }
+}

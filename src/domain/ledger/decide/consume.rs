@@ -1,0 +1,14 @@
+//! Consume: from remaining to consumed, in burn order, all or nothing.
+
+use entity::activity::Kind;
+
+use crate::domain::clock::Instant;
+use crate::domain::error::Refusal;
+use crate::domain::ledger::command::Consume;
+use crate::domain::ledger::draw::draw;
+use crate::domain::ledger::state::{Entry, Wallet};
+
+pub(super) fn decide(wallet: &Wallet, command: &Consume, at: Instant) -> Result<Entry, Refusal> {
+    let draws = draw(wallet, command.amount, at)?;
+    Ok(Entry { kind: Kind::Consume, at, draws, issued: None })
+}

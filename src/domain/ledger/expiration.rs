@@ -1,0 +1,178 @@
+//! When a policy's credits end (pure). The rules are domain.md's, *Credits and time*, 5.
+
+use chrono::{DateTime, Days, Months, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono_tz::Tz;
+use entity::{Anchor, Expiration, PeriodUnit, credit_grant};
+
+use crate::domain::clock::Instant;
+use crate::domain::error::Refusal;
+
+/// The longest period, in its own unit: enough for any promise, short of what a calendar can hold.
+const LONGEST: i32 = 1_200;
+
+/// Refuses a policy that no calendar can follow.
+pub fn check(field: &str, policy: Expiration) -> Result<Expiration, Refusal> {
+    match policy {
+        Expiration::After { count, .. } if !(1..=LONGEST).contains(&count) => {
+            Err(Refusal::invalid(&format!("{field}.after.count"), format!("Must be 1 to {LONGEST}.")))
+        }
+        Expiration::On(date) => {
+            let at = date.and_time(NaiveTime::MIN).and_utc();
+            crate::domain::input::instant(&format!("{field}.on"), at).map(|_| policy)
+        }
+        Expiration::At(at) => crate::domain::input::instant(&format!("{field}.at"), at).map(Expiration::At),
+        _ => Ok(policy),
+    }
+}
+
+/// The end of a grant that begins to count at `effective_at`; none if it has no end, or none before its first use.
+#[must_use]
+pub fn at_issue(policy: Expiration, effective_at: Instant, zone: Tz) -> Option<Instant> {
+    match policy {
+        Expiration::Never | Expiration::After { from: Anchor::FirstUse, .. } => None,
+        Expiration::After { count, unit, from: Anchor::Issue } => after(effective_at, count, unit, zone),
+        Expiration::On(date) => end_of(date, zone),
+        Expiration::At(at) => Some(at),
+    }
+}
+
+/// The end that a first use at `at` sets, where the policy counts from it and it is the first.
+#[must_use]
+pub fn at_first_use(grant: &credit_grant::Model, at: Instant) -> Option<Instant> {
+    match grant.policy_period() {
+        Some((count, unit, Anchor::FirstUse)) if grant.first_used_at.is_none() => {
+            after(at, count, unit, zone_of(&grant.time_zone))
+        }
+        _ => None,
+    }
+}
+
+/// A stored zone. What is stored was checked when it was written.
+#[must_use]
+pub fn zone_of(name: &str) -> Tz {
+    name.parse().unwrap_or(Tz::UTC)
+}
+
+/// The first instant after the last day of a period that is counted from `anchor`'s local date.
+fn after(anchor: Instant, count: i32, unit: PeriodUnit, zone: Tz) -> Option<Instant> {
+    let count = u32::try_from(count).ok()?;
+    let start = anchor.with_timezone(&zone).date_naive();
+    // chrono clamps to the month's end: 31 January and a month is the last of February.
+    let last_day = match unit {
+        PeriodUnit::Day => start.checked_add_days(Days::new(u64::from(count))),
+        PeriodUnit::Week => start.checked_add_days(Days::new(7 * u64::from(count))),
+        PeriodUnit::Month => start.checked_add_months(Months::new(count)),
+        PeriodUnit::Year => start.checked_add_months(Months::new(12 * count)),
+    };
+    end_of(last_day?, zone)
+}
+
+/// The first instant of the day after `date`: credits can be used through their whole last day.
+fn end_of(date: NaiveDate, zone: Tz) -> Option<Instant> {
+    first_instant(date.succ_opt()?, zone)
+}
+
+/// The first instant of a local day. Where midnight exists twice it is the earlier;
+/// where clocks skip it, it is the moment of the skip.
+fn first_instant(date: NaiveDate, zone: Tz) -> Option<Instant> {
+    let midnight = date.and_time(NaiveTime::MIN);
+    match zone.from_local_datetime(&midnight).earliest() {
+        Some(at) => Some(at.to_utc()),
+        None => end_of_gap(midnight, zone),
+    }
+}
+
+/// The instant at which a zone's clocks jump over a local time that does not exist.
+fn end_of_gap(skipped: NaiveDateTime, zone: Tz) -> Option<Instant> {
+    // Local time only jumps forward around a gap, so the jump can be bisected. No gap is longer than a day (Samoa 2011).
+    let margin = TimeDelta::hours(38);
+    let (mut before, mut behind) = (skipped.checked_sub_signed(margin)?, skipped.checked_add_signed(margin)?);
+    while behind - before > TimeDelta::seconds(1) {
+        let middle = before + (behind - before) / 2;
+        if zone.from_utc_datetime(&middle).naive_local() >= skipped {
+            behind = middle;
+        } else {
+            before = middle;
+        }
+    }
+    // Zones change at whole seconds: what lies within the last second is its end.
+    let whole = DateTime::<Utc>::from_timestamp(behind.and_utc().timestamp(), 0)?;
+    Some(if zone.from_utc_datetime(&whole.naive_utc()).naive_local() >= skipped {
+        whole
+    } else {
+        whole + TimeDelta::seconds(1)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Instant {
+        text.parse().expect("an instant")
+    }
+
+    fn ends(policy: Expiration, from: &str, zone: &str) -> String {
+        at_issue(policy, at(from), zone_of(zone)).expect("an end").to_rfc3339()
+    }
+
+    fn months(count: i32) -> Expiration {
+        Expiration::After { count, unit: PeriodUnit::Month, from: Anchor::Issue }
+    }
+
+    #[test]
+    fn the_last_day_can_be_used_whole() {
+        let days = Expiration::After { count: 90, unit: PeriodUnit::Day, from: Anchor::Issue };
+        assert_eq!(ends(days, "2026-01-01T23:30:00Z", "Europe/Zurich"), "2026-04-02T22:00:00+00:00");
+        let date = Expiration::On(NaiveDate::from_ymd_opt(2026, 12, 31).expect("a date"));
+        assert_eq!(ends(date, "2026-01-01T00:00:00Z", "America/New_York"), "2027-01-01T05:00:00+00:00");
+    }
+
+    #[test]
+    fn months_clamp_and_are_counted_from_the_anchor() {
+        assert_eq!(ends(months(1), "2026-01-31T12:00:00Z", "UTC"), "2026-03-01T00:00:00+00:00");
+        assert_eq!(ends(months(2), "2026-01-31T12:00:00Z", "UTC"), "2026-04-01T00:00:00+00:00");
+        assert_eq!(ends(months(1), "2028-01-31T12:00:00Z", "UTC"), "2028-03-01T00:00:00+00:00");
+        let years = Expiration::After { count: 1, unit: PeriodUnit::Year, from: Anchor::Issue };
+        assert_eq!(ends(years, "2028-02-29T12:00:00Z", "UTC"), "2029-03-01T00:00:00+00:00");
+    }
+
+    #[test]
+    fn a_midnight_that_does_not_exist_is_the_moment_of_the_jump() {
+        // Cairo skips 00:00 to 01:00 on 26 April 2024; Samoa skipped all of 30 December 2011.
+        let cairo = Expiration::On(NaiveDate::from_ymd_opt(2024, 4, 25).expect("a date"));
+        assert_eq!(ends(cairo, "2024-01-01T00:00:00Z", "Africa/Cairo"), "2024-04-25T22:00:00+00:00");
+        let samoa = Expiration::On(NaiveDate::from_ymd_opt(2011, 12, 29).expect("a date"));
+        assert_eq!(ends(samoa, "2011-01-01T00:00:00Z", "Pacific/Apia"), "2011-12-30T10:00:00+00:00");
+    }
+
+    #[test]
+    fn a_midnight_that_exists_twice_is_the_earlier() {
+        // Havana sets its clocks back from 01:00 to 00:00 on 3 November 2024.
+        let havana = Expiration::On(NaiveDate::from_ymd_opt(2024, 11, 2).expect("a date"));
+        assert_eq!(ends(havana, "2024-01-01T00:00:00Z", "America/Havana"), "2024-11-03T04:00:00+00:00");
+    }
+
+    #[test]
+    fn counted_from_first_use_there_is_no_end_at_issue() {
+        let policy = Expiration::After { count: 30, unit: PeriodUnit::Day, from: Anchor::FirstUse };
+        assert_eq!(at_issue(policy, at("2026-01-01T00:00:00Z"), Tz::UTC), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn an_end_lies_after_its_beginning_and_begins_a_local_day(
+            seconds in 0_i64..4_000_000_000, count in 1_i32..=LONGEST, unit in 0_usize..4, zone in 0_usize..600,
+        ) {
+            let zone = chrono_tz::TZ_VARIANTS[zone % chrono_tz::TZ_VARIANTS.len()];
+            let unit = [PeriodUnit::Day, PeriodUnit::Week, PeriodUnit::Month, PeriodUnit::Year][unit];
+            let start = DateTime::from_timestamp(seconds, 0).expect("in range");
+            let policy = Expiration::After { count, unit, from: Anchor::Issue };
+            if let Some(end) = at_issue(policy, start, zone) {
+                proptest::prop_assert!(end > start);
+                let (day, eve) = (end.with_timezone(&zone), (end - TimeDelta::microseconds(1)).with_timezone(&zone));
+                proptest::prop_assert!(day.date_naive() > eve.date_naive(), "{eve} to {day}");
+            }
+        }
+    }
+}

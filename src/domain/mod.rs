@@ -1,0 +1,22 @@
+//! The business: its rules, its transactions, its queries.
+//!
+//! Two kinds of functions, told apart by the first argument: *operations* take a [`Caller`](caller::Caller), are
+//! public, open and commit one transaction; *steps* take an open one, are visible in this room only, and never commit.
+
+pub mod accounts;
+pub mod app;
+pub mod caller;
+pub mod catalog;
+pub mod clock;
+pub mod customers;
+pub mod error;
+pub mod input;
+pub mod ledger;
+pub mod page;
+pub mod store;
+mod tx;
+
+pub use app::App;
+pub use caller::{Caller, Role, Scope};
+pub use error::{Error, Refusal, Result};
+pub use tx::View;

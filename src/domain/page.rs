@@ -1,0 +1,103 @@
+//! Pages of long lists: by key, so that the thousandth costs what the first does.
+
+use sea_orm::sea_query::{Alias, Expr, Query, SelectStatement, UnionType};
+use sea_orm::{
+    ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, ModelTrait, QueryTrait, Select,
+};
+
+use super::error::Refusal;
+
+/// The most items on a page.
+pub const MOST: u64 = 100;
+/// The items on a page where nobody says how many.
+pub const USUAL: u64 = 20;
+
+/// Which part of a list is wanted; `C` is the key that the list is sorted by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Page<C> {
+    pub after: Option<C>,
+    pub before: Option<C>,
+    pub size: u64,
+    /// The last of the range rather than the first.
+    pub backwards: bool,
+}
+
+impl<C> Page<C> {
+    /// A page by Relay's four arguments, of which `first` and `last` exclude each other.
+    pub fn new(first: Option<i32>, after: Option<C>, last: Option<i32>, before: Option<C>) -> Result<Self, Refusal> {
+        let size = |field: &str, wanted: i32| match u64::try_from(wanted) {
+            Ok(size) if (1..=MOST).contains(&size) => Ok(size),
+            _ => Err(Refusal::invalid(field, format!("Must be 1 to {MOST}."))),
+        };
+        let (size, backwards) = match (first, last) {
+            (Some(_), Some(_)) => return Err(Refusal::invalid("last", "Give either first or last, not both.")),
+            (None, Some(last)) => (size("last", last)?, true),
+            (Some(first), None) => (size("first", first)?, false),
+            (None, None) => (USUAL, false),
+        };
+        Ok(Self { after, before, size, backwards })
+    }
+
+    /// How many rows to ask for: one more than is shown tells whether there are more.
+    pub(super) fn limit(&self) -> u64 {
+        self.size + 1
+    }
+
+    /// Cuts what was read, in the order in which it was read, to the page.
+    pub(super) fn slice<T>(&self, mut items: Vec<T>) -> Slice<T> {
+        let more = items.len() as u64 > self.size;
+        items.truncate(usize::try_from(self.size).unwrap_or(usize::MAX));
+        if self.backwards {
+            items.reverse();
+            Slice { items, has_previous: more, has_next: self.before.is_some() }
+        } else {
+            Slice { items, has_previous: self.after.is_some(), has_next: more }
+        }
+    }
+}
+
+/// A page of items.
+#[derive(Clone, Debug)]
+pub struct Slice<T> {
+    pub items: Vec<T>,
+    pub has_next: bool,
+    pub has_previous: bool,
+}
+
+impl<T> Default for Slice<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), has_next: false, has_previous: false }
+    }
+}
+
+/// Many limited selects of one table in one statement; answers the rows of each.
+///
+/// `UNION ALL` of limited selects reads the newest n of each from its index;
+/// a window over the table would read every row of every one.
+pub(super) async fn many<E>(txn: &DatabaseTransaction, selects: Vec<Select<E>>) -> Result<Vec<Vec<E::Model>>, DbErr>
+where
+    E: EntityTrait,
+    E::Model: ModelTrait + FromQueryResult,
+{
+    let mut answers = selects.iter().map(|_| Vec::new()).collect::<Vec<_>>();
+    let ordinal = || Alias::new("ordinal");
+    let mut union: Option<SelectStatement> = None;
+    for (number, select) in (0_i32..).zip(selects) {
+        let mut inner = select.into_query();
+        inner.expr_as(Expr::val(number), ordinal());
+        let mut outer = Query::select();
+        outer.column(sea_orm::sea_query::Asterisk).from_subquery(inner, Alias::new(format!("page{number}")));
+        union = Some(match union {
+            None => outer,
+            Some(mut union) => union.union(UnionType::All, outer).to_owned(),
+        });
+    }
+    let Some(union) = union else { return Ok(answers) };
+    for row in txn.query_all(&union).await? {
+        let number: i32 = row.try_get("", "ordinal")?;
+        if let Some(answer) = usize::try_from(number).ok().and_then(|number| answers.get_mut(number)) {
+            answer.push(E::Model::from_query_result(&row, "")?);
+        }
+    }
+    Ok(answers)
+}

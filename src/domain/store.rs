@@ -1,0 +1,219 @@
+//! Where rows are kept, by what time, and with which key: connections, migrations, durability.
+//!
+//! SQLite has one writer and a pool of readers (`BEGIN IMMEDIATE`, WAL, `synchronous=FULL`); PostgreSQL has two pools,
+//! so that a burst of queries never keeps the ledger from a connection.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use migration::{Migrator, MigratorTrait};
+use sea_orm::{
+    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+};
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use super::clock::Clock;
+use super::error::{Error, Result};
+use super::ledger::chain::LedgerKey;
+
+/// How long a statement waits for a lock or a connection before the caller hears `UNAVAILABLE`.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Connections that read; on PostgreSQL as many again may write.
+const READERS: u32 = 8;
+
+/// The database, the clock and the ledger's key.
+pub struct Store {
+    writer: DatabaseConnection,
+    reader: DatabaseConnection,
+    statements: Arc<AtomicU64>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) key: LedgerKey,
+}
+
+/// Whether connecting may make a SQLite file that is not there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    Create,
+    Refuse,
+}
+
+impl Store {
+    /// Connects to `sqlite:PATH` or `postgres://…` and makes sure that what it promises to keep, it keeps.
+    pub async fn connect(url: &str, missing: Missing, clock: Arc<dyn Clock>, key: LedgerKey) -> Result<Self> {
+        let (mut writer, mut reader) = if url.starts_with("sqlite:") {
+            connect_sqlite(url, missing).await?
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            connect_postgres(url).await?
+        } else {
+            return Err(Error::Unavailable("the database URL must begin with sqlite: or postgres://".into()));
+        };
+        let statements = Arc::new(AtomicU64::new(0));
+        for connection in [&mut writer, &mut reader] {
+            let counter = statements.clone();
+            connection.set_metric_callback(move |_| {
+                counter.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        let store = Self { writer, reader, statements, clock, key };
+        store.assert_durable().await?;
+        Ok(store)
+    }
+
+    /// Runs the migrations that have not run; answers how many.
+    pub async fn migrate(&self) -> Result<usize> {
+        let pending = self.pending_migrations().await?;
+        if pending > 0 {
+            Migrator::up(&self.writer, None).await?;
+        }
+        Ok(pending)
+    }
+
+    /// How many migrations have not run.
+    pub async fn pending_migrations(&self) -> Result<usize> {
+        Ok(Migrator::get_pending_migrations(&self.writer).await?.len())
+    }
+
+    /// Answers if the database does.
+    pub async fn ping(&self) -> Result<()> {
+        self.reader.execute_unprepared("SELECT 1").await?;
+        Ok(())
+    }
+
+    /// How many SQL statements have run since the start, transaction brackets left out.
+    #[must_use]
+    pub fn statements(&self) -> u64 {
+        self.statements.load(Ordering::Relaxed)
+    }
+
+    /// Whether one connection does all the writing.
+    pub(super) fn has_one_writer(&self) -> bool {
+        self.writer.get_database_backend() == DbBackend::Sqlite
+    }
+
+    /// Opens a transaction that writes.
+    pub(super) async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        let options = match self.writer.get_database_backend() {
+            DbBackend::Sqlite => TransactionOptions {
+                sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+                ..TransactionOptions::default()
+            },
+            _ => TransactionOptions::default(),
+        };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the door to writing: Caller::begin and the ledger's lanes come here"
+        )]
+        self.writer.begin_with_options(options).await
+    }
+
+    /// Opens a transaction that sees one snapshot and writes nothing.
+    pub(super) async fn snapshot(&self) -> Result<DatabaseTransaction, DbErr> {
+        let options = match self.reader.get_database_backend() {
+            // A reader's connection cannot write (query_only), and a WAL reader sees one snapshot per transaction.
+            DbBackend::Sqlite => TransactionOptions::default(),
+            _ => TransactionOptions {
+                isolation_level: Some(IsolationLevel::RepeatableRead),
+                access_mode: Some(AccessMode::ReadOnly),
+                ..TransactionOptions::default()
+            },
+        };
+        #[expect(clippy::disallowed_methods, reason = "the door to reading: Caller::view comes here")]
+        self.reader.begin_with_options(options).await
+    }
+
+    /// Closes every connection once its work is done.
+    pub(super) async fn close(&self) {
+        for connection in [&self.writer, &self.reader] {
+            if let Err(error) = connection.close_by_ref().await {
+                tracing::warn!(%error, "a database connection did not close cleanly");
+            }
+        }
+    }
+
+    /// Refuses a database that would forget a committed write.
+    async fn assert_durable(&self) -> Result<()> {
+        let expected: &[(&str, &str)] = match self.writer.get_database_backend() {
+            DbBackend::Sqlite => {
+                &[("PRAGMA journal_mode", "wal"), ("PRAGMA synchronous", "2"), ("PRAGMA foreign_keys", "1")]
+            }
+            _ => &[("SHOW fsync", "on"), ("SHOW full_page_writes", "on"), ("SHOW synchronous_commit", "on")],
+        };
+        for (question, wanted) in expected {
+            let found = self.setting(question).await?;
+            // remote_write and remote_apply wait for more than the local flush.
+            let stricter = *question == "SHOW synchronous_commit" && found.starts_with("remote");
+            if found != *wanted && !stricter {
+                return Err(Error::Unavailable(
+                    format!("the database answers {question} with {found:?}; Scrip needs {wanted:?} to keep what it acknowledged").into(),
+                ));
+            }
+        }
+        if self.writer.get_database_backend() == DbBackend::Postgres {
+            let version = self.setting("SHOW server_version_num").await?;
+            if version.parse::<u32>().is_ok_and(|version| version < 150_000) {
+                return Err(Error::Unavailable("Scrip needs PostgreSQL 15 or newer".into()));
+            }
+        }
+        Ok(())
+    }
+
+    async fn setting(&self, question: &str) -> Result<String> {
+        let statement = Statement::from_string(self.writer.get_database_backend(), question);
+        let row = self.writer.query_one_raw(statement).await?;
+        let row = row.ok_or_else(|| Error::Internal(format!("{question} answered nothing")))?;
+        let text = row.try_get_by_index::<String>(0);
+        Ok(text.or_else(|_| row.try_get_by_index::<i32>(0).map(|number| number.to_string()))?)
+    }
+}
+
+async fn connect_sqlite(url: &str, missing: Missing) -> Result<(DatabaseConnection, DatabaseConnection)> {
+    let options = SqliteConnectOptions::from_str(url)
+        .map_err(|error| Error::Unavailable(format!("the database URL is not understood: {error}").into()))?
+        .create_if_missing(missing == Missing::Create)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(PATIENCE)
+        .disable_statement_logging();
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(PATIENCE)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(options.clone())
+        .await
+        .map_err(|error| unreachable(&error))?;
+    let reader = SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .acquire_timeout(PATIENCE)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_lazy_with(options.create_if_missing(false).pragma("query_only", "1"));
+    Ok((writer.into(), reader.into()))
+}
+
+async fn connect_postgres(url: &str) -> Result<(DatabaseConnection, DatabaseConnection)> {
+    let patience = format!("{}ms", PATIENCE.as_millis());
+    let options = PgConnectOptions::from_str(url)
+        .map_err(|error| Error::Unavailable(format!("the database URL is not understood: {error}").into()))?
+        .application_name("scrip")
+        .options([
+            ("lock_timeout", patience.as_str()),
+            ("statement_timeout", "15s"),
+            ("idle_in_transaction_session_timeout", "60s"),
+        ])
+        .disable_statement_logging();
+    let pool = || PgPoolOptions::new().max_connections(READERS).acquire_timeout(PATIENCE);
+    let writer = pool().connect_with(options.clone()).await.map_err(|error| unreachable(&error))?;
+    Ok((writer.into(), pool().connect_lazy_with(options).into()))
+}
+
+/// Says what the driver said; the driver never repeats the URL's password.
+fn unreachable(error: &sqlx::Error) -> Error {
+    Error::Unavailable(format!("the database cannot be reached: {error}").into())
+}

@@ -1,0 +1,104 @@
+//! The two ways to the database: a [`Tx`] writes, a [`View`] reads. Both belong to one account and one instant.
+
+use entity::{AccountId, CustomerId, CustomerOwned, Owned, account};
+use sea_orm::{DatabaseTransaction, DbErr, Select};
+
+use super::clock::Instant;
+use super::error::{Error, Result};
+use super::store::Store;
+
+/// An open transaction that writes in one account.
+pub struct Tx {
+    txn: DatabaseTransaction,
+    pub(super) account: account::Model,
+    /// The account's time, read once.
+    pub(super) now: Instant,
+}
+
+impl Tx {
+    /// Opens one in an account that exists.
+    pub(super) async fn open(store: &Store, account: AccountId) -> Result<Self> {
+        let txn = store.begin().await?;
+        let account = find_account(&txn, account).await?.ok_or(Error::Unauthenticated)?;
+        let now = account_now(&account, store);
+        Ok(Self { txn, account, now })
+    }
+
+    /// The connection, for statements.
+    pub(super) fn db(&self) -> &DatabaseTransaction {
+        &self.txn
+    }
+
+    /// The rows of this account in a table.
+    pub(super) fn rows<E: Owned>(&self) -> Select<E> {
+        E::of(self.account.id)
+    }
+
+    /// Makes it last.
+    pub(super) async fn commit(self) -> Result<()> {
+        Ok(self.txn.commit().await?)
+    }
+}
+
+/// One snapshot of one account, as one caller may see it.
+pub struct View {
+    txn: DatabaseTransaction,
+    account: account::Model,
+    now: Instant,
+    only: Option<CustomerId>,
+}
+
+impl View {
+    /// Opens one: for a customer, `only` its own rows are there.
+    pub(super) async fn open(store: &Store, account: AccountId, only: Option<CustomerId>) -> Result<Self> {
+        let txn = store.snapshot().await?;
+        let account = find_account(&txn, account).await?.ok_or(Error::Unauthenticated)?;
+        let now = account_now(&account, store);
+        Ok(Self { txn, account, now, only })
+    }
+
+    /// The connection, for statements.
+    pub(super) fn db(&self) -> &DatabaseTransaction {
+        &self.txn
+    }
+
+    /// The account.
+    #[must_use]
+    pub fn account(&self) -> &account::Model {
+        &self.account
+    }
+
+    /// The account's time when the snapshot was taken.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// The customer beyond whom nothing is seen, if the caller is one.
+    pub(super) fn only(&self) -> Option<CustomerId> {
+        self.only
+    }
+
+    /// The rows of this account in a table whose rows belong to no customer.
+    pub(super) fn rows<E: Owned>(&self) -> Select<E> {
+        E::of(self.account.id)
+    }
+
+    /// The rows that the caller may see in a table whose rows belong to customers.
+    pub(super) fn customer_rows<E: CustomerOwned>(&self) -> Select<E> {
+        match self.only {
+            Some(customer) => E::of_customer(self.account.id, customer),
+            None => E::of(self.account.id),
+        }
+    }
+}
+
+/// The account's own row.
+pub(super) async fn find_account(txn: &DatabaseTransaction, id: AccountId) -> Result<Option<account::Model>, DbErr> {
+    account::Entity::of(id).one(txn).await
+}
+
+/// The account's clock: a sandbox's stands still, everyone else's is the server's.
+pub(super) fn account_now(account: &account::Model, store: &Store) -> Instant {
+    account.clock_at.unwrap_or_else(|| store.clock.now())
+}

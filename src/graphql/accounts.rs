@@ -1,0 +1,251 @@
+//! The account, its settings, and who is asking.
+
+use std::time::Duration;
+
+use async_graphql::{Context, Description, Enum, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject, Union};
+use entity::account::{Mode, Model};
+
+use super::context::Ask;
+use super::customers::Customer;
+use super::payload::{UserErrorInterface, answer};
+use super::scalars::{CurrencyCode, DateTime, TimeZone, Url};
+use crate::domain::accounts::{self, Changes, NewAccount};
+use crate::domain::{Role, Scope};
+
+/// How long the token that `accountCreate` answers is good for.
+const FIRST_TOKEN: Duration = Duration::from_hours(24);
+
+/// Whether an account serves people or tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "Mode", name = "AccountMode")]
+pub enum AccountMode {
+    /// Serves people, and follows the clock on the wall.
+    Live,
+    /// Serves tests: its clock stands still.
+    Sandbox,
+}
+
+/// A business: it owns the customers, the credit types and the ledger.
+#[derive(Description)]
+pub struct Account(pub Model);
+
+#[Object(use_type_description)]
+impl Account {
+    /// Opaque, and unique over the whole server.
+    pub async fn id(&self) -> ID {
+        self.0.id.to_string().into()
+    }
+
+    /// The name that people read.
+    async fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Its name in public links: 3 to 40 of the characters `a-z`, `0-9` and `-`.
+    async fn slug(&self) -> &str {
+        &self.0.slug
+    }
+
+    /// The zone in which its days begin and end.
+    async fn time_zone(&self) -> TimeZone {
+        TimeZone(self.0.time_zone.clone())
+    }
+
+    /// The currency of money that names none.
+    async fn currency(&self) -> CurrencyCode {
+        CurrencyCode(self.0.currency.clone())
+    }
+
+    /// Whether credits are issued and consumed. While they are not, customers see no balances and staff still reads.
+    async fn credits_enabled(&self) -> bool {
+        self.0.credits_enabled
+    }
+
+    /// Whether it serves people or tests.
+    async fn mode(&self) -> AccountMode {
+        self.0.mode.into()
+    }
+
+    /// What a sandbox's test clock shows; null for a live account.
+    async fn clock_at(&self) -> Option<DateTime> {
+        self.0.clock_at.map(DateTime)
+    }
+
+    /// The name that messages to customers come from.
+    async fn sender_name(&self) -> Option<&str> {
+        self.0.sender_name.as_deref()
+    }
+
+    /// The address of its logo.
+    async fn logo_url(&self) -> Option<Url> {
+        self.0.logo_url.clone().map(Url)
+    }
+
+    /// The e-mail address where customers find help.
+    async fn support_address(&self) -> Option<&str> {
+        self.0.support_address.as_deref()
+    }
+
+    /// When it was created.
+    async fn created_at(&self) -> DateTime {
+        DateTime(self.0.created_at)
+    }
+}
+
+/// Someone who works in the business.
+#[derive(SimpleObject)]
+pub struct Staff {
+    /// The subject of the token: whatever the business calls this person.
+    subject: String,
+    /// Whether this is an owner, who may also change the account's settings.
+    owner: bool,
+}
+
+/// Who is asking.
+#[derive(Union)]
+pub enum Viewer {
+    Staff(Staff),
+    Customer(Customer),
+}
+
+#[derive(Default)]
+pub struct AccountQuery;
+
+#[Object]
+impl AccountQuery {
+    /// Who is asking: someone of staff, or a customer. Null for an operator, who belongs to no account.
+    async fn viewer(&self, ctx: &Context<'_>) -> Result<Option<Viewer>> {
+        let caller = ctx.caller()?;
+        Ok(match caller.role() {
+            Role::Operator => None,
+            Role::Customer(id) => {
+                ctx.reads(Scope::OwnRead).await?.customers.get(id).await?.map(|row| Viewer::Customer(Customer(row)))
+            }
+            role => {
+                ctx.reads(Scope::StaffRead).await?;
+                Some(Viewer::Staff(Staff { subject: caller.subject().to_owned(), owner: role == Role::Owner }))
+            }
+        })
+    }
+
+    /// The account that the token belongs to.
+    async fn account(&self, ctx: &Context<'_>) -> Result<Account> {
+        Ok(Account(ctx.reads(Scope::OwnRead).await?.view.account().clone()))
+    }
+}
+
+/// A business that joins.
+#[derive(InputObject)]
+pub struct AccountCreateInput {
+    /// The name that people read.
+    name: String,
+    /// Its name in public links: 3 to 40 of the characters `a-z`, `0-9` and `-`. Unique.
+    slug: String,
+    /// The zone in which its days begin and end.
+    time_zone: TimeZone,
+    /// The currency of money that names none.
+    currency: CurrencyCode,
+    /// Whether it serves people or tests.
+    #[graphql(default_with = "AccountMode::Live")]
+    mode: AccountMode,
+    /// What a sandbox's test clock shows. The server's time if left out.
+    clock_at: Option<DateTime>,
+}
+
+/// What became of `accountCreate`.
+#[derive(SimpleObject)]
+pub struct AccountCreatePayload {
+    /// The new account; null if it was refused.
+    account: Option<Account>,
+    /// A token for its owner, good for one day. It is answered this once.
+    owner_token: Option<String>,
+    /// Why it was refused.
+    user_errors: Vec<UserErrorInterface>,
+}
+
+/// What changes in the account. What is left out stays; null clears where something may be absent.
+#[derive(InputObject)]
+pub struct AccountUpdateInput {
+    /// The name that people read.
+    name: Option<String>,
+    /// Its name in public links. Links with the former one end.
+    slug: Option<String>,
+    /// The zone in which its days begin and end. What is issued already keeps its own.
+    time_zone: Option<TimeZone>,
+    /// The currency of money that names none.
+    currency: Option<CurrencyCode>,
+    /// Whether credits are issued and consumed.
+    credits_enabled: Option<bool>,
+    /// The name that messages to customers come from.
+    sender_name: MaybeUndefined<String>,
+    /// The address of its logo.
+    logo_url: MaybeUndefined<Url>,
+    /// The e-mail address where customers find help.
+    support_address: MaybeUndefined<String>,
+}
+
+/// What became of `accountUpdate`.
+#[derive(SimpleObject)]
+pub struct AccountUpdatePayload {
+    /// The account as it is now; null if the change was refused.
+    account: Option<Account>,
+    /// Why it was refused.
+    user_errors: Vec<UserErrorInterface>,
+}
+
+#[derive(Default)]
+pub struct AccountMutation;
+
+#[Object]
+impl AccountMutation {
+    /// Create an account, with credits enabled. For operators.
+    async fn account_create(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The business.")] input: AccountCreateInput,
+    ) -> Result<Option<AccountCreatePayload>> {
+        let new = NewAccount {
+            name: input.name,
+            slug: input.slug,
+            time_zone: input.time_zone.0,
+            currency: input.currency.0,
+            mode: input.mode.into(),
+            clock_at: input.clock_at.map(|at| at.0),
+        };
+        let (account, user_errors) = answer(ctx, accounts::create(ctx.caller()?, new).await)?;
+        let owner_token = account
+            .as_ref()
+            .map(|account| ctx.tokens()?.make(Some(account.id), Role::Owner, "owner", FIRST_TOKEN))
+            .transpose()?;
+        Ok(Some(AccountCreatePayload { account: account.map(Account), owner_token, user_errors }))
+    }
+
+    /// Change the account's settings. For its owner.
+    async fn account_update(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What changes.")] input: AccountUpdateInput,
+    ) -> Result<Option<AccountUpdatePayload>> {
+        let changes = Changes {
+            name: input.name,
+            slug: input.slug,
+            time_zone: input.time_zone.map(|zone| zone.0),
+            currency: input.currency.map(|currency| currency.0),
+            credits_enabled: input.credits_enabled,
+            sender_name: changed(input.sender_name),
+            logo_url: changed(input.logo_url).map(|url| url.map(|url| url.0)),
+            support_address: changed(input.support_address),
+        };
+        let (account, user_errors) = answer(ctx, accounts::update(ctx.caller()?, changes).await)?;
+        Ok(Some(AccountUpdatePayload { account: account.map(Account), user_errors }))
+    }
+}
+
+/// Left out, cleared, or set.
+pub(super) fn changed<T>(value: MaybeUndefined<T>) -> Option<Option<T>> {
+    match value {
+        MaybeUndefined::Undefined => None,
+        MaybeUndefined::Null => Some(None),
+        MaybeUndefined::Value(value) => Some(Some(value)),
+    }
+}

@@ -1,0 +1,205 @@
+//! Activity.
+
+use async_graphql::{Context, Description, Enum, ID, Object, Result, SimpleObject};
+use entity::activity::{ActorKind, Kind, Model, Source};
+use entity::allocation;
+
+use super::context::Ask;
+use super::credit_types::CreditType;
+use super::customers::Customer;
+use super::grants::Grant;
+use super::scalars::{Credits, DateTime, Money};
+use crate::domain::Scope;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "Kind", name = "ActivityKind")]
+pub enum ActivityKind {
+    /// A grant was made.
+    Issue,
+    /// Credits were used.
+    Consume,
+    /// Credits ended unused.
+    Expire,
+}
+
+/// What led to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "Source", name = "ActivitySource")]
+pub enum ActivitySource {
+    /// A person decided it.
+    Manual,
+    /// Time did it.
+    Clock,
+}
+
+/// What kind of actor it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "ActorKind", name = "ActorKind")]
+pub enum ActorKindName {
+    /// Someone of the business.
+    Staff,
+    /// The customer.
+    Customer,
+    /// Nobody: time, or the server.
+    System,
+}
+
+/// Who did it.
+#[derive(SimpleObject)]
+pub struct Actor {
+    /// What kind of actor.
+    kind: ActorKindName,
+    /// The subject of the token. Null for the system, and for customers who ask about staff.
+    subject: Option<String>,
+}
+
+/// One record of the ledger. It is never changed and never removed.
+#[derive(Description)]
+pub struct Activity {
+    row: Model,
+    /// Its allocations, where they came along.
+    allocations: Option<Vec<allocation::Model>>,
+}
+
+impl Activity {
+    /// An activity whose allocations are read when asked for.
+    #[must_use]
+    pub fn of(row: Model) -> Self {
+        Self { row, allocations: None }
+    }
+
+    /// An activity with its allocations.
+    #[must_use]
+    pub fn with(row: Model, allocations: Vec<allocation::Model>) -> Self {
+        Self { row, allocations: Some(allocations) }
+    }
+}
+
+#[Object(use_type_description)]
+impl Activity {
+    /// Opaque, and unique over the whole server.
+    pub async fn id(&self) -> ID {
+        self.row.id.to_string().into()
+    }
+
+    /// Whose credits.
+    async fn customer(&self, ctx: &Context<'_>) -> Result<Option<Customer>> {
+        Ok(ctx.reads(Scope::OwnRead).await?.customers.get(self.row.customer_id).await?.map(Customer))
+    }
+
+    /// What the credits are good for.
+    async fn credit_type(&self, ctx: &Context<'_>) -> Result<Option<CreditType>> {
+        Ok(ctx.reads(Scope::OwnRead).await?.credit_types.get(self.row.credit_type_id).await?.map(CreditType))
+    }
+
+    /// What happened.
+    async fn kind(&self) -> ActivityKind {
+        self.row.kind.into()
+    }
+
+    /// Its number among this customer's activities of this credit type: 1, 2, 3, without gap.
+    async fn sequence(&self) -> Credits {
+        Credits(entity::Credits(self.row.sequence))
+    }
+
+    /// The change of the free credits: negative where they became fewer.
+    async fn amount(&self) -> Credits {
+        Credits(self.row.amount)
+    }
+
+    /// The change of the credits that are set aside.
+    async fn held_amount(&self) -> Credits {
+        Credits(self.row.held_amount)
+    }
+
+    /// The free credits before it, those not yet effective included.
+    async fn balance_before(&self) -> Credits {
+        Credits(self.row.balance_before)
+    }
+
+    /// The free credits after it, those not yet effective included.
+    async fn balance_after(&self) -> Credits {
+        Credits(self.row.balance_after)
+    }
+
+    /// On which grants it fell, in the order in which they were taken.
+    #[graphql(complexity = "child_complexity.saturating_mul(2).saturating_add(1)")]
+    async fn allocations(&self, ctx: &Context<'_>) -> Result<Vec<Allocation>> {
+        let rows = match &self.allocations {
+            Some(rows) => rows.clone(),
+            None => ctx.reads(Scope::OwnRead).await?.allocations.get(self.row.id).await?.unwrap_or_default(),
+        };
+        Ok(rows.into_iter().map(Allocation).collect())
+    }
+
+    /// Who did it.
+    async fn actor(&self, ctx: &Context<'_>) -> Actor {
+        let told = self.row.actor_kind == ActorKind::Customer || ctx.is_staff();
+        let subject = Some(self.row.actor.clone()).filter(|subject| told && !subject.is_empty());
+        Actor { kind: self.row.actor_kind.into(), subject }
+    }
+
+    /// What led to it.
+    async fn source(&self) -> ActivitySource {
+        self.row.source.into()
+    }
+
+    /// The business's own key for what it belongs to, such as a booking.
+    async fn reference(&self) -> Option<&str> {
+        self.row.reference.as_deref()
+    }
+
+    /// What was said about it. The customer sees it.
+    async fn note(&self) -> Option<&str> {
+        self.row.note.as_deref()
+    }
+
+    /// What was said about it among staff. Null for the customer.
+    async fn internal_note(&self, ctx: &Context<'_>) -> Option<&str> {
+        self.row.internal_note.as_deref().filter(|_| ctx.is_staff())
+    }
+
+    /// When it happened. An expiry is dated when the credits ended, whenever that was written down.
+    async fn at(&self) -> DateTime {
+        DateTime(self.row.at)
+    }
+}
+
+/// How much of an activity fell on which grant.
+#[derive(Description)]
+pub struct Allocation(pub allocation::Model);
+
+#[Object(use_type_description)]
+impl Allocation {
+    /// The grant, as it is now.
+    async fn grant(&self, ctx: &Context<'_>) -> Result<Option<Grant>> {
+        Ok(ctx.reads(Scope::OwnRead).await?.grants.get(self.0.grant_id).await?.map(Grant))
+    }
+
+    /// How many of its credits.
+    async fn amount(&self) -> Credits {
+        Credits(self.0.amount)
+    }
+
+    /// What these credits had cost.
+    async fn cost(&self, ctx: &Context<'_>) -> Result<Option<Money>> {
+        let grant = ctx.reads(Scope::OwnRead).await?.grants.get(self.0.grant_id).await?;
+        Ok(grant.map(|grant| Money::new(self.0.cost, &grant.currency)))
+    }
+}
+
+#[derive(Default)]
+pub struct ActivityQuery;
+
+#[Object]
+impl ActivityQuery {
+    /// One activity; null if there is no such activity for this caller.
+    async fn activity(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Result<Option<Activity>> {
+        let reads = ctx.reads(Scope::OwnRead).await?;
+        Ok(match id.parse() {
+            Ok(id) => reads.activities.get(id).await?.map(Activity::of),
+            Err(_) => None,
+        })
+    }
+}

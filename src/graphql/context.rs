@@ -1,0 +1,73 @@
+//! What a request brings along: who asks, and one snapshot to read from.
+
+use std::sync::{Arc, Mutex};
+
+use async_graphql::Context;
+use tokio::sync::OnceCell;
+
+use super::loaders::Reads;
+use crate::domain::accounts::tokens::Tokens;
+use crate::domain::{Caller, Error, Result, Scope};
+
+/// One request: its caller, and the snapshot that its answers are read from, opened when first needed.
+pub struct Session {
+    caller: Caller,
+    tokens: Arc<Tokens>,
+    reads: Mutex<Arc<OnceCell<Arc<Reads>>>>,
+}
+
+impl Session {
+    /// A request by a caller.
+    #[must_use]
+    pub fn new(caller: Caller, tokens: Arc<Tokens>) -> Self {
+        Self { caller, tokens, reads: Mutex::default() }
+    }
+
+    /// Lets what follows see what was just written.
+    pub(super) fn refresh(&self) {
+        *self.reads.lock().expect("nobody panics while changing snapshots") = Arc::default();
+    }
+}
+
+/// What resolvers ask of the context.
+pub(super) trait Ask {
+    /// Who asks.
+    fn caller(&self) -> Result<&Caller>;
+    /// What makes tokens.
+    fn tokens(&self) -> Result<&Tokens>;
+    /// The request.
+    fn session(&self) -> Result<&Session>;
+    /// The request's snapshot, for a caller that may read so much.
+    async fn reads(&self, scope: Scope) -> Result<Arc<Reads>>;
+    /// Whether what only staff sees is shown.
+    fn is_staff(&self) -> bool;
+}
+
+impl Ask for Context<'_> {
+    fn session(&self) -> Result<&Session> {
+        self.data_opt::<Session>().ok_or_else(|| Error::Internal("a request without a session".to_owned()))
+    }
+
+    fn caller(&self) -> Result<&Caller> {
+        Ok(&self.session()?.caller)
+    }
+
+    fn tokens(&self) -> Result<&Tokens> {
+        Ok(&self.session()?.tokens)
+    }
+
+    async fn reads(&self, scope: Scope) -> Result<Arc<Reads>> {
+        let session = self.session()?;
+        session.caller.authorise(scope)?;
+        let cell = session.reads.lock().expect("nobody panics while changing snapshots").clone();
+        let reads = cell.get_or_try_init(|| async {
+            let view = session.caller.view(Scope::OwnRead).await?;
+            Ok::<_, Error>(Arc::new(Reads::new(view)))
+        });
+        reads.await.cloned()
+    }
+
+    fn is_staff(&self) -> bool {
+        self.caller().is_ok_and(|caller| caller.role().may(Scope::StaffRead))
+    }
+}

@@ -1,0 +1,206 @@
+//! Credit types.
+
+use async_graphql::connection::Connection;
+use async_graphql::{Context, Description, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
+use entity::credit_type::Model;
+
+use super::accounts::changed;
+use super::context::Ask;
+use super::expiration::{ExpirationInput, ExpirationPolicy};
+use super::page;
+use super::payload::{UserErrorInterface, answer, id};
+use super::scalars::{Credits, DateTime};
+use crate::domain::catalog::credit_types::{self, Changes, NewCreditType};
+use crate::domain::{Error, Scope};
+
+/// What one credit is good for: a coaching session, a class, a support call.
+#[derive(Description)]
+pub struct CreditType(pub Model);
+
+#[Object(use_type_description)]
+impl CreditType {
+    /// Opaque, and unique over the whole server.
+    pub async fn id(&self) -> ID {
+        self.0.id.to_string().into()
+    }
+
+    /// The name that people read; unique in the account.
+    async fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// What it is good for, in more words.
+    async fn description(&self) -> Option<&str> {
+        self.0.description.as_deref()
+    }
+
+    /// When its credits end, unless an issue says otherwise.
+    async fn expiration(&self) -> ExpirationPolicy {
+        self.0.policy().into()
+    }
+
+    /// A balance of this many available credits or fewer is low.
+    async fn low_balance_at(&self) -> Option<Credits> {
+        self.0.low_balance_at.map(Credits)
+    }
+
+    /// How many days before the end a customer is told.
+    async fn expiry_notice_days(&self) -> Vec<i32> {
+        serde_json::from_value(self.0.expiry_notice_days.clone()).unwrap_or_default()
+    }
+
+    /// When it was archived: since then it issues no more, and what exists can be used.
+    async fn archived_at(&self) -> Option<DateTime> {
+        self.0.archived_at.map(DateTime)
+    }
+
+    /// When it was created.
+    async fn created_at(&self) -> DateTime {
+        DateTime(self.0.created_at)
+    }
+
+    /// When it was last changed.
+    async fn updated_at(&self) -> DateTime {
+        DateTime(self.0.updated_at)
+    }
+}
+
+#[derive(Default)]
+pub struct CreditTypeQuery;
+
+#[Object]
+impl CreditTypeQuery {
+    /// One credit type; null if there is none with this id. For staff.
+    async fn credit_type(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Result<Option<CreditType>> {
+        let reads = ctx.reads(Scope::StaffRead).await?;
+        Ok(match id.parse() {
+            Ok(id) => reads.credit_types.get(id).await?.map(CreditType),
+            Err(_) => None,
+        })
+    }
+
+    /// Credit types, oldest first. For staff.
+    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
+    async fn credit_types(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Whether archived ones are listed too.", default)] include_archived: bool,
+        #[graphql(desc = "How many from the beginning, 1 to 100; 20 if nothing is said.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> Result<Connection<String, CreditType>> {
+        let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
+        let reads = ctx.reads(Scope::StaffRead).await?;
+        let slice = credit_types::list(&reads.view, include_archived, &page).await?;
+        Ok(page::connection(slice, |row| row.id, CreditType))
+    }
+}
+
+/// A new credit type.
+#[derive(InputObject)]
+pub struct CreditTypeCreateInput {
+    /// The name that people read; unique in the account.
+    name: String,
+    /// What it is good for, in more words.
+    description: Option<String>,
+    /// When its credits end; never, if left out.
+    expiration: Option<ExpirationInput>,
+    /// A balance of this many available credits or fewer is low.
+    low_balance_at: Option<Credits>,
+    /// How many days before the end a customer is told: at most five numbers, each 1 to 366.
+    expiry_notice_days: Option<Vec<i32>>,
+}
+
+/// What changes in a credit type. What is left out stays; null clears where something may be absent.
+/// Credits that are issued already keep their terms.
+#[derive(InputObject)]
+pub struct CreditTypeUpdateInput {
+    /// The credit type.
+    id: ID,
+    /// The name that people read; unique in the account.
+    name: Option<String>,
+    /// What it is good for, in more words.
+    description: MaybeUndefined<String>,
+    /// When its credits end.
+    expiration: Option<ExpirationInput>,
+    /// A balance of this many available credits or fewer is low.
+    low_balance_at: MaybeUndefined<Credits>,
+    /// How many days before the end a customer is told: at most five numbers, each 1 to 366.
+    expiry_notice_days: Option<Vec<i32>>,
+}
+
+/// A credit type to archive.
+#[derive(InputObject)]
+pub struct CreditTypeArchiveInput {
+    /// The credit type.
+    id: ID,
+}
+
+/// What became of a change to a credit type.
+#[derive(SimpleObject)]
+pub struct CreditTypePayload {
+    /// The credit type as it is now; null if the change was refused.
+    credit_type: Option<CreditType>,
+    /// Why it was refused.
+    user_errors: Vec<UserErrorInterface>,
+}
+
+#[derive(Default)]
+pub struct CreditTypeMutation;
+
+#[Object]
+impl CreditTypeMutation {
+    /// Create a credit type. For staff.
+    async fn credit_type_create(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The credit type.")] input: CreditTypeCreateInput,
+    ) -> Result<Option<CreditTypePayload>> {
+        let result = async {
+            let new = NewCreditType {
+                name: input.name,
+                description: input.description,
+                expiration: input.expiration.map(ExpirationInput::policy).transpose()?,
+                low_balance_at: input.low_balance_at.map(|credits| credits.0),
+                expiry_notice_days: input.expiry_notice_days.unwrap_or_default(),
+            };
+            credit_types::create(ctx.caller()?, new).await
+        };
+        payload(ctx, result.await)
+    }
+
+    /// Change a credit type. For staff.
+    async fn credit_type_update(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What changes.")] input: CreditTypeUpdateInput,
+    ) -> Result<Option<CreditTypePayload>> {
+        let result = async {
+            let changes = Changes {
+                name: input.name,
+                description: changed(input.description),
+                expiration: input.expiration.map(ExpirationInput::policy).transpose()?,
+                low_balance_at: changed(input.low_balance_at).map(|low| low.map(|credits| credits.0)),
+                expiry_notice_days: input.expiry_notice_days,
+            };
+            credit_types::update(ctx.caller()?, id("id", "credit type", &input.id)?, changes).await
+        };
+        payload(ctx, result.await)
+    }
+
+    /// Archive a credit type: it issues no more credits, and those that exist can be used. For staff.
+    async fn credit_type_archive(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The credit type.")] input: CreditTypeArchiveInput,
+    ) -> Result<Option<CreditTypePayload>> {
+        let result = async { credit_types::archive(ctx.caller()?, id("id", "credit type", &input.id)?).await };
+        payload(ctx, result.await)
+    }
+}
+
+fn payload(ctx: &Context<'_>, result: crate::domain::Result<Model>) -> Result<Option<CreditTypePayload>> {
+    let (credit_type, user_errors) = answer(ctx, result)?;
+    Ok(Some(CreditTypePayload { credit_type: credit_type.map(CreditType), user_errors }))
+}

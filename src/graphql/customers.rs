@@ -1,0 +1,322 @@
+//! Customers.
+
+use async_graphql::connection::Connection;
+use async_graphql::{Context, Description, ID, InputObject, MaybeUndefined, Object, OneofObject, Result, SimpleObject};
+use entity::customer::Model;
+
+use super::accounts::changed;
+use super::activity::{Activity, ActivityKind};
+use super::balances::Balance;
+use super::context::Ask;
+use super::grants::{Grant, GrantStatus};
+use super::page;
+use super::payload::{UserErrorInterface, answer, id};
+use super::scalars::{DateTime, Json};
+use crate::domain::customers::{self, Changes, NewCustomer, Search};
+use crate::domain::ledger::{activity, grants};
+use crate::domain::{Error, Refusal, Scope};
+
+/// A person who buys and uses credits.
+#[derive(Description)]
+pub struct Customer(pub Model);
+
+#[Object(use_type_description)]
+impl Customer {
+    /// Opaque, and unique over the whole server.
+    pub async fn id(&self) -> ID {
+        self.0.id.to_string().into()
+    }
+
+    /// The name that people read.
+    async fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Lower case; unique in the account.
+    async fn email(&self) -> Option<&str> {
+        self.0.email.as_deref()
+    }
+
+    /// The business's own id for this customer; unique in the account.
+    async fn external_id(&self) -> Option<&str> {
+        self.0.external_id.as_deref()
+    }
+
+    /// A language tag, such as `de-CH`.
+    async fn locale(&self) -> Option<&str> {
+        self.0.locale.as_deref()
+    }
+
+    /// Words that the business put on this customer, sorted. Staff only: null for the customer.
+    async fn tags(&self, ctx: &Context<'_>) -> Result<Option<Vec<String>>> {
+        if !ctx.is_staff() {
+            return Ok(None);
+        }
+        Ok(Some(ctx.reads(Scope::StaffRead).await?.tags.get(self.0.id).await?.unwrap_or_default()))
+    }
+
+    /// A JSON object of the business's own. Staff only: null for the customer.
+    async fn metadata(&self, ctx: &Context<'_>) -> Option<Json> {
+        ctx.is_staff().then(|| Json(self.0.metadata.clone()))
+    }
+
+    /// When it was created.
+    async fn created_at(&self) -> DateTime {
+        DateTime(self.0.created_at)
+    }
+
+    /// When it was last changed.
+    async fn updated_at(&self) -> DateTime {
+        DateTime(self.0.updated_at)
+    }
+
+    /// The balances: one for each credit type that this customer ever had credits of, oldest type first.
+    /// While the account's credits are disabled a customer sees none.
+    #[graphql(complexity = "child_complexity.saturating_mul(3).saturating_add(1)")]
+    async fn balances(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only the balance of this credit type.")] credit_type_id: Option<ID>,
+    ) -> Result<Vec<Balance>> {
+        let balances = ctx.reads(Scope::OwnRead).await?.balances.get(self.0.id).await?.unwrap_or_default();
+        Ok(match credit_type_id {
+            None => balances.into_iter().map(Balance).collect(),
+            Some(wanted) => {
+                let wanted = wanted.parse().ok();
+                balances.into_iter().filter(|balance| Some(balance.credit_type) == wanted).map(Balance).collect()
+            }
+        })
+    }
+
+    /// The grants, newest first.
+    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a connection")]
+    async fn grants(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only grants of this credit type.")] credit_type_id: Option<ID>,
+        #[graphql(desc = "Only grants that are good for this now.")] status: Option<GrantStatus>,
+        #[graphql(desc = "How many from the beginning, 1 to 100; 20 if nothing is said.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> Result<Connection<String, Grant>> {
+        let wanted = grants::Wanted {
+            customer: self.0.id,
+            credit_type: credit_type_id.as_ref().map(wanted_type).transpose()?,
+            status: status.map(Into::into),
+            page: page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?,
+        };
+        let slice = ctx.reads(Scope::OwnRead).await?.grant_pages.get(wanted).await?;
+        Ok(page::connection(slice.unwrap_or_default(), |row| row.id, Grant))
+    }
+
+    /// What happened, newest first.
+    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a connection")]
+    async fn activity(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only activity of this credit type.")] credit_type_id: Option<ID>,
+        #[graphql(desc = "Only activity of these kinds.")] kinds: Option<Vec<ActivityKind>>,
+        #[graphql(desc = "Only activity at this instant or later.")] from: Option<DateTime>,
+        #[graphql(desc = "Only activity before this instant.")] to: Option<DateTime>,
+        #[graphql(desc = "How many from the beginning, 1 to 100; 20 if nothing is said.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> Result<Connection<String, Activity>> {
+        let wanted = activity::Wanted {
+            customer: self.0.id,
+            credit_type: credit_type_id.as_ref().map(wanted_type).transpose()?,
+            kinds: kinds.unwrap_or_default().into_iter().map(Into::into).collect(),
+            from: from.map(|at| at.0),
+            to: to.map(|at| at.0),
+            page: page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?,
+        };
+        let slice = ctx.reads(Scope::OwnRead).await?.activity_pages.get(wanted).await?;
+        Ok(page::connection(slice.unwrap_or_default(), |row| (row.at, row.id), Activity::of))
+    }
+}
+
+/// A credit type to look for; one that is no id matches nothing, like one that never was.
+fn wanted_type(id: &ID) -> Result<entity::CreditTypeId> {
+    id.parse().map_err(|_| Error::from(Refusal::not_found("creditTypeId", "credit type")).into())
+}
+
+/// How to find one customer. Exactly one of the fields.
+#[derive(OneofObject)]
+pub enum CustomerBy {
+    /// By its id.
+    Id(ID),
+    /// By its e-mail address, in any case.
+    Email(String),
+    /// By the business's own id.
+    ExternalId(String),
+}
+
+#[derive(Default)]
+pub struct CustomerQuery;
+
+#[Object]
+impl CustomerQuery {
+    /// One customer; null if there is no such customer for this caller.
+    async fn customer(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How to find it.")] by: CustomerBy,
+    ) -> Result<Option<Customer>> {
+        let reads = ctx.reads(Scope::OwnRead).await?;
+        let found = match by {
+            CustomerBy::Id(id) => match id.parse() {
+                Ok(id) => reads.customers.get(id).await?,
+                Err(_) => None,
+            },
+            CustomerBy::Email(email) => customers::by_email(&reads.view, &email).await?,
+            CustomerBy::ExternalId(id) => customers::by_external_id(&reads.view, &id).await?,
+        };
+        Ok(found.map(Customer))
+    }
+
+    /// Customers, newest first. For staff.
+    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a connection")]
+    async fn customers(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(
+            desc = "Beginnings of words of the name, e-mail or external id; every one must match. At most 5 words."
+        )]
+        search: Option<String>,
+        #[graphql(desc = "Only customers with this tag.")] tag: Option<String>,
+        #[graphql(desc = "How many from the beginning, 1 to 100; 20 if nothing is said.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> Result<Connection<String, Customer>> {
+        let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
+        let reads = ctx.reads(Scope::StaffRead).await?;
+        let slice = customers::search(&reads.view, &Search { text: search, tag, page }).await?;
+        Ok(page::connection(slice, |row| row.id, Customer))
+    }
+}
+
+/// A new customer.
+#[derive(InputObject)]
+pub struct CustomerCreateInput {
+    /// The name that people read: 1 to 255 characters.
+    name: String,
+    /// Unique in the account, in any case.
+    email: Option<String>,
+    /// The business's own id for this customer; unique in the account.
+    external_id: Option<String>,
+    /// A language tag, such as `de-CH`.
+    locale: Option<String>,
+    /// Words to put on it, at most 50, in any case.
+    tags: Option<Vec<String>>,
+    /// A JSON object of the business's own, at most 16 KiB.
+    metadata: Option<Json>,
+}
+
+/// What changes in a customer. What is left out stays; null clears where something may be absent.
+#[derive(InputObject)]
+pub struct CustomerUpdateInput {
+    /// The customer.
+    id: ID,
+    /// The name that people read.
+    name: Option<String>,
+    /// Unique in the account, in any case.
+    email: MaybeUndefined<String>,
+    /// The business's own id for this customer; unique in the account.
+    external_id: MaybeUndefined<String>,
+    /// A language tag, such as `de-CH`.
+    locale: MaybeUndefined<String>,
+    /// All of its tags: those that are not named are taken off.
+    tags: Option<Vec<String>>,
+    /// A JSON object of the business's own, in place of the former one.
+    metadata: Option<Json>,
+}
+
+/// Tags to put on a customer, or to take off.
+#[derive(InputObject)]
+pub struct CustomerTagInput {
+    /// The customer.
+    id: ID,
+    /// The tags, in any case.
+    tags: Vec<String>,
+}
+
+/// What became of a change to a customer.
+#[derive(SimpleObject)]
+pub struct CustomerPayload {
+    /// The customer as it is now; null if the change was refused.
+    customer: Option<Customer>,
+    /// Why it was refused.
+    user_errors: Vec<UserErrorInterface>,
+}
+
+#[derive(Default)]
+pub struct CustomerMutation;
+
+#[Object]
+impl CustomerMutation {
+    /// Create a customer. For staff.
+    async fn customer_create(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The customer.")] input: CustomerCreateInput,
+    ) -> Result<Option<CustomerPayload>> {
+        let new = NewCustomer {
+            name: input.name,
+            email: input.email,
+            external_id: input.external_id,
+            locale: input.locale,
+            tags: input.tags.unwrap_or_default(),
+            metadata: input.metadata.map(|json| json.0),
+        };
+        payload(ctx, customers::create(ctx.caller()?, new).await)
+    }
+
+    /// Change a customer. For staff.
+    async fn customer_update(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What changes.")] input: CustomerUpdateInput,
+    ) -> Result<Option<CustomerPayload>> {
+        let changes = Changes {
+            name: input.name,
+            email: changed(input.email),
+            external_id: changed(input.external_id),
+            locale: changed(input.locale),
+            tags: input.tags,
+            metadata: input.metadata.map(|json| json.0),
+        };
+        let result = async { customers::update(ctx.caller()?, id("id", "customer", &input.id)?, changes).await };
+        payload(ctx, result.await)
+    }
+
+    /// Put tags on a customer, beside those that it has. For staff.
+    async fn customer_tag(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The customer and the tags.")] input: CustomerTagInput,
+    ) -> Result<Option<CustomerPayload>> {
+        let result = async { customers::tag(ctx.caller()?, id("id", "customer", &input.id)?, &input.tags).await };
+        payload(ctx, result.await)
+    }
+
+    /// Take tags off a customer. For staff.
+    async fn customer_untag(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The customer and the tags.")] input: CustomerTagInput,
+    ) -> Result<Option<CustomerPayload>> {
+        let result = async { customers::untag(ctx.caller()?, id("id", "customer", &input.id)?, &input.tags).await };
+        payload(ctx, result.await)
+    }
+}
+
+fn payload(ctx: &Context<'_>, result: crate::domain::Result<Model>) -> Result<Option<CustomerPayload>> {
+    let (customer, user_errors) = answer(ctx, result)?;
+    Ok(Some(CustomerPayload { customer: customer.map(Customer), user_errors }))
+}

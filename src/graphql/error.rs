@@ -1,0 +1,77 @@
+//! What a client is told of an error, and what only the log is.
+
+use std::sync::Arc;
+
+use async_graphql::{ErrorExtensionValues, Response, ServerError};
+
+use crate::domain::Error;
+
+/// How bad an answer is, for the status code of the door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Masked {
+    /// Data, refusals, or errors beside data.
+    Fine,
+    /// Somebody has to sign in.
+    Unauthenticated,
+    /// The query is larger than what is served.
+    TooLarge,
+    /// Nothing could be answered for now.
+    Unavailable,
+}
+
+/// Gives every error a code and the request's id, and takes out of it what is not for clients.
+pub fn mask(response: &mut Response, request_id: &str) -> Masked {
+    let mut worst = Masked::Fine;
+    for error in &mut response.errors {
+        let code = code_of(error, request_id);
+        worst = match (code, worst) {
+            ("UNAUTHENTICATED", _) => Masked::Unauthenticated,
+            ("UNAVAILABLE", Masked::Fine) => Masked::Unavailable,
+            ("QUERY_TOO_LARGE", Masked::Fine) => Masked::TooLarge,
+            _ => worst,
+        };
+        let extensions = error.extensions.get_or_insert_with(ErrorExtensionValues::default);
+        extensions.set("code", code);
+        extensions.set("requestId", request_id);
+        error.source = None;
+    }
+    worst
+}
+
+fn code_of(error: &mut ServerError, request_id: &str) -> &'static str {
+    let source = error.source.clone();
+    let source = source.as_deref();
+    let domain = source.and_then(|source| {
+        source.downcast_ref::<Error>().or_else(|| source.downcast_ref::<Arc<Error>>().map(Arc::as_ref))
+    });
+    let (code, message) = match domain {
+        None if source.is_some() => {
+            tracing::error!(request_id, error = error.message, "a request failed");
+            ("INTERNAL", INTERNAL.to_owned())
+        }
+        // The library's own words on a query that is not valid; it tells its limits in these.
+        None => match error.message.as_str() {
+            "Query is too complex." | "Query is nested too deep." => ("QUERY_TOO_LARGE", error.message.clone()),
+            _ => ("BAD_REQUEST", error.message.clone()),
+        },
+        Some(Error::Refused(refusal)) => ("BAD_REQUEST", refusal.message()),
+        Some(Error::Unauthenticated) => {
+            ("UNAUTHENTICATED", "The token is missing, invalid or expired. Send `Authorization: Bearer …`.".to_owned())
+        }
+        Some(Error::Forbidden(_)) => ("FORBIDDEN", "This token may not do this.".to_owned()),
+        Some(Error::Unavailable(why)) => {
+            tracing::warn!(request_id, %why, "a request could not be answered");
+            let message = "The server cannot answer now. Try again with the same idempotency key: \
+                           what was written will be found.";
+            ("UNAVAILABLE", message.to_owned())
+        }
+        Some(Error::Internal(why)) => {
+            tracing::error!(request_id, error = why, "a request failed");
+            ("INTERNAL", INTERNAL.to_owned())
+        }
+    };
+    error.message = message;
+    code
+}
+
+const INTERNAL: &str = "Something went wrong on our side. Give the requestId to those who run this server.";

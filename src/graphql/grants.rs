@@ -1,0 +1,165 @@
+//! Grants.
+
+use async_graphql::{Context, Description, Enum, ID, Object, Result};
+use entity::credit_grant::Model;
+
+use super::activity::ActivitySource;
+use super::context::Ask;
+use super::credit_types::CreditType;
+use super::customers::Customer;
+use super::expiration::ExpirationPolicy;
+use super::scalars::{Credits, DateTime, Json, Money, TimeZone};
+use crate::domain::Scope;
+use crate::domain::ledger::grants::{self, Status};
+
+/// What a grant is good for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "Status", name = "GrantStatus")]
+pub enum GrantStatus {
+    /// Has free credits that count later.
+    Scheduled,
+    /// Has credits that can be used.
+    Usable,
+    /// Has none left, and some ended unused.
+    Expired,
+    /// Has none left: every one was used or set aside.
+    UsedUp,
+}
+
+/// One lot of credits, as it is now. Always `amount = remaining + held + consumed + expired + voided + transferred`.
+#[derive(Description)]
+pub struct Grant(pub Model);
+
+#[Object(use_type_description)]
+impl Grant {
+    /// Opaque, and unique over the whole server.
+    pub async fn id(&self) -> ID {
+        self.0.id.to_string().into()
+    }
+
+    /// Whose they are.
+    async fn customer(&self, ctx: &Context<'_>) -> Result<Option<Customer>> {
+        Ok(ctx.reads(Scope::OwnRead).await?.customers.get(self.0.customer_id).await?.map(Customer))
+    }
+
+    /// What they are good for.
+    async fn credit_type(&self, ctx: &Context<'_>) -> Result<Option<CreditType>> {
+        Ok(ctx.reads(Scope::OwnRead).await?.credit_types.get(self.0.credit_type_id).await?.map(CreditType))
+    }
+
+    /// How many were issued.
+    async fn amount(&self) -> Credits {
+        Credits(self.0.amount)
+    }
+
+    /// How many are free.
+    async fn remaining(&self) -> Credits {
+        Credits(self.0.remaining)
+    }
+
+    /// How many are set aside.
+    async fn held(&self) -> Credits {
+        Credits(self.0.held)
+    }
+
+    /// How many were used.
+    async fn consumed(&self) -> Credits {
+        Credits(self.0.consumed)
+    }
+
+    /// How many ended unused.
+    async fn expired(&self) -> Credits {
+        Credits(self.0.expired)
+    }
+
+    /// How many were taken away.
+    async fn voided(&self) -> Credits {
+        Credits(self.0.voided)
+    }
+
+    /// How many went to another customer.
+    async fn transferred(&self) -> Credits {
+        Credits(self.0.transferred)
+    }
+
+    /// What it is good for now.
+    async fn status(&self, ctx: &Context<'_>) -> Result<GrantStatus> {
+        let now = ctx.reads(Scope::OwnRead).await?.view.now();
+        Ok(grants::status(&self.0, now).into())
+    }
+
+    /// Lower is used first; among equals the one that ends soonest.
+    async fn priority(&self) -> i32 {
+        i32::from(self.0.priority)
+    }
+
+    /// Whether it was given rather than paid for.
+    async fn promotional(&self) -> bool {
+        self.0.promotional
+    }
+
+    /// The first instant at which it counts.
+    async fn effective_at(&self) -> DateTime {
+        DateTime(self.0.effective_at)
+    }
+
+    /// The first instant at which it no longer counts; null if it never ends, or not before its first use.
+    async fn expires_at(&self) -> Option<DateTime> {
+        self.0.expires_at.map(DateTime)
+    }
+
+    /// The policy that it was issued under.
+    async fn expiration(&self) -> ExpirationPolicy {
+        self.0.policy().into()
+    }
+
+    /// The zone by which its policy is read: the account's, when it was issued.
+    async fn time_zone(&self) -> TimeZone {
+        TimeZone(self.0.time_zone.clone())
+    }
+
+    /// When the first of it was used.
+    async fn first_used_at(&self) -> Option<DateTime> {
+        self.0.first_used_at.map(DateTime)
+    }
+
+    /// What was paid for all of it.
+    async fn cost(&self) -> Money {
+        Money::new(self.0.cost, &self.0.currency)
+    }
+
+    /// What was paid for those that are free.
+    async fn cost_left(&self) -> Money {
+        Money::new(self.0.cost_left, &self.0.currency)
+    }
+
+    /// What led to it.
+    async fn source(&self) -> ActivitySource {
+        self.0.source.into()
+    }
+
+    /// A JSON object of the business's own. Staff only: null for the customer.
+    async fn metadata(&self, ctx: &Context<'_>) -> Option<Json> {
+        ctx.is_staff().then(|| Json(self.0.metadata.clone()))
+    }
+
+    /// When it was issued.
+    async fn created_at(&self) -> DateTime {
+        DateTime(self.0.created_at)
+    }
+}
+
+#[derive(Default)]
+pub struct GrantQuery;
+
+#[Object]
+impl GrantQuery {
+    /// One grant; null if there is no such grant for this caller.
+    async fn grant(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Result<Option<Grant>> {
+        let reads = ctx.reads(Scope::OwnRead).await?;
+        Ok(match id.parse() {
+            Ok(id) => reads.grants.get(id).await?.map(Grant),
+            Err(_) => None,
+        })
+    }
+}

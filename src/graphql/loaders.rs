@@ -1,0 +1,102 @@
+//! One statement for many: what resolvers ask for one by one is read a set at a time, within the request's snapshot.
+//!
+//! Nothing is kept: a cache would show a second mutation what was true before the first.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use dataloader::BatchFn;
+use dataloader::non_cached::Loader;
+use entity::{
+    ActivityId, CreditTypeId, CustomerId, GrantId, activity, allocation, credit_grant, credit_type, customer,
+};
+use futures_util::future::BoxFuture;
+
+use crate::domain::catalog::credit_types;
+use crate::domain::ledger::balances::{self, Balance};
+use crate::domain::ledger::{activity as activities, grants};
+use crate::domain::page::Slice;
+use crate::domain::{Error, Result, View, customers};
+
+/// Keys in one batch. The statements of a batch bind one value per key, pages a few.
+const BATCH: usize = 1_000;
+
+type Found<T> = Result<Option<T>, Arc<Error>>;
+type Fetch<K, T> = fn(Arc<View>, Vec<K>) -> BoxFuture<'static, Result<HashMap<K, T>>>;
+
+/// Reads a set of keys with one function of the domain.
+struct Batch<K, T> {
+    view: Arc<View>,
+    fetch: Fetch<K, T>,
+}
+
+impl<K: Clone + Eq + Hash, T: Clone> BatchFn<K, Found<T>> for Batch<K, T> {
+    async fn load(&mut self, keys: &[K]) -> HashMap<K, Found<T>> {
+        match (self.fetch)(self.view.clone(), keys.to_vec()).await {
+            Ok(mut found) => keys.iter().map(|key| (key.clone(), Ok(found.remove(key)))).collect(),
+            Err(error) => {
+                let error = Arc::new(error);
+                keys.iter().map(|key| (key.clone(), Err(error.clone()))).collect()
+            }
+        }
+    }
+}
+
+/// Reads one kind of thing by its key.
+pub struct By<K: Clone + Eq + Hash + std::fmt::Debug, T: Clone>(Loader<K, Found<T>, Batch<K, T>>);
+
+impl<K: Clone + Eq + Hash + std::fmt::Debug, T: Clone> By<K, T> {
+    fn new(view: &Arc<View>, fetch: Fetch<K, T>) -> Self {
+        Self(Loader::new(Batch { view: view.clone(), fetch }).with_max_batch_size(BATCH))
+    }
+
+    /// The thing with a key, if it is there for this caller.
+    pub async fn get(&self, key: K) -> Found<T> {
+        self.0.load(key).await
+    }
+}
+
+/// A snapshot and the loaders that read from it.
+pub struct Reads {
+    pub view: Arc<View>,
+    pub customers: By<CustomerId, customer::Model>,
+    pub tags: By<CustomerId, Vec<String>>,
+    pub credit_types: By<CreditTypeId, credit_type::Model>,
+    pub grants: By<GrantId, credit_grant::Model>,
+    pub grant_pages: By<grants::Wanted, Slice<credit_grant::Model>>,
+    pub balances: By<CustomerId, Vec<Balance>>,
+    pub activities: By<ActivityId, activity::Model>,
+    pub activity_pages: By<activities::Wanted, Slice<activity::Model>>,
+    pub allocations: By<ActivityId, Vec<allocation::Model>>,
+}
+
+impl Reads {
+    /// The loaders of a snapshot.
+    #[must_use]
+    pub fn new(view: View) -> Self {
+        let view = Arc::new(view);
+        Self {
+            customers: By::new(&view, |view, ids| Box::pin(async move { customers::by_ids(&view, &ids).await })),
+            tags: By::new(&view, |view, ids| Box::pin(async move { customers::tags(&view, &ids).await })),
+            credit_types: By::new(&view, |view, ids| {
+                Box::pin(async move { credit_types::of_rows_in_hand(&view, &ids).await })
+            }),
+            grants: By::new(&view, |view, ids| Box::pin(async move { grants::by_ids(&view, &ids).await })),
+            grant_pages: By::new(&view, |view, wanted| {
+                Box::pin(async move { Ok(wanted.iter().cloned().zip(grants::pages(&view, &wanted).await?).collect()) })
+            }),
+            balances: By::new(&view, |view, ids| Box::pin(async move { balances::of(&view, &ids).await })),
+            activities: By::new(&view, |view, ids| Box::pin(async move { activities::by_ids(&view, &ids).await })),
+            activity_pages: By::new(&view, |view, wanted| {
+                Box::pin(
+                    async move { Ok(wanted.iter().cloned().zip(activities::pages(&view, &wanted).await?).collect()) },
+                )
+            }),
+            allocations: By::new(&view, |view, ids| {
+                Box::pin(async move { activities::allocations(&view, &ids).await })
+            }),
+            view,
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The shape of the API: types, fields and their texts, which are the manual. Rules are in `domain`.
+
+mod accounts;
+mod activity;
+mod balances;
+pub mod context;
+mod credit_types;
+mod customers;
+mod error;
+mod expiration;
+mod grants;
+mod ledger;
+mod loaders;
+mod node;
+mod page;
+mod payload;
+mod scalars;
+
+use async_graphql::{EmptySubscription, MergedObject, SDLExportOptions, Schema, SchemaBuilder};
+
+pub use error::{Masked, mask};
+
+/// Everything that can be read. A query sees one snapshot: all of its answers are true at the same instant.
+#[derive(MergedObject, Default)]
+pub struct Query(
+    node::NodeQuery,
+    accounts::AccountQuery,
+    customers::CustomerQuery,
+    credit_types::CreditTypeQuery,
+    activity::ActivityQuery,
+    grants::GrantQuery,
+);
+
+/// Everything that can be changed. A field that a rule refuses answers with `userErrors` and changes nothing.
+#[derive(MergedObject, Default)]
+pub struct Mutation(
+    accounts::AccountMutation,
+    customers::CustomerMutation,
+    credit_types::CreditTypeMutation,
+    ledger::LedgerMutation,
+);
+
+/// The schema.
+pub type ScripSchema = Schema<Query, Mutation, EmptySubscription>;
+
+/// What a query may cost: each field counts one, a list its page size times what is in it.
+pub const COMPLEXITY: usize = 20_000;
+/// How deep a query may nest.
+pub const DEPTH: usize = 15;
+
+/// The schema, for a door to build upon.
+#[must_use]
+pub fn builder() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
+    Schema::build(Query::default(), Mutation::default(), EmptySubscription)
+        .register_output_type::<node::Node>()
+        .register_output_type::<payload::UserErrorInterface>()
+        .limit_complexity(COMPLEXITY)
+        .limit_depth(DEPTH)
+        .disable_suggestions()
+}
+
+/// The schema as text, as `schema.graphql` holds it.
+#[must_use]
+pub fn sdl() -> String {
+    builder().finish().sdl_with_options(SDLExportOptions::new().include_specified_by())
+}

@@ -1,0 +1,70 @@
+//! Everything with an id, by its id alone.
+
+use async_graphql::{Context, ID, Interface, Object, Result};
+
+use super::accounts::Account;
+use super::activity::Activity;
+use super::context::Ask;
+use super::credit_types::CreditType;
+use super::customers::Customer;
+use super::grants::Grant;
+use crate::domain::page::MOST;
+use crate::domain::{Refusal, Scope};
+
+/// Something with an id that is unique over the whole server.
+#[derive(Interface)]
+#[graphql(field(name = "id", ty = "ID", desc = "Opaque, and unique over the whole server."))]
+pub enum Node {
+    Account(Account),
+    Customer(Customer),
+    CreditType(CreditType),
+    Grant(Grant),
+    Activity(Activity),
+}
+
+#[derive(Default)]
+pub struct NodeQuery;
+
+#[Object]
+impl NodeQuery {
+    /// Anything by its id; null if there is no such thing for this caller.
+    async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "The id of anything.")] id: ID) -> Result<Option<Node>> {
+        find(ctx, &id).await
+    }
+
+    /// Many things by their ids, in the order of the ids, with null where there is none. At most 100.
+    #[graphql(complexity = "ids.len().clamp(1, 100).saturating_mul(child_complexity.max(1))")]
+    async fn nodes(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Ids of anything, at most 100.")] ids: Vec<ID>,
+    ) -> Result<Vec<Option<Node>>> {
+        ctx.caller()?.authorise(Scope::OwnRead)?;
+        if ids.len() as u64 > MOST {
+            return Err(crate::domain::Error::from(Refusal::invalid("ids", format!("At most {MOST} ids."))).into());
+        }
+        futures_util::future::try_join_all(ids.iter().map(|id| find(ctx, id))).await
+    }
+}
+
+async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
+    let reads = ctx.reads(Scope::OwnRead).await?;
+    if let Ok(id) = id.parse() {
+        return Ok(reads.customers.get(id).await?.map(|row| Node::Customer(Customer(row))));
+    }
+    if let Ok(id) = id.parse() {
+        // A customer learns of a credit type from its own credits only.
+        if !ctx.is_staff() {
+            return Ok(None);
+        }
+        return Ok(reads.credit_types.get(id).await?.map(|row| Node::CreditType(CreditType(row))));
+    }
+    if let Ok(id) = id.parse() {
+        return Ok(reads.grants.get(id).await?.map(|row| Node::Grant(Grant(row))));
+    }
+    if let Ok(id) = id.parse() {
+        return Ok(reads.activities.get(id).await?.map(|row| Node::Activity(Activity::of(row))));
+    }
+    let account = reads.view.account();
+    Ok(id.parse().is_ok_and(|id: entity::AccountId| id == account.id).then(|| Node::Account(Account(account.clone()))))
+}

@@ -1,0 +1,119 @@
+//! Refusals as data: `userErrors` beside what a mutation would have answered.
+
+use async_graphql::{Context, Enum, Interface, SimpleObject};
+
+use super::context::Ask;
+use super::scalars::Credits;
+use crate::domain::error::Code;
+use crate::domain::{self, Error, Refusal};
+
+/// What a client branches on. New ones may be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "Code", name = "UserErrorCode")]
+pub enum UserErrorCode {
+    /// A value is outside its limits; the message names them.
+    Invalid,
+    /// An id leads nowhere that this caller can see.
+    NotFound,
+    /// A value that must be unique belongs to another one already.
+    Taken,
+    /// The usable credits do not cover the amount. Nothing was used.
+    InsufficientCredits,
+    /// The account has its credits switched off.
+    CreditsDisabled,
+    /// The credit type is archived and issues no more.
+    CreditTypeArchived,
+    /// The credits would end before they could be used.
+    ExpirationNotInFuture,
+    /// The idempotency key was used for a different request.
+    IdempotencyKeyReused,
+}
+
+/// Why a mutation did nothing: a rule of the business said no. The request can be changed and sent again.
+#[derive(Interface)]
+#[graphql(
+    name = "UserError",
+    field(name = "code", ty = "&UserErrorCode", desc = "What a client branches on."),
+    field(name = "message", ty = "&String", desc = "What happened and what to do next, in words for people."),
+    field(
+        name = "field",
+        ty = "&Option<Vec<String>>",
+        desc = "The path to the input's field that is to blame, if one is."
+    )
+)]
+pub enum UserErrorInterface {
+    OperationRefused(OperationRefused),
+    InsufficientCredits(InsufficientCredits),
+}
+
+/// A refusal that its code and message say all about.
+#[derive(SimpleObject)]
+pub struct OperationRefused {
+    /// What a client branches on.
+    code: UserErrorCode,
+    /// What happened and what to do next, in words for people.
+    message: String,
+    /// The path to the input's field that is to blame, if one is.
+    field: Option<Vec<String>>,
+}
+
+/// The usable credits did not cover what was asked: nothing was used, and this is where the rest is.
+#[derive(SimpleObject)]
+pub struct InsufficientCredits {
+    /// What a client branches on.
+    code: UserErrorCode,
+    /// What happened and what to do next, in words for people.
+    message: String,
+    /// The path to the input's field that is to blame, if one is.
+    field: Option<Vec<String>>,
+    /// How many credits were asked for.
+    requested: Credits,
+    /// How many could be used now.
+    available: Credits,
+    /// How many are set aside.
+    held: Credits,
+    /// How many ended unused, ever.
+    expired: Credits,
+    /// How many count only later.
+    not_yet_effective: Credits,
+}
+
+impl From<Refusal> for UserErrorInterface {
+    fn from(refusal: Refusal) -> Self {
+        let (code, message, field) = (refusal.code().into(), refusal.message(), refusal.field());
+        match refusal {
+            Refusal::InsufficientCredits { requested, available, held, expired, not_yet_effective } => {
+                Self::InsufficientCredits(InsufficientCredits {
+                    code,
+                    message,
+                    field,
+                    requested: Credits(requested),
+                    available: Credits(available),
+                    held: Credits(held),
+                    expired: Credits(expired),
+                    not_yet_effective: Credits(not_yet_effective),
+                })
+            }
+            _ => Self::OperationRefused(OperationRefused { code, message, field }),
+        }
+    }
+}
+
+/// What a mutation's payload is made of: the answer, or why there is none.
+/// Whatever is read after it sees what it wrote.
+pub(super) fn answer<T>(
+    ctx: &Context<'_>,
+    result: domain::Result<T>,
+) -> async_graphql::Result<(Option<T>, Vec<UserErrorInterface>)> {
+    ctx.session()?.refresh();
+    match result {
+        Ok(answer) => Ok((Some(answer), Vec::new())),
+        Err(Error::Refused(refusal)) => Ok((None, vec![refusal.into()])),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The id in an input, or the refusal that names its field.
+pub(super) fn id<T: std::str::FromStr>(field: &str, what: &str, id: &async_graphql::ID) -> Result<T, Refusal> {
+    id.parse().map_err(|_| Refusal::not_found(field, what))
+}

@@ -1,0 +1,171 @@
+//! The scalars: what a value looks like on the wire.
+
+use async_graphql::{InputValueError, InputValueResult, Number, Scalar, ScalarType, SimpleObject, Value};
+use chrono::{NaiveDate, SecondsFormat};
+use iso_currency::Currency;
+
+use crate::domain::clock::{Instant, truncate};
+
+/// A whole number of credits, as a JSON integer. Operations take 1 to 1,000,000,000.
+pub struct Credits(pub entity::Credits);
+
+#[Scalar(name = "Credits")]
+/// A whole number of credits, as a JSON integer. Operations take 1 to 1,000,000,000.
+impl ScalarType for Credits {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        // What is no whole number becomes one that no operation accepts: the domain answers with field and limit.
+        Ok(Self(entity::Credits(match &value {
+            Value::Number(number) => number.as_i64().unwrap_or(i64::MIN),
+            _ => i64::MIN,
+        })))
+    }
+
+    fn to_value(&self) -> Value {
+        Value::Number(Number::from(self.0.0))
+    }
+}
+
+/// An amount of money in the minor unit of its currency (cents for USD, yen for JPY), as a JSON integer.
+pub struct MinorUnits(pub entity::Minor);
+
+#[Scalar(name = "MinorUnits")]
+/// An amount of money in the minor unit of its currency (cents for USD, yen for JPY), as a JSON integer.
+impl ScalarType for MinorUnits {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        Ok(Self(entity::Minor(match &value {
+            Value::Number(number) => number.as_i64().unwrap_or(i64::MIN),
+            _ => i64::MIN,
+        })))
+    }
+
+    fn to_value(&self) -> Value {
+        Value::Number(Number::from(self.0.0))
+    }
+}
+
+/// An instant in UTC to the microsecond, such as `2026-03-31T16:30:00Z`.
+pub struct DateTime(pub Instant);
+
+#[Scalar(name = "DateTime", specified_by_url = "https://datatracker.ietf.org/doc/html/rfc3339")]
+/// An instant in UTC to the microsecond (RFC 3339), such as `2026-03-31T16:30:00Z`. Other offsets are accepted.
+impl ScalarType for DateTime {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        let Value::String(text) = &value else { return Err(InputValueError::expected_type(value)) };
+        let at = chrono::DateTime::parse_from_rfc3339(text)
+            .map_err(|_| InputValueError::custom("write an instant with its offset, such as 2026-03-31T16:30:00Z"))?;
+        Ok(Self(truncate(at.to_utc())))
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+    }
+}
+
+/// A calendar date, such as `2026-03-31`.
+pub struct Date(pub NaiveDate);
+
+#[Scalar(name = "Date", specified_by_url = "https://datatracker.ietf.org/doc/html/rfc3339#section-5.6")]
+/// A calendar date (RFC 3339 full-date), such as `2026-03-31`, in the account's time zone.
+impl ScalarType for Date {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        let Value::String(text) = &value else { return Err(InputValueError::expected_type(value)) };
+        let date = NaiveDate::parse_from_str(text, "%Y-%m-%d");
+        date.map(Self).map_err(|_| InputValueError::custom("write a date such as 2026-03-31"))
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.to_string())
+    }
+}
+
+macro_rules! texts {
+    ($($name:ident = $in_schema:literal, $text:literal, $link:literal;)+) => {$(
+        #[doc = $text]
+        pub struct $name(pub String);
+
+        #[Scalar(name = $in_schema, specified_by_url = $link)]
+        #[doc = $text]
+        impl ScalarType for $name {
+            fn parse(value: Value) -> InputValueResult<Self> {
+                match value {
+                    Value::String(text) => Ok(Self(text)),
+                    other => Err(InputValueError::expected_type(other)),
+                }
+            }
+
+            fn to_value(&self) -> Value {
+                Value::String(self.0.clone())
+            }
+        }
+    )+};
+}
+
+texts! {
+    CurrencyCode = "CurrencyCode", "An ISO 4217 currency code, such as `CHF`.", "https://www.iso.org/iso-4217-currency-codes.html";
+    TimeZone = "TimeZone", "An IANA time zone, such as `Europe/Zurich`.", "https://www.iana.org/time-zones";
+    Url = "URL", "A web address that begins with `https://` or `http://`.", "https://url.spec.whatwg.org/";
+}
+
+/// A JSON object of the business's own.
+pub struct Json(pub serde_json::Value);
+
+#[Scalar(name = "JSON", specified_by_url = "https://datatracker.ietf.org/doc/html/rfc8259")]
+/// Any JSON value; where it is an input, an object of at most 16 KiB.
+impl ScalarType for Json {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        Ok(Self(value.into_json()?))
+    }
+
+    fn to_value(&self) -> Value {
+        Value::from_json(self.0.clone()).unwrap_or_default()
+    }
+}
+
+/// An amount of money.
+#[derive(SimpleObject)]
+pub struct Money {
+    /// The amount in the currency's minor unit: 1250 is 12.50 for CHF and 1250 for JPY.
+    minor: MinorUnits,
+    /// The currency.
+    currency: CurrencyCode,
+    /// The amount as people write it, with the currency's number of decimals: `"12.50"`.
+    decimal: String,
+}
+
+impl Money {
+    /// An amount in a currency's minor unit.
+    #[must_use]
+    pub fn new(minor: entity::Minor, currency: &str) -> Self {
+        Self {
+            minor: MinorUnits(minor),
+            currency: CurrencyCode(currency.to_owned()),
+            decimal: decimal(minor, currency),
+        }
+    }
+}
+
+/// An amount with as many decimals as its currency has (ISO 4217's minor unit).
+fn decimal(minor: entity::Minor, currency: &str) -> String {
+    let places = Currency::from_code(currency).and_then(Currency::exponent).unwrap_or(0);
+    let scale = 10_u64.pow(u32::from(places));
+    let (sign, amount) = (if minor.0 < 0 { "-" } else { "" }, minor.0.unsigned_abs());
+    match usize::from(places) {
+        0 => format!("{sign}{amount}"),
+        places => format!("{sign}{}.{:0places$}", amount / scale, amount % scale),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_has_its_currency_s_decimals() {
+        let written = |minor, currency| decimal(entity::Minor(minor), currency);
+        assert_eq!(written(1250, "CHF"), "12.50");
+        assert_eq!(written(5, "USD"), "0.05");
+        assert_eq!(written(1250, "JPY"), "1250");
+        assert_eq!(written(1250, "BHD"), "1.250");
+        assert_eq!(written(-1, "EUR"), "-0.01");
+    }
+}

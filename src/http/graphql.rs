@@ -1,0 +1,321 @@
+//! GraphQL over HTTP: <https://graphql.github.io/graphql-over-http/draft/>.
+//!
+//! The method is looked at first, then what the client accepts, then who it is, and only then the body.
+//! A request runs in a task of its own: a client that hangs up does not cancel a write half-way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextExecute};
+use async_graphql::parser::parse_query;
+use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationDefinition, OperationType};
+use async_graphql::{Request as Query, Response as Answer, ServerError, Variables};
+use poem::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use poem::{Endpoint, Request, Response};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use tokio_util::task::TaskTracker;
+
+use super::accept::{Media, negotiate};
+use super::guard::{Refused, inspect};
+use super::shell::RequestId;
+use crate::domain::accounts::tokens::Tokens;
+use crate::domain::{App, Caller, Error};
+use crate::graphql::context::Session;
+use crate::graphql::{Masked, ScripSchema, mask};
+
+/// Bytes of a request's body.
+const BODY: usize = 256 * 1024;
+/// How long a body may take to arrive.
+const ARRIVAL: Duration = Duration::from_secs(10);
+/// How long an answer may take. A write that takes longer goes on, and is found by its key.
+const DEADLINE: Duration = Duration::from_secs(25);
+
+/// The endpoint.
+pub struct GraphQL {
+    pub app: App,
+    pub schema: ScripSchema,
+    pub tokens: Arc<Tokens>,
+    pub tracker: TaskTracker,
+}
+
+/// The parameters of a request.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Params {
+    query: Option<String>,
+    operation_name: Option<String>,
+    variables: Option<Map<String, Value>>,
+    /// Only looked at for its form: no extension is known.
+    #[serde(rename = "extensions")]
+    _extensions: Option<Map<String, Value>>,
+}
+
+/// The parameters of a GET, of which two are JSON in text.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct UrlParams {
+    query: Option<String>,
+    operation_name: Option<String>,
+    variables: Option<String>,
+    extensions: Option<String>,
+}
+
+/// A request that is not run.
+struct Rejection {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    header: Option<(HeaderName, &'static str)>,
+}
+
+impl Rejection {
+    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), header: None }
+    }
+
+    fn bad(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "BAD_REQUEST", message)
+    }
+
+    fn with(self, name: HeaderName, value: &'static str) -> Self {
+        Self { header: Some((name, value)), ..self }
+    }
+}
+
+impl Endpoint for GraphQL {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
+        Ok(self.handle(&mut request, &id).await.unwrap_or_else(|(media, rejection)| reject(media, rejection, &id)))
+    }
+}
+
+impl GraphQL {
+    async fn handle(&self, request: &mut Request, id: &RequestId) -> Result<Response, (Media, Rejection)> {
+        let media = negotiate(request.header(header::ACCEPT));
+        let get = match *request.method() {
+            Method::GET => true,
+            Method::POST => false,
+            _ => {
+                let rejection = Rejection::new(StatusCode::METHOD_NOT_ALLOWED, "BAD_REQUEST", "Use GET or POST.");
+                return Err((media.unwrap_or(Media::Json), rejection.with(header::ALLOW, "GET, POST")));
+            }
+        };
+        let media = media.ok_or_else(|| {
+            let message = "Accept application/graphql-response+json or application/json.";
+            (Media::Json, Rejection::new(StatusCode::NOT_ACCEPTABLE, "BAD_REQUEST", message))
+        })?;
+        let failed = |rejection| (media, rejection);
+        let caller = self.authenticate(request).map_err(failed)?;
+        let params = if get { url_params(request) } else { body_params(request).await }.map_err(failed)?;
+        let text = params.query.ok_or_else(|| failed(Rejection::bad("`query` is missing.")))?;
+        let variables = Variables::from_json(Value::Object(params.variables.unwrap_or_default()));
+        let document = match parse_query(&text) {
+            Ok(document) => document,
+            Err(error) => return Ok(request_error(media, vec![error.into()], id)),
+        };
+        let operation = selected(&document, params.operation_name.as_deref());
+        if get && operation.is_some_and(|operation| operation.ty != OperationType::Query) {
+            let rejection =
+                Rejection::new(StatusCode::METHOD_NOT_ALLOWED, "BAD_REQUEST", "GET runs queries only. Use POST.");
+            return Err(failed(rejection.with(header::ALLOW, "POST")));
+        }
+        inspect(&document, operation, &variables).map_err(|refused| {
+            failed(match refused {
+                Refused::TooLarge(message) => Rejection::new(StatusCode::BAD_REQUEST, "QUERY_TOO_LARGE", message),
+                Refused::Invalid(message) => Rejection::bad(message),
+            })
+        })?;
+        let executed = Executed::default();
+        let mut query = Query::new(text).variables(variables).data(executed.clone());
+        query.operation_name = params.operation_name;
+        query.set_parsed_query(document);
+        let query = query.data(Session::new(caller, self.tokens.clone()));
+        let answer = self.execute(query).await.map_err(failed)?;
+        if executed.0.load(Ordering::Relaxed) {
+            Ok(executed_answer(media, answer, id))
+        } else {
+            Ok(request_error(media, answer.errors, id))
+        }
+    }
+
+    /// Runs a request in a task of its own, for as long as an answer is waited for.
+    async fn execute(&self, query: Query) -> Result<Answer, Rejection> {
+        let schema = self.schema.clone();
+        let running = self.tracker.spawn(async move { schema.execute(query).await });
+        match tokio::time::timeout(DEADLINE, running).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a request ended in a panic");
+                let message = "Something went wrong on our side. Give the requestId to those who run this server.";
+                Err(Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", message))
+            }
+            Err(_) => {
+                let message = "The answer takes too long. Try again with the same idempotency key: \
+                               what was written will be found.";
+                Err(Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message))
+            }
+        }
+    }
+
+    fn authenticate(&self, request: &Request) -> Result<Caller, Rejection> {
+        let Some(value) = request.headers().get(header::AUTHORIZATION) else {
+            return Ok(Caller::anyone(self.app.clone()));
+        };
+        let token = value.to_str().ok().and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        });
+        token.ok_or(Error::Unauthenticated).and_then(|token| self.tokens.read(&self.app, token)).map_err(|_| {
+            Rejection::new(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", "The token is invalid or expired.")
+                .with(header::WWW_AUTHENTICATE, "Bearer")
+        })
+    }
+}
+
+fn url_params(request: &Request) -> Result<Params, Rejection> {
+    let params: UrlParams =
+        request.params().map_err(|_| Rejection::bad("The parameters of the address cannot be read."))?;
+    let object = |name: &str, text: Option<String>| {
+        text.filter(|text| !text.is_empty())
+            .map(|text| serde_json::from_str(&text))
+            .transpose()
+            .map_err(|_| Rejection::bad(format!("`{name}` must be a JSON object.")))
+    };
+    Ok(Params {
+        query: params.query,
+        operation_name: params.operation_name.filter(|name| !name.is_empty()),
+        variables: object("variables", params.variables)?,
+        _extensions: object("extensions", params.extensions)?,
+    })
+}
+
+async fn body_params(request: &mut Request) -> Result<Params, Rejection> {
+    let content_type = request.content_type().unwrap_or_default().to_ascii_lowercase();
+    let mut parts = content_type.split(';').map(str::trim);
+    let json = parts.next() == Some("application/json");
+    let other_charset =
+        parts.any(|part| part.strip_prefix("charset=").is_some_and(|charset| charset.trim_matches('"') != "utf-8"));
+    if !json || other_charset {
+        let message = "The content type must be application/json, in UTF-8.";
+        return Err(Rejection::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "BAD_REQUEST", message));
+    }
+    let too_large = || {
+        let message = format!("The body must be at most {BODY} bytes.");
+        Rejection::new(StatusCode::PAYLOAD_TOO_LARGE, "QUERY_TOO_LARGE", message)
+    };
+    if request
+        .header(header::CONTENT_LENGTH)
+        .and_then(|length| length.parse().ok())
+        .is_some_and(|length: usize| length > BODY)
+    {
+        return Err(too_large());
+    }
+    let body = request.take_body();
+    let bytes = tokio::time::timeout(ARRIVAL, body.into_bytes_limit(BODY))
+        .await
+        .map_err(|_| Rejection::new(StatusCode::REQUEST_TIMEOUT, "BAD_REQUEST", "The body took too long to arrive."))?
+        .map_err(|error| match error {
+            poem::error::ReadBodyError::PayloadTooLarge => too_large(),
+            _ => Rejection::bad("The body ended too soon."),
+        })?;
+    let value: Value = serde_json::from_slice(&bytes).map_err(|_| Rejection::bad("The body is not JSON."))?;
+    if !value.is_object() {
+        return Err(Rejection::bad("The body must be one JSON object. Batches are not served."));
+    }
+    serde_json::from_value(value).map_err(|error| Rejection::bad(format!("The body is no GraphQL request: {error}.")))
+}
+
+/// The operation that a request would run.
+fn selected<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Option<&'a OperationDefinition> {
+    match (&document.operations, name) {
+        (DocumentOperations::Single(operation), None) => Some(&operation.node),
+        (DocumentOperations::Multiple(operations), None) if operations.len() == 1 => {
+            operations.values().next().map(|operation| &operation.node)
+        }
+        (DocumentOperations::Multiple(operations), Some(name)) => operations.get(name).map(|operation| &operation.node),
+        _ => None,
+    }
+}
+
+/// The answer to a request that began to run: 200, unless all there is to say is that it could not be answered.
+fn executed_answer(media: Media, mut answer: Answer, id: &RequestId) -> Response {
+    let masked = mask(&mut answer, id);
+    let status = match masked {
+        Masked::Unauthenticated if answer.data == async_graphql::Value::Null => StatusCode::UNAUTHORIZED,
+        Masked::Unavailable if answer.data == async_graphql::Value::Null => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::OK,
+    };
+    respond(media, status, &answer)
+}
+
+/// The answer to a request that never began to run: a query that does not parse, or is not valid.
+fn request_error(media: Media, errors: Vec<ServerError>, id: &RequestId) -> Response {
+    let mut answer = Answer::from_errors(errors);
+    let masked = mask(&mut answer, id);
+    let status = match (media, masked) {
+        (Media::GraphQL, _) | (_, Masked::TooLarge) => StatusCode::BAD_REQUEST,
+        // Clients of the older type take anything but 200 for a failure of the network.
+        (Media::Json, _) => StatusCode::OK,
+    };
+    respond(media, status, &ErrorsOnly { errors: &answer.errors })
+}
+
+/// A response without `data`: nothing was executed.
+#[derive(serde::Serialize)]
+struct ErrorsOnly<'a> {
+    errors: &'a [ServerError],
+}
+
+fn reject(media: Media, rejection: Rejection, id: &RequestId) -> Response {
+    let mut error = ServerError::new(rejection.message, None);
+    let mut extensions = async_graphql::ErrorExtensionValues::default();
+    extensions.set("code", rejection.code);
+    extensions.set("requestId", id.as_str());
+    error.extensions = Some(extensions);
+    let mut response = respond(media, rejection.status, &ErrorsOnly { errors: &[error] });
+    if let Some((name, value)) = rejection.header {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Writes the answer as it is: through a `serde_json::Value` its keys would lose their order.
+fn respond(media: Media, status: StatusCode, answer: &impl serde::Serialize) -> Response {
+    let body = serde_json::to_vec(answer).unwrap_or_else(|error| {
+        tracing::error!(%error, "an answer could not be written");
+        br#"{"errors":[{"message":"Something went wrong on our side.","extensions":{"code":"INTERNAL"}}]}"#.to_vec()
+    });
+    Response::builder()
+        .status(status)
+        .header(header::CONTENT_TYPE, media.content_type())
+        .header(header::VARY, "Accept")
+        .header(header::CACHE_CONTROL, "no-store")
+        .body(body)
+}
+
+/// Set once validation has passed and execution begins: tells an error of the request from one of its execution.
+#[derive(Clone, Default)]
+pub struct Executed(Arc<AtomicBool>);
+
+/// The extension that sets [`Executed`].
+pub struct MarkExecuted;
+
+impl ExtensionFactory for MarkExecuted {
+    fn create(&self) -> Arc<dyn Extension> {
+        Arc::new(Self)
+    }
+}
+
+#[async_trait::async_trait]
+impl Extension for MarkExecuted {
+    async fn execute(&self, ctx: &ExtensionContext<'_>, operation: Option<&str>, next: NextExecute<'_>) -> Answer {
+        if let Some(executed) = ctx.data_opt::<Executed>() {
+            executed.0.store(true, Ordering::Relaxed);
+        }
+        next.run(ctx, operation).await
+    }
+}

@@ -1,0 +1,218 @@
+//! Refuses a query before anything walks it whose walk could be long (pure).
+//!
+//! The library's own checks visit a fragment once per spread: 790 bytes of fragments that spread each other twice cost
+//! it ten seconds. Here each fragment is measured once. A repeated field of a mutation, which the specification merges
+//! and the library runs twice, is refused too; and a missing variable before, not amid, execution.
+
+use std::collections::{HashMap, HashSet};
+
+use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet};
+use async_graphql::{Name, Value, Variables};
+
+/// Fields in a query, fragments spread out.
+const SELECTIONS: u64 = 2_000;
+/// Levels of a query, fragments spread out. GraphiQL's introspection has 15.
+const DEPTH: u64 = 16;
+/// Aliases in a query, fragments spread out.
+const ALIASES: u64 = 100;
+/// Directives in a query, fragments spread out.
+const DIRECTIVES: u64 = 100;
+/// Root fields of one operation, fragments spread out.
+const ROOTS: u64 = 50;
+
+/// Why a query is not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It is larger than what is served.
+    TooLarge(String),
+    /// It is not a valid request.
+    Invalid(String),
+}
+
+/// Looks at the operation that would be run, and at what comes along with it.
+pub fn inspect(
+    document: &ExecutableDocument,
+    operation: Option<&OperationDefinition>,
+    variables: &Variables,
+) -> Result<(), Refused> {
+    let mut measured = HashMap::new();
+    let mut fragments = Size::default();
+    for name in document.fragments.keys() {
+        fragments = fragments.and(of_fragment(document, name, &mut measured));
+    }
+    fragments.check("The fragments")?;
+    for (_, operation) in document.operations.iter() {
+        measure(document, &operation.node.selection_set.node, &mut measured).check("The query")?;
+        let roots = roots(document, &operation.node.selection_set.node);
+        if roots.len() as u64 > ROOTS {
+            return Err(Refused::TooLarge(format!("The operation has more than {ROOTS} root fields.")));
+        }
+        let mut seen = HashSet::new();
+        if operation.node.ty == OperationType::Mutation && !roots.into_iter().all(|key| seen.insert(key)) {
+            let message = "A field of the mutation appears twice under one name. Give each an alias of its own.";
+            return Err(Refused::Invalid(message.to_owned()));
+        }
+    }
+    operation.map_or(Ok(()), |operation| check_variables(operation, variables))
+}
+
+fn check_variables(operation: &OperationDefinition, variables: &Variables) -> Result<(), Refused> {
+    for definition in &operation.variable_definitions {
+        let definition = &definition.node;
+        if definition.var_type.node.nullable || definition.default_value.is_some() {
+            continue;
+        }
+        let name: &Name = &definition.name.node;
+        if matches!(variables.get(name), None | Some(Value::Null)) {
+            return Err(Refused::Invalid(format!("The variable ${name} is required.")));
+        }
+    }
+    Ok(())
+}
+
+/// How large a part of a query is, fragments spread out.
+#[derive(Clone, Copy, Debug, Default)]
+struct Size {
+    selections: u64,
+    depth: u64,
+    aliases: u64,
+    directives: u64,
+}
+
+impl Size {
+    /// More than any limit: a fragment within itself.
+    const ENDLESS: Self = Self { selections: u64::MAX, depth: u64::MAX, aliases: u64::MAX, directives: u64::MAX };
+
+    /// Side by side.
+    fn and(self, other: Self) -> Self {
+        Self {
+            selections: self.selections.saturating_add(other.selections),
+            depth: self.depth.max(other.depth),
+            aliases: self.aliases.saturating_add(other.aliases),
+            directives: self.directives.saturating_add(other.directives),
+        }
+    }
+
+    fn check(self, what: &str) -> Result<(), Refused> {
+        let limits = [
+            (self.selections, SELECTIONS, "fields"),
+            (self.depth, DEPTH, "levels"),
+            (self.aliases, ALIASES, "aliases"),
+            (self.directives, DIRECTIVES, "directives"),
+        ];
+        match limits.into_iter().find(|(size, limit, _)| size > limit) {
+            Some((_, limit, things)) => Err(Refused::TooLarge(format!("{what} would be more than {limit} {things}."))),
+            None => Ok(()),
+        }
+    }
+}
+
+type Measured<'a> = HashMap<&'a str, Option<Size>>;
+
+fn measure<'a>(document: &'a ExecutableDocument, set: &'a SelectionSet, measured: &mut Measured<'a>) -> Size {
+    let mut total = Size::default();
+    for item in &set.items {
+        let directives = item.node.directives().len() as u64;
+        let size = match &item.node {
+            Selection::Field(field) => {
+                let inside = measure(document, &field.node.selection_set.node, measured);
+                let aliases = u64::from(field.node.alias.is_some());
+                Size { selections: 1, depth: inside.depth.saturating_add(1), aliases, directives: 0 }.and(inside)
+            }
+            Selection::InlineFragment(inline) => measure(document, &inline.node.selection_set.node, measured),
+            Selection::FragmentSpread(spread) => of_fragment(document, &spread.node.fragment_name.node, measured),
+        };
+        total = total.and(size).and(Size { directives, ..Size::default() });
+    }
+    total
+}
+
+/// The size of a fragment, measured once; what is within itself, or only being measured, is endless.
+fn of_fragment<'a>(document: &'a ExecutableDocument, name: &'a str, measured: &mut Measured<'a>) -> Size {
+    if let Some(known) = measured.get(name) {
+        return known.unwrap_or(Size::ENDLESS);
+    }
+    measured.insert(name, None);
+    let size = document
+        .fragments
+        .get(name)
+        .map_or(Size::default(), |fragment| measure(document, &fragment.node.selection_set.node, measured));
+    measured.insert(name, Some(size));
+    size
+}
+
+/// The names under which root fields answer, repeated where they repeat. The size was checked before.
+fn roots<'a>(document: &'a ExecutableDocument, set: &'a SelectionSet) -> Vec<&'a str> {
+    set.items
+        .iter()
+        .flat_map(|item| match &item.node {
+            Selection::Field(field) => vec![field.node.response_key().node.as_str()],
+            Selection::InlineFragment(inline) => roots(document, &inline.node.selection_set.node),
+            Selection::FragmentSpread(spread) => document
+                .fragments
+                .get(&spread.node.fragment_name.node)
+                .map_or_else(Vec::new, |fragment| roots(document, &fragment.node.selection_set.node)),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+    use std::time::{Duration, Instant};
+
+    use async_graphql::parser::parse_query;
+
+    use super::*;
+
+    fn inspect_text(query: &str) -> Result<(), Refused> {
+        let document = parse_query(query).expect("a query that parses");
+        let operation = document.operations.iter().next().map(|(_, operation)| &operation.node);
+        inspect(&document, operation, &Variables::default())
+    }
+
+    #[test]
+    fn a_fragment_bomb_is_refused_at_once() {
+        let mut bomb = String::from("{ ...f0 }");
+        for level in 0..40 {
+            write!(bomb, " fragment f{level} on Query {{ ...f{0} ...f{0} }}", level + 1).expect("a string grows");
+        }
+        bomb.push_str(" fragment f40 on Query { __typename }");
+        let started = Instant::now();
+        assert!(matches!(inspect_text(&bomb), Err(Refused::TooLarge(_))));
+        assert!(started.elapsed() < Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_fragment_within_itself_is_refused() {
+        let query = "{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }";
+        assert!(matches!(inspect_text(query), Err(Refused::TooLarge(_))));
+    }
+
+    #[test]
+    fn a_mutation_runs_nothing_twice_under_one_name() {
+        assert!(matches!(inspect_text("mutation { a: pay a: pay }"), Err(Refused::Invalid(_))));
+        let hidden = "mutation { pay ...again } fragment again on Mutation { pay }";
+        assert!(matches!(inspect_text(hidden), Err(Refused::Invalid(_))));
+        assert_eq!(inspect_text("mutation { a: pay b: pay }"), Ok(()));
+        assert_eq!(inspect_text("{ a a }"), Ok(()));
+    }
+
+    #[test]
+    fn a_required_variable_is_asked_for_before_anything_runs() {
+        assert!(matches!(inspect_text("query($a: ID!) { node(id: $a) { id } }"), Err(Refused::Invalid(_))));
+        assert_eq!(inspect_text("query($a: ID) { x(id: $a) }"), Ok(()));
+        assert_eq!(inspect_text("query($a: Int! = 1) { x(id: $a) }"), Ok(()));
+    }
+
+    #[test]
+    fn depth_and_aliases_have_limits() {
+        let deep = format!("{}a{}", "{ a ".repeat(20), " }".repeat(20));
+        assert!(matches!(inspect_text(&deep), Err(Refused::TooLarge(_))));
+        let aliases = (0..200).fold(String::new(), |mut text, n| {
+            write!(text, " a{n}: __typename").expect("a string grows");
+            text
+        });
+        assert!(matches!(inspect_text(&format!("{{ {aliases} }}")), Err(Refused::TooLarge(_))));
+    }
+}

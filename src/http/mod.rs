@@ -1,0 +1,75 @@
+//! The doors: URLs, tokens, pages.
+
+mod accept;
+mod graphql;
+mod guard;
+mod health;
+mod pages;
+mod shell;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use poem::listener::Acceptor;
+use poem::{Endpoint, EndpointExt, Response, Route, Server};
+use tokio_util::task::TaskTracker;
+
+pub use pages::{Example, Start};
+
+use crate::domain::App;
+use crate::domain::accounts::tokens::Tokens;
+use crate::graphql::builder;
+
+/// How long the server waits for requests that are under way when it is asked to stop.
+const GRACE: Duration = Duration::from_secs(20);
+/// How long a connection may be idle.
+const IDLE: Duration = Duration::from_secs(75);
+
+/// What the doors open to.
+pub struct Doors {
+    pub app: App,
+    pub tokens: Arc<Tokens>,
+    /// What GraphiQL starts with.
+    pub start: Start,
+    /// Only requests that name this machine itself are answered: a page elsewhere whose name is made to point here
+    /// must not get at the development token.
+    pub local_only: bool,
+    /// The writes that are under way.
+    pub tracker: TaskTracker,
+}
+
+/// Everything that is served.
+#[must_use]
+pub fn endpoint(doors: Doors) -> impl Endpoint<Output = Response> {
+    let graphql = graphql::GraphQL {
+        app: doors.app.clone(),
+        schema: builder().extension(graphql::MarkExecuted).finish(),
+        tokens: doors.tokens,
+        tracker: doors.tracker,
+    };
+    let routes = Route::new()
+        .at("/", pages::index())
+        .at("/graphql", graphql)
+        .at("/graphiql", pages::graphiql(&doors.start))
+        .at("/graphiql/:file", pages::asset())
+        .at("/health/live", health::live())
+        .at("/health/ready", health::ready(doors.app));
+    shell::Shell { inner: routes.map_to_response(), local_only: doors.local_only }
+}
+
+/// Serves until `stop` comes true, then finishes what is under way.
+pub async fn serve<A>(acceptor: A, doors: Doors, stop: impl Future<Output = ()>) -> std::io::Result<()>
+where
+    A: Acceptor + 'static,
+{
+    let (app, tracker) = (doors.app.clone(), doors.tracker.clone());
+    let served = Server::new_with_acceptor(acceptor)
+        .idle_timeout(IDLE)
+        .run_with_graceful_shutdown(endpoint(doors), stop, Some(GRACE))
+        .await;
+    // Requests whose connection is gone may still be writing.
+    tracker.close();
+    tracker.wait().await;
+    app.close().await;
+    served
+}

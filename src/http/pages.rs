@@ -1,0 +1,80 @@
+//! Pages: GraphiQL from files inside the binary, under a strict Content-Security-Policy.
+
+use poem::http::{StatusCode, header};
+use poem::{Endpoint, IntoResponse, Request, Response, endpoint::make_sync};
+use rust_embed::RustEmbed;
+use serde::Serialize;
+
+/// What the page may do: nothing that does not come from this server.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+                      font-src 'self' data:; img-src 'self' data:; worker-src 'self' blob:; connect-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+#[derive(RustEmbed)]
+#[folder = "src/http/assets"]
+struct Assets;
+
+/// What GraphiQL starts with.
+#[derive(Clone, Default, Serialize)]
+pub struct Start {
+    /// A token for the header, in development only.
+    pub token: Option<String>,
+    /// Operations, one tab each.
+    pub examples: Vec<Example>,
+}
+
+/// An operation in a tab.
+#[derive(Clone, Serialize)]
+pub struct Example {
+    pub query: String,
+    /// A JSON object as text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variables: Option<String>,
+}
+
+/// Says where things are.
+pub fn index() -> impl Endpoint<Output = Response> {
+    make_sync(|_| {
+        "Scrip: prepaid service credits.\n\n  /graphql        the API (POST, or GET for queries)\n  \
+         /graphiql       its explorer and manual\n  /health/live    answers while the server runs\n  \
+         /health/ready   answers while it can serve\n"
+            .into_response()
+    })
+}
+
+/// The page, with what it starts with inside.
+pub fn graphiql(start: &Start) -> impl Endpoint<Output = Response> + use<> {
+    // Inside a script element only "</" could end it early.
+    let start = serde_json::to_string(start).unwrap_or_else(|_| "{}".to_owned()).replace("</", "<\\/");
+    let page = file("graphiql.html").map(|page| String::from_utf8_lossy(&page).replace("{{START}}", &start));
+    make_sync(move |_| match &page {
+        Some(page) => Response::builder()
+            .content_type("text/html; charset=utf-8")
+            .header(header::CONTENT_SECURITY_POLICY, POLICY)
+            .header(header::CACHE_CONTROL, "no-store")
+            .body(page.clone()),
+        None => StatusCode::NOT_FOUND.into_response(),
+    })
+}
+
+/// The page's files.
+pub fn asset() -> impl Endpoint<Output = Response> {
+    make_sync(|request: Request| {
+        let name = request.raw_path_param("file").unwrap_or_default();
+        let content_type = match name.rsplit_once('.') {
+            Some((_, "js")) => "text/javascript; charset=utf-8",
+            Some((_, "css")) => "text/css; charset=utf-8",
+            _ => return StatusCode::NOT_FOUND.into_response(),
+        };
+        match file(name).or_else(|| file(&format!("vendor/{name}"))) {
+            Some(bytes) => {
+                Response::builder().content_type(content_type).header(header::CACHE_CONTROL, "max-age=3600").body(bytes)
+            }
+            None => StatusCode::NOT_FOUND.into_response(),
+        }
+    })
+}
+
+fn file(name: &str) -> Option<Vec<u8>> {
+    Assets::get(name).map(|file| file.data.into_owned())
+}

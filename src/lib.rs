@@ -1,0 +1,7 @@
+//! Scrip: a ledger for prepaid service credits, served over GraphQL. The rooms are drawn in ARCHITECTURE.md.
+
+pub mod cli;
+pub mod config;
+pub mod domain;
+pub mod graphql;
+pub mod http;

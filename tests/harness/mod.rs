@@ -1,0 +1,278 @@
+//! What tests stand on: a house of their own on either database, a clock that they set, and the API over HTTP.
+#![allow(dead_code, reason = "each test binary uses its part of the harness")]
+
+pub mod postgres;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use entity::account::{Mode, Model};
+use poem::endpoint::BoxEndpoint;
+use poem::test::{TestClient, TestResponse};
+use poem::{EndpointExt, Response};
+use scrip::domain::accounts::tokens::Tokens;
+use scrip::domain::accounts::{self, NewAccount};
+use scrip::domain::clock::{Clock, Instant, ManualClock};
+use scrip::domain::ledger::{LedgerKey, verify};
+use scrip::domain::store::{Missing, Store};
+use scrip::domain::{App, Caller, Role};
+use scrip::http::{Doors, Start, endpoint};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+/// Which database a test runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    Sqlite,
+    Postgres,
+}
+
+/// Makes two tests of one: `name::sqlite` and `name::postgres`.
+#[macro_export]
+macro_rules! on_both {
+    ($($(#[$meta:meta])* async fn $name:ident($house:ident: House) $body:block)+) => {$(
+        $(#[$meta])*
+        mod $name {
+            use super::*;
+
+            async fn run($house: House) $body
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                run(House::new(Backend::Sqlite).await.expect("SQLite is always there")).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                if let Some(house) = House::new(Backend::Postgres).await {
+                    run(house).await;
+                }
+            }
+        }
+    )+};
+}
+
+pub const SIGNING_SECRET: &str = "a signing secret for tests, 32 bytes";
+pub const LEDGER_KEY: &str = "a ledger key for tests of 32 bytes!";
+
+/// A server with one account, on a database of its own.
+pub struct House {
+    pub app: App,
+    pub tokens: Arc<Tokens>,
+    pub clock: Arc<ManualClock>,
+    pub account: Model,
+    pub url: String,
+    pub backend: Backend,
+    client: TestClient<BoxEndpoint<'static, Response>>,
+    keys: AtomicU64,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl House {
+    /// One on a database of its own; none where PostgreSQL is not there.
+    pub async fn new(backend: Backend) -> Option<Self> {
+        let (url, folder) = match backend {
+            Backend::Sqlite => {
+                let folder = tempfile::tempdir().expect("a folder");
+                (format!("sqlite:{}", folder.path().join("scrip.db").display()), Some(folder))
+            }
+            Backend::Postgres => (postgres::database().await?, None),
+        };
+        let clock = Arc::new(ManualClock::new(at("2026-03-01T09:00:00Z")));
+        let app = open(&url, clock.clone()).await;
+        let account = new_account(&app, "studio").await;
+        let tokens = Arc::new(tokens());
+        let client = client(&app, &tokens);
+        Some(Self { app, tokens, clock, account, url, backend, client, keys: AtomicU64::new(1), _folder: folder })
+    }
+
+    /// Another server on the same database.
+    pub async fn second_server(&self) -> App {
+        open(&self.url, self.clock.clone()).await
+    }
+
+    pub fn caller(&self, role: Role) -> Caller {
+        Caller::of(self.app.clone(), self.account.id, role, "tester")
+    }
+
+    pub fn staff(&self) -> Caller {
+        self.caller(Role::Staff)
+    }
+
+    pub fn token(&self, role: Role) -> String {
+        let account = (role != Role::Operator).then_some(self.account.id);
+        self.tokens.make(account, role, "tester", Duration::from_mins(10)).expect("a token")
+    }
+
+    /// A key that no other call of this test has.
+    pub fn key(&self) -> String {
+        format!("key-{}", self.keys.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A request with a role's token; the whole response.
+    pub async fn ask(&self, role: Role, query: &str, variables: Value) -> Value {
+        self.ask_with(Some(&self.token(role)), query, variables).await.1
+    }
+
+    /// A request by staff that must go through; its `data`.
+    pub async fn data(&self, query: &str, variables: Value) -> Value {
+        let response = self.ask(Role::Staff, query, variables).await;
+        assert!(response.get("errors").is_none(), "{query}\n{response:#}");
+        response["data"].clone()
+    }
+
+    /// A request with any token; the status and the whole response.
+    pub async fn ask_with(&self, token: Option<&str>, query: &str, variables: Value) -> (u16, Value) {
+        let mut request = self.client.post("/graphql").body_json(&json!({ "query": query, "variables": variables }));
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let response = request.send().await;
+        let status = response.0.status().as_u16();
+        (status, response.json().await.value().deserialize())
+    }
+
+    pub fn client(&self) -> &TestClient<BoxEndpoint<'static, Response>> {
+        &self.client
+    }
+
+    pub async fn customer(&self, name: &str) -> String {
+        let query = "mutation($input: CustomerCreateInput!) {
+            customerCreate(input: $input) { customer { id } userErrors { message } } }";
+        let email = format!("{}@example.com", name.to_lowercase().replace(' ', "."));
+        let data = self.data(query, json!({ "input": { "name": name, "email": email } })).await;
+        data["customerCreate"]["customer"]["id"].as_str().unwrap_or_else(|| panic!("{data}")).to_owned()
+    }
+
+    pub async fn credit_type(&self, name: &str, expiration: Value) -> String {
+        let query = "mutation($input: CreditTypeCreateInput!) {
+            creditTypeCreate(input: $input) { creditType { id } userErrors { message } } }";
+        let data = self.data(query, json!({ "input": { "name": name, "expiration": expiration } })).await;
+        data["creditTypeCreate"]["creditType"]["id"].as_str().unwrap_or_else(|| panic!("{data}")).to_owned()
+    }
+
+    /// `creditsIssue`; the payload.
+    pub async fn issue(&self, input: Value) -> Value {
+        let query = "mutation($input: CreditsIssueInput!) { creditsIssue(input: $input) {
+            replayed
+            grant { id amount remaining status expiresAt promotional }
+            activity { id kind amount balanceAfter at }
+            balance { available notYetEffective nextExpiry { at amount } }
+            preview { draws { amount } balanceAfter wouldExpire { at amount } cost { decimal currency } }
+            userErrors { code message field }
+        } }";
+        self.data(query, json!({ "input": self.with_key(input) })).await["creditsIssue"].clone()
+    }
+
+    /// `creditsConsume`; the payload.
+    pub async fn consume(&self, input: Value) -> Value {
+        let query = "mutation($input: CreditsConsumeInput!) { creditsConsume(input: $input) {
+            replayed
+            activity { id kind amount balanceAfter at allocations { amount cost { decimal } grant { id } } }
+            balance { available }
+            preview { draws { amount grant { id } } balanceAfter wouldExpire { at amount } cost { decimal currency } }
+            userErrors { code message field
+                ... on InsufficientCredits { requested available held expired notYetEffective } }
+        } }";
+        self.data(query, json!({ "input": self.with_key(input) })).await["creditsConsume"].clone()
+    }
+
+    /// The balance of a customer's only credit type.
+    pub async fn balance(&self, customer: &str) -> Value {
+        let query = "query($id: ID!) { customer(by: { id: $id }) { balances {
+            available held notYetEffective nextExpiry { at amount } totals { issued consumed expired voided } } } }";
+        self.data(query, json!({ "id": customer })).await["customer"]["balances"][0].clone()
+    }
+
+    fn with_key(&self, mut input: Value) -> Value {
+        if input.get("idempotencyKey").is_none() {
+            input["idempotencyKey"] = json!(self.key());
+        }
+        input
+    }
+
+    /// The ledger is what was written.
+    pub async fn assert_verified(&self) {
+        let report = verify::verify(&self.staff()).await.expect("a report");
+        assert!(report.findings.is_empty(), "{:#?}", report.findings);
+    }
+
+    pub fn set_clock(&self, text: &str) {
+        self.clock.set(at(text));
+    }
+
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// Runs SQL beside the server, as somebody with the database's password could.
+    pub async fn tamper(&self, sql: &str) -> u64 {
+        match self.backend {
+            Backend::Sqlite => {
+                let pool = sqlx::SqlitePool::connect(&self.url).await.expect("a connection");
+                sqlx::query("PRAGMA foreign_keys = off").execute(&pool).await.expect("a pragma");
+                let done = sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&pool).await.expect(sql).rows_affected();
+                pool.close().await;
+                done
+            }
+            Backend::Postgres => {
+                let pool = sqlx::PgPool::connect(&self.url).await.expect("a connection");
+                let done = sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&pool).await.expect(sql).rows_affected();
+                pool.close().await;
+                done
+            }
+        }
+    }
+}
+
+pub fn tokens() -> Tokens {
+    Tokens::new(&SecretString::from(SIGNING_SECRET), "scrip", "scrip")
+}
+
+fn client(app: &App, tokens: &Arc<Tokens>) -> TestClient<BoxEndpoint<'static, Response>> {
+    let doors = Doors {
+        app: app.clone(),
+        tokens: tokens.clone(),
+        start: Start::default(),
+        local_only: false,
+        tracker: tokio_util::task::TaskTracker::new(),
+    };
+    TestClient::new(endpoint(doors).boxed())
+}
+
+/// A server on a database, its tables made where they are not.
+pub async fn open(url: &str, clock: Arc<dyn Clock>) -> App {
+    let key = LedgerKey::new(SecretString::from(LEDGER_KEY));
+    let store = Store::connect(url, Missing::Create, clock, key).await.expect("a database");
+    store.migrate().await.expect("migrations");
+    App::start(store)
+}
+
+pub async fn new_account(app: &App, slug: &str) -> Model {
+    let operator = Caller::operator(app.clone(), "tests");
+    let new = NewAccount {
+        name: "Studio".to_owned(),
+        slug: slug.to_owned(),
+        time_zone: "Europe/Zurich".to_owned(),
+        currency: "CHF".to_owned(),
+        mode: Mode::Live,
+        clock_at: None,
+    };
+    accounts::create(&operator, new).await.expect("an account")
+}
+
+pub fn at(text: &str) -> Instant {
+    text.parse().expect("an instant")
+}
+
+/// The codes of a payload's refusals.
+pub fn codes(payload: &Value) -> Vec<&str> {
+    let errors = payload["userErrors"].as_array().unwrap_or_else(|| panic!("{payload:#}"));
+    errors.iter().map(|error| error["code"].as_str().expect("a code")).collect()
+}
+
+/// The body of a response as JSON.
+pub async fn body(response: TestResponse) -> Value {
+    response.json().await.value().deserialize()
+}

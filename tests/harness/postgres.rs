@@ -1,0 +1,140 @@
+//! A PostgreSQL to test on: `TEST_POSTGRES_URL`, or a throw-away cluster made with the machine's `initdb`.
+//!
+//! The cluster lives as long as the test program: a shell holds it and waits on a pipe that closes with us,
+//! however we end, then stops it and deletes it.
+
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tokio::sync::OnceCell;
+
+static SERVER: OnceCell<Option<Server>> = OnceCell::const_new();
+
+struct Server {
+    /// The URL of the database `postgres`, without its name.
+    base: String,
+    options: String,
+    _holder: Option<Child>,
+}
+
+impl Server {
+    fn url(&self, database: &str) -> String {
+        format!("{}{database}{}", self.base, self.options)
+    }
+}
+
+/// The URL of a new, empty database; none where there is no PostgreSQL, which is said once.
+pub async fn database() -> Option<String> {
+    let server = SERVER.get_or_init(|| async { start().await }).await.as_ref()?;
+    let name = format!("scrip_test_{}", uuid::Uuid::from_u128(random()).simple());
+    let pool = sqlx::PgPool::connect(&server.url("postgres")).await.expect("the server answers");
+    sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&pool).await.expect("a database");
+    pool.close().await;
+    Some(server.url(&name))
+}
+
+fn random() -> u128 {
+    use std::hash::{BuildHasher, RandomState};
+    let half = || u128::from(RandomState::new().hash_one(std::process::id()));
+    half() << 64 | half()
+}
+
+async fn start() -> Option<Server> {
+    if let Ok(url) = std::env::var("TEST_POSTGRES_URL") {
+        let (rest, options) = url.split_once('?').map_or((url.as_str(), String::new()), |(a, b)| (a, format!("?{b}")));
+        let base = rest.rsplit_once('/').filter(|(base, _)| base.contains("://") && !base.ends_with('/'));
+        let base = format!("{}/", base.map_or(rest, |(base, _)| base));
+        return Some(Server { base, options, _holder: None });
+    }
+    match start_cluster() {
+        Ok(server) => {
+            wait_until_ready(&server).await;
+            Some(server)
+        }
+        Err(why) => {
+            assert!(std::env::var_os("TEST_REQUIRE_POSTGRES").is_none(), "PostgreSQL is required: {why}");
+            // Past the capture of a passing test's output: this must be seen.
+            let line = format!("PostgreSQL was NOT tested: {why}. Set TEST_POSTGRES_URL, or install initdb.\n");
+            std::io::stderr().write_all(line.as_bytes()).expect("standard error");
+            None
+        }
+    }
+}
+
+fn start_cluster() -> Result<Server, String> {
+    let programs = programs().ok_or("there is no initdb on this machine")?;
+    let folder =
+        tempfile::Builder::new().prefix("scrip-postgres-").tempdir().map_err(|error| error.to_string())?.keep();
+    let data = folder.join("data");
+    let mut prefix = Vec::new();
+    if folder.metadata().map_err(|error| error.to_string())?.uid() == 0 {
+        // PostgreSQL refuses to run as root.
+        let user = ["postgres", "nobody"].into_iter().find(|user| id(user).is_some()).ok_or("no user to run it as")?;
+        let (uid, gid) = id(user).expect("just found");
+        chown(&folder, Some(uid), Some(gid)).map_err(|error| error.to_string())?;
+        prefix = ["runuser", "-u", user, "--"].map(str::to_owned).to_vec();
+    }
+    let command = |program: &str| {
+        let mut words = prefix.clone();
+        words.push(program.to_owned());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).current_dir(&folder);
+        command
+    };
+    let initdb = programs.join("initdb").display().to_string();
+    let made = command(&initdb)
+        .args(["-A", "trust", "-U", "scrip", "-E", "UTF8", "--no-sync", "-D"])
+        .arg(&data)
+        .output()
+        .map_err(|error| format!("initdb could not be started: {error}"))?;
+    if !made.status.success() {
+        return Err(format!("initdb failed: {}", String::from_utf8_lossy(&made.stderr).trim()));
+    }
+    let script = "\"$0\" -D \"$1/data\" -k \"$1\" -c listen_addresses= -c max_connections=300 >\"$1/log\" 2>&1 & pid=$!
+        read _; kill -INT $pid; wait $pid; rm -rf \"$1\"";
+    let holder = command("sh")
+        .args(["-c", script])
+        .arg(programs.join("postgres"))
+        .arg(&folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| format!("postgres could not be started: {error}"))?;
+    let options = format!("?host={}", folder.display());
+    Ok(Server { base: "postgres://scrip@localhost/".to_owned(), options, _holder: Some(holder) })
+}
+
+fn programs() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    std::env::split_paths(&path)
+        .chain(debian.map(|version| version.path().join("bin")))
+        .find(|folder| is_file(folder, "initdb") && is_file(folder, "postgres"))
+}
+
+fn is_file(folder: &Path, name: &str) -> bool {
+    folder.join(name).is_file()
+}
+
+fn id(user: &str) -> Option<(u32, u32)> {
+    let number = |flag: &str| {
+        let output = Command::new("id").args([flag, user]).output().ok()?;
+        String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+    };
+    Some((number("-u")?, number("-g")?))
+}
+
+async fn wait_until_ready(server: &Server) {
+    for _ in 0..300 {
+        if let Ok(pool) = sqlx::PgPool::connect(&server.url("postgres")).await {
+            pool.close().await;
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the throw-away PostgreSQL did not start within 15 seconds");
+}

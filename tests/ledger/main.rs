@@ -1,0 +1,9 @@
+//! The ledger on both databases.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod idempotency;
+mod races;
+mod time;
+mod verify;

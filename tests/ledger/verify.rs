@@ -1,0 +1,133 @@
+//! What is altered in the database is found and named.
+
+use scrip::domain::ledger::verify;
+use serde_json::json;
+
+use crate::harness::{Backend, House};
+use crate::on_both;
+
+/// A ledger with a little of everything: two customers, gifts and paid credits, uses, an end, notes.
+async fn fill(house: &House) -> String {
+    let credit_type = house.credit_type("Class", json!({ "never": true })).await;
+    let (ada, grace) = (house.customer("Ada").await, house.customer("Grace").await);
+    for customer in [&ada, &grace] {
+        let cost = json!({ "minor": 5000, "currency": "CHF" });
+        let note = "Package of five";
+        house
+            .issue(
+                json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 5, "cost": cost, "note": note }),
+            )
+            .await;
+        let end = json!({ "at": "2026-03-02T00:00:00Z" });
+        house
+            .issue(json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 2, "expiration": end }))
+            .await;
+    }
+    house.set_clock("2026-03-03T00:00:00Z");
+    for _ in 0..3 {
+        house
+            .consume(json!({ "customerId": ada, "creditTypeId": credit_type, "amount": 1, "internalNote": "on time" }))
+            .await;
+    }
+    ada
+}
+
+/// Alters the database, and answers what is found.
+async fn findings_after(house: &House, sql: &str) -> Vec<String> {
+    fill(house).await;
+    house.assert_verified().await;
+    assert!(house.tamper(sql).await > 0, "{sql} changed nothing");
+    let report = verify::verify(&house.staff()).await.expect("a report");
+    report.findings.into_iter().map(|finding| finding.what).collect()
+}
+
+fn assert_found(findings: &[String], what: &str) {
+    assert!(findings.iter().any(|finding| finding.contains(what)), "{what:?} is not in {findings:#?}");
+}
+
+on_both! {
+    async fn an_untouched_ledger_is_clean(house: House) {
+        fill(&house).await;
+        let report = verify::verify(&house.staff()).await.expect("a report");
+        assert_eq!((report.wallets, report.activities), (2, 8));
+        assert_eq!(report.findings, []);
+    }
+
+    async fn a_changed_amount_is_found(house: House) {
+        let sql = "UPDATE activity SET amount = -2, balance_after = balance_after - 1 WHERE sequence = 5";
+        let found = findings_after(&house, sql).await;
+        assert_found(&found, "moves -2, its allocations add up to 1");
+        assert_found(&found, "does not carry the hash of what it says");
+    }
+
+    async fn a_deleted_activity_is_found(house: House) {
+        fill(&house).await;
+        house.tamper("DELETE FROM allocation WHERE activity_id IN (SELECT id FROM activity WHERE sequence = 4)").await;
+        house.tamper("DELETE FROM activity WHERE sequence = 4").await;
+        let report = verify::verify(&house.staff()).await.expect("a report");
+        let found = report.findings.into_iter().map(|finding| finding.what).collect::<Vec<_>>();
+        assert_found(&found, "activity 3 is followed by 5");
+        assert_found(&found, "does not carry the hash");
+        assert_found(&found, "has remaining 2, its activities add up to 3");
+    }
+
+    async fn a_cut_tail_is_found(house: House) {
+        fill(&house).await;
+        house.tamper("DELETE FROM allocation WHERE activity_id IN (SELECT id FROM activity WHERE sequence = 6)").await;
+        house.tamper("DELETE FROM activity WHERE sequence = 6").await;
+        let report = verify::verify(&house.staff()).await.expect("a report");
+        let found = report.findings.into_iter().map(|finding| finding.what).collect::<Vec<_>>();
+        assert_found(&found, "the wallet counts 6 activities, the last one is number 5");
+        assert_found(&found, "the wallet's head is not the hash of its last activity");
+    }
+
+    async fn a_changed_balance_is_found(house: House) {
+        let found = findings_after(&house, "UPDATE wallet SET balance = balance + 1, issued = issued + 1").await;
+        assert_found(&found, "the wallet's balance is 3, its activities add up to 2");
+        assert_found(&found, "the wallet's issued is 8, its activities add up to 7");
+    }
+
+    async fn a_changed_grant_is_found(house: House) {
+        let sql = "UPDATE credit_grant SET remaining = remaining + 1, consumed = consumed - 1 WHERE consumed > 0";
+        assert_found(&findings_after(&house, sql).await, "has remaining 3, its activities add up to 2");
+    }
+
+    async fn changed_terms_are_found(house: House) {
+        let found = findings_after(&house, "UPDATE credit_grant SET priority = 1 WHERE consumed > 0").await;
+        assert_found(&found, "does not carry the hash of what it says");
+    }
+
+    async fn a_changed_cost_is_found(house: House) {
+        let sql = "UPDATE credit_grant SET cost_left = cost_left - 1, cost_consumed = cost_consumed + 1 WHERE consumed > 0";
+        assert_found(&findings_after(&house, sql).await, "has cost left 1999, its activities add up to 2000");
+    }
+
+    async fn a_broken_chain_is_found(house: House) {
+        let hash = match house.backend {
+            Backend::Sqlite => "zeroblob(32)",
+            Backend::Postgres => "decode(repeat('00', 32), 'hex')",
+        };
+        let found = findings_after(&house, &format!("UPDATE activity SET hash = {hash} WHERE sequence = 2")).await;
+        assert_found(&found, "does not carry the hash of what it says");
+    }
+
+    async fn a_changed_note_is_found_and_an_erased_one_is_fine(house: House) {
+        let found = findings_after(&house, "UPDATE activity SET note = 'Package of six' WHERE note IS NOT NULL").await;
+        assert_found(&found, "has another note than it was written with");
+        house.tamper("UPDATE activity SET note = NULL, internal_note = NULL, note_salt = NULL").await;
+        house.assert_verified().await;
+    }
+
+    async fn an_invented_grant_is_found(house: House) {
+        let columns = "customer_id, credit_type_id, amount, remaining, held, consumed, expired, voided, transferred,
+            open, priority, promotional, effective_at, expires_at, expiration, period_count, period_unit, period_from,
+            expires_on, time_zone, first_used_at, cost, cost_left, cost_held, cost_consumed, cost_expired, cost_voided,
+            cost_transferred, currency, source, metadata, created_at";
+        // The wallet's key with its last two parts changed round: an id that nothing else has.
+        let sql = format!(
+            "INSERT INTO credit_grant (account_id, id, {columns}) SELECT account_id, credit_type_id, {columns}
+             FROM credit_grant WHERE consumed > 0"
+        );
+        assert_found(&findings_after(&house, &sql).await, "no activity issued");
+    }
+}
