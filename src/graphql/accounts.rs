@@ -114,18 +114,21 @@ pub struct AccountQuery;
 #[Object]
 impl AccountQuery {
     /// Who is asking: someone of staff, or a customer. Null for an operator, who belongs to no account.
-    async fn viewer(&self, ctx: &Context<'_>) -> Result<Option<Viewer>> {
-        let caller = ctx.caller()?;
-        Ok(match caller.role() {
-            Role::Operator => None,
-            Role::Customer(id) => {
-                ctx.reads(Scope::OwnRead).await?.customers.get(id).await?.map(|row| Viewer::Customer(Customer(row)))
-            }
-            role => {
-                ctx.reads(Scope::StaffRead).await?;
-                Some(Viewer::Staff(Staff { subject: caller.subject().to_owned(), owner: role == Role::Owner }))
-            }
-        })
+    async fn viewer(&self, ctx: &Context<'_>) -> Option<Result<Viewer>> {
+        let viewer = async {
+            let caller = ctx.caller()?;
+            Ok(match caller.role() {
+                Role::Operator => None,
+                Role::Customer(id) => {
+                    ctx.reads(Scope::OwnRead).await?.customers.get(id).await?.map(|row| Viewer::Customer(Customer(row)))
+                }
+                role => {
+                    ctx.reads(Scope::StaffRead).await?;
+                    Some(Viewer::Staff(Staff { subject: caller.subject().to_owned(), owner: role == Role::Owner }))
+                }
+            })
+        };
+        viewer.await.transpose()
     }
 
     /// The account that the token belongs to.
@@ -203,7 +206,7 @@ impl AccountMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The business.")] input: AccountCreateInput,
-    ) -> Result<Option<AccountCreatePayload>> {
+    ) -> Option<Result<AccountCreatePayload>> {
         let new = NewAccount {
             name: input.name,
             slug: input.slug,
@@ -212,12 +215,16 @@ impl AccountMutation {
             mode: input.mode.into(),
             clock_at: input.clock_at.map(|at| at.0),
         };
-        let (account, user_errors) = answer(ctx, accounts::create(ctx.caller()?, new).await)?;
-        let owner_token = account
-            .as_ref()
-            .map(|account| ctx.tokens()?.make(Some(account.id), Role::Owner, "owner", FIRST_TOKEN))
-            .transpose()?;
-        Ok(Some(AccountCreatePayload { account: account.map(Account), owner_token, user_errors }))
+        let created = async {
+            let account = accounts::create(ctx.caller()?, new).await?;
+            let token = ctx.tokens()?.make(Some(account.id), Role::Owner, "owner", FIRST_TOKEN)?;
+            Ok((Account(account), token))
+        };
+        let answered = answer(ctx, created.await);
+        Some(answered.map(|(created, user_errors)| {
+            let (account, owner_token) = created.unzip();
+            AccountCreatePayload { account, owner_token, user_errors }
+        }))
     }
 
     /// Change the account's settings. For its owner.
@@ -225,7 +232,7 @@ impl AccountMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "What changes.")] input: AccountUpdateInput,
-    ) -> Result<Option<AccountUpdatePayload>> {
+    ) -> Option<Result<AccountUpdatePayload>> {
         let changes = Changes {
             name: input.name,
             slug: input.slug,
@@ -236,8 +243,8 @@ impl AccountMutation {
             logo_url: changed(input.logo_url).map(|url| url.map(|url| url.0)),
             support_address: changed(input.support_address),
         };
-        let (account, user_errors) = answer(ctx, accounts::update(ctx.caller()?, changes).await)?;
-        Ok(Some(AccountUpdatePayload { account: account.map(Account), user_errors }))
+        let answered = answer(ctx, async { accounts::update(ctx.caller()?, changes).await }.await);
+        Some(answered.map(|(row, user_errors)| AccountUpdatePayload { account: row.map(Account), user_errors }))
     }
 }
 

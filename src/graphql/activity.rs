@@ -195,11 +195,12 @@ pub struct ActivityQuery;
 #[Object]
 impl ActivityQuery {
     /// One activity; null if there is no such activity for this caller.
-    async fn activity(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Result<Option<Activity>> {
-        let reads = ctx.reads(Scope::OwnRead).await?;
-        Ok(match id.parse() {
-            Ok(id) => reads.activities.get(id).await?.map(Activity::of),
-            Err(_) => None,
-        })
+    async fn activity(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Option<Result<Activity>> {
+        let found = async {
+            let reads = ctx.reads(Scope::OwnRead).await?;
+            let Ok(id) = id.parse() else { return Ok(None) };
+            Ok(reads.activities.get(id).await?.map(Activity::of))
+        };
+        found.await.transpose()
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use async_graphql::Context;
 use tokio::sync::OnceCell;
 
+use super::batches::Batches;
 use super::loaders::Reads;
 use crate::domain::accounts::tokens::Tokens;
 use crate::domain::{Caller, Error, Result, Scope};
@@ -14,13 +15,20 @@ pub struct Session {
     caller: Caller,
     tokens: Arc<Tokens>,
     reads: Mutex<Arc<OnceCell<Arc<Reads>>>>,
+    batches: Batches,
 }
 
 impl Session {
     /// A request by a caller.
     #[must_use]
     pub fn new(caller: Caller, tokens: Arc<Tokens>) -> Self {
-        Self { caller, tokens, reads: Mutex::default() }
+        Self { caller, tokens, reads: Mutex::default(), batches: Batches::default() }
+    }
+
+    /// What runs the request, so that what it reads is read together.
+    #[must_use]
+    pub fn batches(&self) -> Batches {
+        self.batches.clone()
     }
 
     /// Lets what follows see what was just written.
@@ -62,7 +70,7 @@ impl Ask for Context<'_> {
         let cell = session.reads.lock().expect("nobody panics while changing snapshots").clone();
         let reads = cell.get_or_try_init(|| async {
             let view = session.caller.view(Scope::OwnRead).await?;
-            Ok::<_, Error>(Arc::new(Reads::new(view)))
+            Ok::<_, Error>(Arc::new(Reads::new(view, &session.batches)))
         });
         reads.await.cloned()
     }

@@ -71,12 +71,13 @@ pub struct CreditTypeQuery;
 #[Object]
 impl CreditTypeQuery {
     /// One credit type; null if there is none with this id. For staff.
-    async fn credit_type(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Result<Option<CreditType>> {
-        let reads = ctx.reads(Scope::StaffRead).await?;
-        Ok(match id.parse() {
-            Ok(id) => reads.credit_types.get(id).await?.map(CreditType),
-            Err(_) => None,
-        })
+    async fn credit_type(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Option<Result<CreditType>> {
+        let found = async {
+            let reads = ctx.reads(Scope::StaffRead).await?;
+            let Ok(id) = id.parse() else { return Ok(None) };
+            Ok(reads.credit_types.get(id).await?.map(CreditType))
+        };
+        found.await.transpose()
     }
 
     /// Credit types, oldest first. For staff.
@@ -156,7 +157,7 @@ impl CreditTypeMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The credit type.")] input: CreditTypeCreateInput,
-    ) -> Result<Option<CreditTypePayload>> {
+    ) -> Option<Result<CreditTypePayload>> {
         let result = async {
             let new = NewCreditType {
                 name: input.name,
@@ -167,7 +168,7 @@ impl CreditTypeMutation {
             };
             credit_types::create(ctx.caller()?, new).await
         };
-        payload(ctx, result.await)
+        Some(payload(ctx, result.await))
     }
 
     /// Change a credit type. For staff.
@@ -175,7 +176,7 @@ impl CreditTypeMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "What changes.")] input: CreditTypeUpdateInput,
-    ) -> Result<Option<CreditTypePayload>> {
+    ) -> Option<Result<CreditTypePayload>> {
         let result = async {
             let changes = Changes {
                 name: input.name,
@@ -186,7 +187,7 @@ impl CreditTypeMutation {
             };
             credit_types::update(ctx.caller()?, id("id", "credit type", &input.id)?, changes).await
         };
-        payload(ctx, result.await)
+        Some(payload(ctx, result.await))
     }
 
     /// Archive a credit type: it issues no more credits, and those that exist can be used. For staff.
@@ -194,13 +195,13 @@ impl CreditTypeMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The credit type.")] input: CreditTypeArchiveInput,
-    ) -> Result<Option<CreditTypePayload>> {
+    ) -> Option<Result<CreditTypePayload>> {
         let result = async { credit_types::archive(ctx.caller()?, id("id", "credit type", &input.id)?).await };
-        payload(ctx, result.await)
+        Some(payload(ctx, result.await))
     }
 }
 
-fn payload(ctx: &Context<'_>, result: crate::domain::Result<Model>) -> Result<Option<CreditTypePayload>> {
-    let (credit_type, user_errors) = answer(ctx, result)?;
-    Ok(Some(CreditTypePayload { credit_type: credit_type.map(CreditType), user_errors }))
+fn payload(ctx: &Context<'_>, result: crate::domain::Result<Model>) -> Result<CreditTypePayload> {
+    let answered = answer(ctx, result);
+    answered.map(|(row, user_errors)| CreditTypePayload { credit_type: row.map(CreditType), user_errors })
 }

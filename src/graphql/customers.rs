@@ -165,17 +165,20 @@ impl CustomerQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "How to find it.")] by: CustomerBy,
-    ) -> Result<Option<Customer>> {
-        let reads = ctx.reads(Scope::OwnRead).await?;
-        let found = match by {
-            CustomerBy::Id(id) => match id.parse() {
-                Ok(id) => reads.customers.get(id).await?,
-                Err(_) => None,
-            },
-            CustomerBy::Email(email) => customers::by_email(&reads.view, &email).await?,
-            CustomerBy::ExternalId(id) => customers::by_external_id(&reads.view, &id).await?,
+    ) -> Option<Result<Customer>> {
+        let found = async {
+            let reads = ctx.reads(Scope::OwnRead).await?;
+            let found = match by {
+                CustomerBy::Id(id) => match id.parse() {
+                    Ok(id) => reads.customers.get(id).await?,
+                    Err(_) => None,
+                },
+                CustomerBy::Email(email) => customers::by_email(&reads.view, &email).await?,
+                CustomerBy::ExternalId(id) => customers::by_external_id(&reads.view, &id).await?,
+            };
+            Ok(found.map(Customer))
         };
-        Ok(found.map(Customer))
+        found.await.transpose()
     }
 
     /// Customers, newest first. For staff.
@@ -265,7 +268,7 @@ impl CustomerMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The customer.")] input: CustomerCreateInput,
-    ) -> Result<Option<CustomerPayload>> {
+    ) -> Option<Result<CustomerPayload>> {
         let new = NewCustomer {
             name: input.name,
             email: input.email,
@@ -274,7 +277,7 @@ impl CustomerMutation {
             tags: input.tags.unwrap_or_default(),
             metadata: input.metadata.map(|json| json.0),
         };
-        payload(ctx, customers::create(ctx.caller()?, new).await)
+        Some(payload(ctx, async { customers::create(ctx.caller()?, new).await }.await))
     }
 
     /// Change a customer. For staff.
@@ -282,7 +285,7 @@ impl CustomerMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "What changes.")] input: CustomerUpdateInput,
-    ) -> Result<Option<CustomerPayload>> {
+    ) -> Option<Result<CustomerPayload>> {
         let changes = Changes {
             name: input.name,
             email: changed(input.email),
@@ -292,7 +295,7 @@ impl CustomerMutation {
             metadata: input.metadata.map(|json| json.0),
         };
         let result = async { customers::update(ctx.caller()?, id("id", "customer", &input.id)?, changes).await };
-        payload(ctx, result.await)
+        Some(payload(ctx, result.await))
     }
 
     /// Put tags on a customer, beside those that it has. For staff.
@@ -300,9 +303,9 @@ impl CustomerMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The customer and the tags.")] input: CustomerTagInput,
-    ) -> Result<Option<CustomerPayload>> {
+    ) -> Option<Result<CustomerPayload>> {
         let result = async { customers::tag(ctx.caller()?, id("id", "customer", &input.id)?, &input.tags).await };
-        payload(ctx, result.await)
+        Some(payload(ctx, result.await))
     }
 
     /// Take tags off a customer. For staff.
@@ -310,13 +313,13 @@ impl CustomerMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The customer and the tags.")] input: CustomerTagInput,
-    ) -> Result<Option<CustomerPayload>> {
+    ) -> Option<Result<CustomerPayload>> {
         let result = async { customers::untag(ctx.caller()?, id("id", "customer", &input.id)?, &input.tags).await };
-        payload(ctx, result.await)
+        Some(payload(ctx, result.await))
     }
 }
 
-fn payload(ctx: &Context<'_>, result: crate::domain::Result<Model>) -> Result<Option<CustomerPayload>> {
-    let (customer, user_errors) = answer(ctx, result)?;
-    Ok(Some(CustomerPayload { customer: customer.map(Customer), user_errors }))
+fn payload(ctx: &Context<'_>, result: crate::domain::Result<Model>) -> Result<CustomerPayload> {
+    let answered = answer(ctx, result);
+    answered.map(|(row, user_errors)| CustomerPayload { customer: row.map(Customer), user_errors })
 }

@@ -155,11 +155,12 @@ pub struct GrantQuery;
 #[Object]
 impl GrantQuery {
     /// One grant; null if there is no such grant for this caller.
-    async fn grant(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Result<Option<Grant>> {
-        let reads = ctx.reads(Scope::OwnRead).await?;
-        Ok(match id.parse() {
-            Ok(id) => reads.grants.get(id).await?.map(Grant),
-            Err(_) => None,
-        })
+    async fn grant(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Option<Result<Grant>> {
+        let found = async {
+            let reads = ctx.reads(Scope::OwnRead).await?;
+            let Ok(id) = id.parse() else { return Ok(None) };
+            Ok(reads.grants.get(id).await?.map(Grant))
+        };
+        found.await.transpose()
     }
 }

@@ -10,7 +10,7 @@ use super::expiration::ExpirationInput;
 use super::grants::Grant;
 use super::payload::{UserErrorInterface, answer, id};
 use super::scalars::{Credits, CurrencyCode, DateTime, Json, MinorUnits, Money};
-use crate::domain::ledger::{self, Command, Consume, Cost, Issue, Outcome, Preview, Words};
+use crate::domain::ledger::{self, Command, Consume, Cost, Issue, Preview, Words};
 use crate::domain::{Refusal, Scope};
 
 /// An amount of money.
@@ -257,14 +257,10 @@ impl LedgerMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The credits.")] input: CreditsIssueInput,
-    ) -> Result<Option<CreditsIssuePayload>> {
+    ) -> Option<Result<CreditsIssuePayload>> {
         let (key, dry_run) = (input.idempotency_key.clone(), input.dry_run);
-        let answered = match (input.issue(), dry_run) {
-            (Err(refusal), _) => posted(ctx, Err(refusal.into()))?,
-            (Ok(issue), true) => previewed(ctx, Command::Issue(issue)).await?,
-            (Ok(issue), false) => posted(ctx, ledger::issue(ctx.caller()?, issue, &key).await)?,
-        };
-        Ok(Some(CreditsIssuePayload(answered)))
+        let command = input.issue().map(Command::Issue);
+        Some(carry_out(ctx, command, &key, dry_run).await.map(CreditsIssuePayload))
     }
 
     /// Use credits: all of the amount, or none. Takes the grants that expire soonest first. For staff.
@@ -272,25 +268,26 @@ impl LedgerMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The credits.")] input: CreditsConsumeInput,
-    ) -> Result<Option<CreditsConsumePayload>> {
+    ) -> Option<Result<CreditsConsumePayload>> {
         let (key, dry_run) = (input.idempotency_key.clone(), input.dry_run);
-        let answered = match (input.consume(), dry_run) {
-            (Err(refusal), _) => posted(ctx, Err(refusal.into()))?,
-            (Ok(consume), true) => previewed(ctx, Command::Consume(consume)).await?,
-            (Ok(consume), false) => posted(ctx, ledger::consume(ctx.caller()?, consume, &key).await)?,
-        };
-        Ok(Some(CreditsConsumePayload(answered)))
+        let command = input.consume().map(Command::Consume);
+        Some(carry_out(ctx, command, &key, dry_run).await.map(CreditsConsumePayload))
     }
 }
 
-fn posted(ctx: &Context<'_>, result: crate::domain::Result<Outcome>) -> Result<Answered> {
-    let (outcome, user_errors) = answer(ctx, result)?;
+/// Does what is asked, or says what it would do.
+async fn carry_out(ctx: &Context<'_>, command: Result<Command, Refusal>, key: &str, dry_run: bool) -> Result<Answered> {
+    let caller = ctx.caller()?;
+    let command = match command {
+        Ok(command) => command,
+        Err(refusal) => return Ok(Answered { user_errors: vec![refusal.into()], ..Answered::default() }),
+    };
+    if dry_run {
+        let (preview, user_errors) = answer(ctx, ledger::preview(caller, command).await)?;
+        return Ok(Answered { preview, user_errors, ..Answered::default() });
+    }
+    let (outcome, user_errors) = answer(ctx, ledger::submit(caller, command, key).await)?;
     let replayed = outcome.as_ref().is_some_and(|outcome| outcome.replayed);
     let posted = outcome.and_then(|outcome| outcome.activities.into_iter().next());
     Ok(Answered { posted, replayed, user_errors, preview: None })
-}
-
-async fn previewed(ctx: &Context<'_>, command: Command) -> Result<Answered> {
-    let (preview, user_errors) = answer(ctx, ledger::preview(ctx.caller()?, command).await)?;
-    Ok(Answered { preview, user_errors, ..Answered::default() })
 }

@@ -3,8 +3,9 @@
 //! Nothing is kept: a cache would show a second mutation what was true before the first.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::hash::Hash;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use dataloader::BatchFn;
 use dataloader::non_cached::Loader;
@@ -12,7 +13,9 @@ use entity::{
     ActivityId, CreditTypeId, CustomerId, GrantId, activity, allocation, credit_grant, credit_type, customer,
 };
 use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
 
+use super::batches::Batches;
 use crate::domain::catalog::credit_types;
 use crate::domain::ledger::balances::{self, Balance};
 use crate::domain::ledger::{activity as activities, grants};
@@ -43,17 +46,50 @@ impl<K: Clone + Eq + Hash, T: Clone> BatchFn<K, Found<T>> for Batch<K, T> {
     }
 }
 
-/// Reads one kind of thing by its key.
-pub struct By<K: Clone + Eq + Hash + std::fmt::Debug, T: Clone>(Loader<K, Found<T>, Batch<K, T>>);
+/// Reads one kind of thing by its key, together with all that is asked for at the time.
+pub struct By<K: Clone + Eq + Hash, T: Clone>(Arc<Asked<K, T>>);
 
-impl<K: Clone + Eq + Hash + std::fmt::Debug, T: Clone> By<K, T> {
-    fn new(view: &Arc<View>, fetch: Fetch<K, T>) -> Self {
-        Self(Loader::new(Batch { view: view.clone(), fetch }).with_max_batch_size(BATCH))
+struct Asked<K: Clone + Eq + Hash, T: Clone> {
+    loader: Loader<K, Found<T>, Batch<K, T>>,
+    waiting: Mutex<Vec<(K, oneshot::Sender<Found<T>>)>>,
+    batches: Batches,
+}
+
+impl<K, T> By<K, T>
+where
+    K: Clone + Debug + Eq + Hash + Send + Sync + 'static,
+    T: Clone + Send + Sync + 'static,
+{
+    fn new(view: &Arc<View>, batches: &Batches, fetch: Fetch<K, T>) -> Self {
+        // The crate collects keys by letting others run ten times before it reads, and now and then reads a level twice.
+        // Here the keys are all there, so it needs not wait: it drops double keys and keeps to the size of a batch.
+        let loader = Loader::new(Batch { view: view.clone(), fetch }).with_max_batch_size(BATCH).with_yield_count(0);
+        Self(Arc::new(Asked { loader, waiting: Mutex::default(), batches: batches.clone() }))
     }
 
     /// The thing with a key, if it is there for this caller.
     pub async fn get(&self, key: K) -> Found<T> {
-        self.0.load(key).await
+        let (answer, found) = oneshot::channel();
+        let first = {
+            let mut waiting = self.0.waiting.lock().expect("nobody panics while asking");
+            waiting.push((key, answer));
+            waiting.len() == 1
+        };
+        if first {
+            self.0.batches.add(Box::pin(read(self.0.clone())));
+        }
+        found.await.unwrap_or_else(|_| Err(Arc::new(Error::Internal("a batch was not read".to_owned()))))
+    }
+}
+
+/// Reads all that is asked for.
+async fn read<K: Clone + Debug + Eq + Hash, T: Clone>(asked: Arc<Asked<K, T>>) {
+    let waiting = std::mem::take(&mut *asked.waiting.lock().expect("nobody panics while asking"));
+    let keys = waiting.iter().map(|(key, _)| key.clone()).collect();
+    let found = asked.loader.load_many(keys).await;
+    for (key, answer) in waiting {
+        // Who no longer waits is told nothing.
+        drop(answer.send(found.get(&key).cloned().unwrap_or(Ok(None))));
     }
 }
 
@@ -74,26 +110,30 @@ pub struct Reads {
 impl Reads {
     /// The loaders of a snapshot.
     #[must_use]
-    pub fn new(view: View) -> Self {
+    pub fn new(view: View, batches: &Batches) -> Self {
         let view = Arc::new(view);
         Self {
-            customers: By::new(&view, |view, ids| Box::pin(async move { customers::by_ids(&view, &ids).await })),
-            tags: By::new(&view, |view, ids| Box::pin(async move { customers::tags(&view, &ids).await })),
-            credit_types: By::new(&view, |view, ids| {
+            customers: By::new(&view, batches, |view, ids| {
+                Box::pin(async move { customers::by_ids(&view, &ids).await })
+            }),
+            tags: By::new(&view, batches, |view, ids| Box::pin(async move { customers::tags(&view, &ids).await })),
+            credit_types: By::new(&view, batches, |view, ids| {
                 Box::pin(async move { credit_types::of_rows_in_hand(&view, &ids).await })
             }),
-            grants: By::new(&view, |view, ids| Box::pin(async move { grants::by_ids(&view, &ids).await })),
-            grant_pages: By::new(&view, |view, wanted| {
+            grants: By::new(&view, batches, |view, ids| Box::pin(async move { grants::by_ids(&view, &ids).await })),
+            grant_pages: By::new(&view, batches, |view, wanted| {
                 Box::pin(async move { Ok(wanted.iter().cloned().zip(grants::pages(&view, &wanted).await?).collect()) })
             }),
-            balances: By::new(&view, |view, ids| Box::pin(async move { balances::of(&view, &ids).await })),
-            activities: By::new(&view, |view, ids| Box::pin(async move { activities::by_ids(&view, &ids).await })),
-            activity_pages: By::new(&view, |view, wanted| {
+            balances: By::new(&view, batches, |view, ids| Box::pin(async move { balances::of(&view, &ids).await })),
+            activities: By::new(&view, batches, |view, ids| {
+                Box::pin(async move { activities::by_ids(&view, &ids).await })
+            }),
+            activity_pages: By::new(&view, batches, |view, wanted| {
                 Box::pin(
                     async move { Ok(wanted.iter().cloned().zip(activities::pages(&view, &wanted).await?).collect()) },
                 )
             }),
-            allocations: By::new(&view, |view, ids| {
+            allocations: By::new(&view, batches, |view, ids| {
                 Box::pin(async move { activities::allocations(&view, &ids).await })
             }),
             view,

@@ -3,6 +3,7 @@
 mod accounts;
 mod activity;
 mod balances;
+mod batches;
 pub mod context;
 mod credit_types;
 mod customers;
@@ -16,6 +17,7 @@ mod page;
 mod payload;
 mod scalars;
 
+use async_graphql::connection::Connection;
 use async_graphql::{EmptySubscription, MergedObject, SDLExportOptions, Schema, SchemaBuilder};
 
 pub use error::{Masked, mask};
@@ -54,6 +56,10 @@ pub fn builder() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
     Schema::build(Query::default(), Mutation::default(), EmptySubscription)
         .register_output_type::<node::Node>()
         .register_output_type::<payload::UserErrorInterface>()
+        .override_output_type_description::<Connection<String, customers::Customer>>("A page of customers.")
+        .override_output_type_description::<Connection<String, credit_types::CreditType>>("A page of credit types.")
+        .override_output_type_description::<Connection<String, grants::Grant>>("A page of grants.")
+        .override_output_type_description::<Connection<String, activity::Activity>>("A page of activity.")
         .limit_complexity(COMPLEXITY)
         .limit_depth(DEPTH)
         .disable_suggestions()

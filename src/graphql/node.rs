@@ -28,8 +28,8 @@ pub struct NodeQuery;
 #[Object]
 impl NodeQuery {
     /// Anything by its id; null if there is no such thing for this caller.
-    async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "The id of anything.")] id: ID) -> Result<Option<Node>> {
-        find(ctx, &id).await
+    async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "The id of anything.")] id: ID) -> Option<Result<Node>> {
+        find(ctx, &id).await.transpose()
     }
 
     /// Many things by their ids, in the order of the ids, with null where there is none. At most 100.

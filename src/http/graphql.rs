@@ -133,8 +133,8 @@ impl GraphQL {
         let mut query = Query::new(text).variables(variables).data(executed.clone());
         query.operation_name = params.operation_name;
         query.set_parsed_query(document);
-        let query = query.data(Session::new(caller, self.tokens.clone()));
-        let answer = self.execute(query).await.map_err(failed)?;
+        let session = Session::new(caller, self.tokens.clone());
+        let answer = self.execute(query, session).await.map_err(failed)?;
         if executed.0.load(Ordering::Relaxed) {
             Ok(executed_answer(media, answer, id))
         } else {
@@ -143,9 +143,10 @@ impl GraphQL {
     }
 
     /// Runs a request in a task of its own, for as long as an answer is waited for.
-    async fn execute(&self, query: Query) -> Result<Answer, Rejection> {
-        let schema = self.schema.clone();
-        let running = self.tracker.spawn(async move { schema.execute(query).await });
+    async fn execute(&self, query: Query, session: Session) -> Result<Answer, Rejection> {
+        let (schema, batches) = (self.schema.clone(), session.batches());
+        let request = async move { batches.run(schema.execute(query.data(session))).await };
+        let running = self.tracker.spawn(request);
         match tokio::time::timeout(DEADLINE, running).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {

@@ -2,7 +2,8 @@
 //!
 //! * [`issue`]: make a new grant.
 //! * [`consume`]: use credits, in burn order, all or nothing.
-//! * [`preview`]: what either would do, with nothing written.
+//! * [`submit`]: either of them, as a command.
+//! * [`preview`]: what a command would do, with nothing written.
 //! * [`balances`], [`activity`], [`grants`]: what there is, what happened, and in which lots.
 //! * [`verify`]: recompute everything from the activities and name what differs.
 //!
@@ -50,7 +51,8 @@ pub async fn preview(caller: &Caller, command: Command) -> Result<Preview> {
     post::preview(&view, &command).await
 }
 
-async fn submit(caller: &Caller, command: Command, key: &str) -> Result<Outcome> {
+/// Carries out a command, once per key.
+pub async fn submit(caller: &Caller, command: Command, key: &str) -> Result<Outcome> {
     let account = caller.authorise(Scope::CreditsWrite)?;
     let key = input::key("idempotencyKey", key)?;
     let command = command.check()?;

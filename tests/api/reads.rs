@@ -1,0 +1,143 @@
+//! Reading: one snapshot, and a number of statements that does not grow with the number of customers.
+
+use futures_util::future::join_all;
+use scrip::domain::Role;
+use serde_json::{Value, json};
+
+use crate::harness::{Backend, House};
+use crate::on_both;
+
+on_both! {
+    async fn statements_do_not_grow_with_customers(house: House) {
+        let types = [house.credit_type("Session", json!({ "never": true })).await, house.credit_type("Class", json!({ "never": true })).await];
+        let customers = {
+            let mut customers = Vec::new();
+            for n in 0..100 {
+                customers.push(house.customer(&format!("Customer {n}")).await);
+            }
+            customers
+        };
+        let issues = customers.iter().flat_map(|customer| types.iter().map(move |credit_type| (customer, credit_type)));
+        join_all(issues.map(|(customer, credit_type)| {
+            house.issue(json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 2 }))
+        })).await;
+        let query = "query($first: Int!) { customers(first: $first) { nodes { name tags
+            balances { available creditType { name } nextExpiry { at } }
+            activity(first: 1) { nodes { amount allocations { amount grant { id creditType { name } } } } }
+            grants(first: 2) { nodes { id status } } } } }";
+        let mut counted = Vec::new();
+        for first in [1, 10, 100] {
+            let before = house.app.store().statements();
+            let data = house.data(query, json!({ "first": first })).await;
+            let nodes = data["customers"]["nodes"].as_array().expect("nodes").clone();
+            assert_eq!(nodes.len(), first);
+            assert!(nodes.iter().all(|node| node["balances"].as_array().is_some_and(|balances| balances.len() == 2)));
+            assert!(nodes.iter().all(|node| node["activity"]["nodes"][0]["allocations"][0]["amount"] == 2));
+            counted.push(house.app.store().statements() - before);
+        }
+        // Account, customers, tags, wallets, open grants, credit types of balances, newest activities, allocations,
+        // their grants, their types, pages of grants.
+        assert_eq!(counted, [11, 11, 11]);
+    }
+
+    async fn a_consume_takes_the_same_statements_for_one_as_for_many(house: House) {
+        let credit_type = house.credit_type("Session", json!({ "never": true })).await;
+        let customer = house.customer("Ada").await;
+        house.issue(json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 1000 })).await;
+        let mutation = "mutation($input: CreditsConsumeInput!) { creditsConsume(input: $input) { replayed } }";
+        let consume = |n: usize| {
+            let input = json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 1, "idempotencyKey": format!("c-{n}") });
+            house.data(mutation, json!({ "input": input }))
+        };
+        let before = house.app.store().statements();
+        consume(0).await;
+        let one = house.app.store().statements() - before;
+        // Read: account, wallets, types, keys, grants. Written: wallet, grants, activities, allocations, keys.
+        assert_eq!(one, 10);
+        let before = house.app.store().statements();
+        join_all((1..=64).map(consume)).await;
+        let many = house.app.store().statements() - before;
+        assert!(many < 64 * one / 2, "64 at once took {many} statements, one takes {one}");
+    }
+
+    async fn balance_and_activity_are_of_one_snapshot(house: House) {
+        let credit_type = house.credit_type("Session", json!({ "never": true })).await;
+        let customer = house.customer("Ada").await;
+        house.issue(json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 200 })).await;
+        let writes = async {
+            for _ in 0..100 {
+                house.consume(json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 1 })).await;
+            }
+        };
+        let query = "query($id: ID!) { customer(by: { id: $id }) { balances { available } activity(first: 1) { nodes { balanceAfter } } } }";
+        let reads = async {
+            let mut seen = Vec::new();
+            for _ in 0..100 {
+                let customer = house.data(query, json!({ "id": customer })).await["customer"].clone();
+                let pair = (customer["balances"][0]["available"].clone(), customer["activity"]["nodes"][0]["balanceAfter"].clone());
+                assert_eq!(pair.0, pair.1);
+                seen.push(pair.0);
+            }
+            seen
+        };
+        let ((), seen) = tokio::join!(writes, reads);
+        assert!(seen.first() != seen.last(), "the reads met no write");
+    }
+
+    async fn each_mutation_of_a_request_sees_what_the_one_before_wrote(house: House) {
+        let credit_type = house.credit_type("Session", json!({ "never": true })).await;
+        let customer = house.customer("Ada").await;
+        let query = "mutation($c: ID!, $t: ID!) {
+            a: creditsIssue(input: { customerId: $c, creditTypeId: $t, amount: 5, idempotencyKey: \"a\" }) { balance { available } }
+            b: creditsConsume(input: { customerId: $c, creditTypeId: $t, amount: 2, idempotencyKey: \"b\" }) { balance { available } }
+            c: creditsConsume(input: { customerId: $c, creditTypeId: $t, amount: 9, idempotencyKey: \"c\" }) { balance { available } userErrors { code } }
+            d: creditsConsume(input: { customerId: $c, creditTypeId: $t, amount: 3, idempotencyKey: \"d\" }) { balance { available } } }";
+        let data = house.data(query, json!({ "c": customer, "t": credit_type })).await;
+        let available = ["a", "b", "d"].map(|alias| data[alias]["balance"]["available"].clone());
+        assert_eq!(available, [json!(5), json!(3), json!(0)]);
+        assert_eq!(data["c"], json!({ "balance": null, "userErrors": [{ "code": "INSUFFICIENT_CREDITS" }] }));
+    }
+
+    async fn activity_is_paged_and_filtered(house: House) {
+        let (session, class) = (house.credit_type("Session", json!({ "never": true })).await, house.credit_type("Class", json!({ "never": true })).await);
+        let customer = house.customer("Ada").await;
+        for (n, credit_type) in [(1, &session), (2, &class), (3, &session)] {
+            house.set_clock(&format!("2026-03-0{n}T10:00:00Z"));
+            house.issue(json!({ "customerId": customer, "creditTypeId": credit_type, "amount": n })).await;
+            house.consume(json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 1, "note": format!("use {n}") })).await;
+        }
+        let amounts = |arguments: &str| {
+            let query = format!("query($id: ID!) {{ customer(by: {{ id: $id }}) {{ activity({arguments}) {{ nodes {{ amount }} pageInfo {{ endCursor hasNextPage }} }} }} }}");
+            let (house, customer) = (&house, customer.clone());
+            async move {
+                let page = house.data(&query, json!({ "id": customer })).await["customer"]["activity"].clone();
+                let nodes = page["nodes"].as_array().expect("nodes").clone();
+                (nodes.iter().map(|node| node["amount"].as_i64().expect("a number")).collect::<Vec<_>>(), page["pageInfo"].clone())
+            }
+        };
+        assert_eq!(amounts("first: 100").await.0, [-1, 3, -1, 2, -1, 1]);
+        assert_eq!(amounts("kinds: [ISSUE]").await.0, [3, 2, 1]);
+        assert_eq!(amounts(&format!("creditTypeId: \"{class}\"")).await.0, [-1, 2]);
+        assert_eq!(amounts("from: \"2026-03-02T10:00:00Z\", to: \"2026-03-03T10:00:00Z\"").await.0, [-1, 2]);
+        assert_eq!(amounts("last: 2").await.0, [-1, 1]);
+        let (page, info) = amounts("first: 4").await;
+        assert_eq!((page, &info["hasNextPage"]), (vec![-1, 3, -1, 2], &json!(true)));
+        let (rest, info) = amounts(&format!("first: 4, after: {}", info["endCursor"])).await;
+        assert_eq!((rest, &info["hasNextPage"]), (vec![-1, 1], &json!(false)));
+        let grants = "query($id: ID!) { customer(by: { id: $id }) {
+            usable: grants(status: USABLE) { nodes { remaining } } used: grants(status: USED_UP) { nodes { amount } } } }";
+        let data = house.data(grants, json!({ "id": customer })).await["customer"].clone();
+        assert_eq!(data, json!({ "usable": { "nodes": [{ "remaining": 2 }, { "remaining": 1 }] }, "used": { "nodes": [{ "amount": 1 }] } }));
+    }
+
+    async fn a_deep_tree_of_people_is_within_the_limits(house: House) {
+        for n in 0..3 {
+            house.customer(&format!("Customer {n}")).await;
+        }
+        let within = "{ customers(first: 100) { nodes { name balances { available } activity(first: 1) { nodes { amount } } } } }";
+        assert_eq!(house.ask(Role::Staff, within, json!({})).await.get("errors"), None);
+        let beyond = "{ customers(first: 100) { nodes { activity(first: 100) { nodes { customer { activity(first: 100) { nodes { id } } } } } } } }";
+        let response: Value = house.ask(Role::Staff, beyond, json!({})).await;
+        assert_eq!(response["errors"][0]["extensions"]["code"], "QUERY_TOO_LARGE");
+    }
+}

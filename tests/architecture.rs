@@ -1,0 +1,238 @@
+//! The house keeps its shape: who may mention whom, how long a file may be, and that accounts cannot meet.
+
+#[path = "harness/mod.rs"]
+mod harness;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use harness::{Backend, House};
+
+/// What a room's files must not mention, as whole words of the code.
+const FORBIDDEN: &[(&str, &[&str])] = &[
+    ("entity/src", &["async_graphql", "poem", "scrip", "migration"]),
+    ("migration/src", &["entity", "scrip", "async_graphql", "poem"]),
+    (
+        "src/domain",
+        &["async_graphql", "poem", "reqwest", "crate::graphql", "crate::http", "crate::cli", "crate::config"],
+    ),
+    ("src/graphql", &["sea_orm", "sqlx", "poem", "migration", "crate::http", "crate::cli", "crate::config"]),
+    ("src/http", &["sea_orm", "sqlx", "entity", "migration", "crate::cli", "crate::config"]),
+    ("src/config.rs", &["crate::"]),
+];
+
+/// Lines of a file.
+const LONGEST: usize = 400;
+
+/// Names that say nothing.
+const EMPTY_NAMES: &[&str] = &["utils", "util", "helpers", "common", "types", "service", "services", "manager", "misc"];
+
+fn sources(place: &str) -> Vec<PathBuf> {
+    let path = Path::new(place);
+    if path.is_file() {
+        return vec![path.to_path_buf()];
+    }
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(path).unwrap_or_else(|error| panic!("{place}: {error}")) {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(sources(path.to_str().expect("a plain name")));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn mentions(code: &str, word: &str) -> bool {
+    code.match_indices(word).any(|(at, _)| {
+        let before = code[..at].chars().next_back();
+        let after = code[at + word.len()..].chars().next();
+        let is_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        !is_word(before) && (word.ends_with(':') || !is_word(after))
+    })
+}
+
+#[test]
+fn rooms_mention_only_whom_they_may() {
+    let mut wrong = Vec::new();
+    for (room, words) in FORBIDDEN {
+        for file in sources(room) {
+            let text = std::fs::read_to_string(&file).expect("a file");
+            for (number, line) in text.lines().enumerate() {
+                let code = line.split("//").next().unwrap_or_default();
+                let imports = code.trim_start().starts_with("use ") || code.contains("::");
+                for word in words.iter().filter(|word| imports && mentions(code, word)) {
+                    wrong.push(format!("{}:{} mentions {word}", file.display(), number + 1));
+                }
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn the_check_of_mentions_can_fail() {
+    assert!(mentions("use sea_orm::Value;", "sea_orm"));
+    assert!(!mentions("use my_sea_orm::Value;", "sea_orm"));
+    assert!(mentions("let x = crate::http::serve();", "crate::http"));
+}
+
+#[test]
+fn files_are_short_begin_with_a_sentence_and_have_a_name() {
+    let mut wrong = Vec::new();
+    for file in ["src", "entity/src", "migration/src", "tests"].iter().flat_map(|place| sources(place)) {
+        let text = std::fs::read_to_string(&file).expect("a file");
+        let lines = text.lines().count();
+        if lines > LONGEST {
+            wrong.push(format!("{} has {lines} lines", file.display()));
+        }
+        if !text.starts_with("//!") {
+            wrong.push(format!("{} does not begin with a //! line", file.display()));
+        }
+        let name = file.file_stem().and_then(|name| name.to_str()).expect("a name");
+        if EMPTY_NAMES.contains(&name) {
+            wrong.push(format!("{} is named for nothing", file.display()));
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn only_the_ledger_s_post_writes_balances() {
+    let tables = [
+        "wallet::Entity::insert",
+        "credit_grant::Entity::insert",
+        "activity::Entity::insert",
+        "allocation::Entity::insert",
+    ];
+    for file in sources("src") {
+        let text = std::fs::read_to_string(&file).expect("a file");
+        let writes = tables.iter().any(|table| text.contains(table));
+        // `load` makes the empty wallet that an issue locks.
+        let may = ["post.rs", "load.rs"].iter().any(|name| file.ends_with(format!("src/domain/ledger/{name}")));
+        assert!(may || !writes, "{} writes to the ledger", file.display());
+        for verb in ["update", "update_many", "delete", "delete_many"] {
+            for table in ["activity", "allocation"] {
+                assert!(!text.contains(&format!("{table}::Entity::{verb}(")), "{} {verb}s {table}", file.display());
+            }
+        }
+    }
+}
+
+/// Every key and index of the database: its table, its name, its columns in order, and whether it may lack the account.
+type Keys = BTreeMap<(String, String), Vec<String>>;
+
+/// Invariant 1: `account_id` is part of every primary, unique and foreign key, and leads every index.
+fn assert_led_by_account(keys: &Keys) {
+    let tables = keys.keys().map(|(table, _)| table.clone()).collect::<BTreeSet<_>>();
+    let expected = [
+        "account",
+        "activity",
+        "allocation",
+        "credit_grant",
+        "credit_type",
+        "customer",
+        "customer_tag",
+        "customer_term",
+        "request",
+        "wallet",
+    ];
+    assert_eq!(tables.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+    for ((table, key), columns) in keys {
+        if table == "account" {
+            assert!(columns == &["id"] || columns == &["slug"], "{table}.{key}: {columns:?}");
+        } else {
+            assert_eq!(columns.first().map(String::as_str), Some("account_id"), "{table}.{key}: {columns:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn accounts_cannot_meet_in_sqlite() {
+    let house = House::new(Backend::Sqlite).await.expect("SQLite is always there");
+    let pool = sqlx::SqlitePool::connect(&house.url).await.expect("a connection");
+    let mut keys = Keys::new();
+    let indexes =
+        "SELECT t.name, i.name, c.name FROM sqlite_master t, pragma_index_list(t.name) i, pragma_index_info(i.name) c
+        WHERE t.type = 'table' AND t.name <> 'seaql_migrations' ORDER BY t.name, i.name, c.seqno";
+    let foreign =
+        "SELECT t.name, 'foreign key ' || f.id, f.\"from\" FROM sqlite_master t, pragma_foreign_key_list(t.name) f
+        WHERE t.type = 'table' ORDER BY t.name, f.id, f.seq";
+    for query in [indexes, foreign] {
+        let rows: Vec<(String, String, String)> = sqlx::query_as(query).fetch_all(&pool).await.expect("the catalogue");
+        for (table, key, column) in rows {
+            keys.entry((table, key)).or_default().push(column);
+        }
+    }
+    pool.close().await;
+    assert!(keys.len() > 25, "{keys:#?}");
+    assert_led_by_account(&keys);
+}
+
+#[tokio::test]
+async fn accounts_cannot_meet_in_postgres() {
+    let Some(house) = House::new(Backend::Postgres).await else { return };
+    let pool = sqlx::PgPool::connect(&house.url).await.expect("a connection");
+    let mut keys = Keys::new();
+    let indexes = "SELECT t.relname::text, i.relname::text, a.attname::text
+        FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid
+        JOIN pg_namespace n ON n.oid = t.relnamespace AND n.nspname = 'public'
+        CROSS JOIN LATERAL unnest(x.indkey) WITH ORDINALITY AS k(attnum, place)
+        JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = k.attnum
+        WHERE t.relname <> 'seaql_migrations' ORDER BY 1, 2, k.place";
+    let foreign = "SELECT t.relname::text, c.conname::text, a.attname::text
+        FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid
+        CROSS JOIN LATERAL unnest(c.conkey) WITH ORDINALITY AS k(attnum, place)
+        JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = k.attnum
+        WHERE c.contype = 'f' ORDER BY 1, 2, k.place";
+    for query in [indexes, foreign] {
+        let rows: Vec<(String, String, String)> = sqlx::query_as(query).fetch_all(&pool).await.expect("the catalogue");
+        for (table, key, column) in rows {
+            keys.entry((table, key)).or_default().push(column);
+        }
+    }
+    pool.close().await;
+    assert!(keys.len() > 25, "{keys:#?}");
+    assert_led_by_account(&keys);
+}
+
+/// The tables hold the grant's arithmetic themselves: a statement that breaks it fails, whoever sends it.
+#[tokio::test]
+async fn a_grant_that_does_not_add_up_cannot_be_stored() {
+    for backend in [Backend::Sqlite, Backend::Postgres] {
+        let Some(house) = House::new(backend).await else { continue };
+        let customer = house.customer("Ada").await;
+        let credit_type = house.credit_type("Session", serde_json::json!({ "never": true })).await;
+        let input = serde_json::json!({
+            "customerId": customer, "creditTypeId": credit_type, "amount": 5, "cost": { "minor": 500, "currency": "CHF" },
+        });
+        house.issue(input).await;
+        for (sql, constraint) in [
+            ("UPDATE credit_grant SET remaining = remaining - 1", "credit_grant_sum"),
+            ("UPDATE credit_grant SET remaining = -1, consumed = 6, open = false", ""),
+            ("UPDATE credit_grant SET cost_left = cost_left + 1", "credit_grant_cost_sum"),
+            ("UPDATE credit_grant SET remaining = 0, consumed = 5", "credit_grant_"),
+            ("UPDATE credit_grant SET held = 5, remaining = 0", "credit_grant_"),
+            ("UPDATE credit_grant SET open = NOT open", "credit_grant_open"),
+            ("UPDATE credit_grant SET expires_at = effective_at", "credit_grant_"),
+            ("UPDATE credit_grant SET promotional = NOT promotional", "credit_grant_promotional"),
+            ("UPDATE wallet SET balance = balance + 1", "wallet_sum"),
+            ("UPDATE activity SET balance_after = balance_after + 1", "activity_balance"),
+        ] {
+            let failed = match backend {
+                Backend::Sqlite => {
+                    let pool = sqlx::SqlitePool::connect(&house.url).await.expect("a connection");
+                    sqlx::query(sql).execute(&pool).await.map(drop)
+                }
+                Backend::Postgres => {
+                    let pool = sqlx::PgPool::connect(&house.url).await.expect("a connection");
+                    sqlx::query(sql).execute(&pool).await.map(drop)
+                }
+            };
+            let message = failed.expect_err(sql).to_string();
+            assert!(message.contains(constraint), "{sql}: {message}");
+        }
+        house.assert_verified().await;
+    }
+}
