@@ -45,6 +45,7 @@ impl Dev {
         house::development(&mut settings)?;
         house::log(&settings)?;
         self.seed(&settings).await?;
+        let stop = house::asked_to_stop()?;
         let house = House::open(&settings).await?;
         let operator = Caller::operator(house.app.clone(), "dev");
         let Some(account) = accounts::all(&operator).await.map_err(house::said)?.into_iter().next() else {
@@ -62,7 +63,7 @@ impl Dev {
             local_only: true,
             tracker: tokio_util::task::TaskTracker::new(),
         };
-        http::serve(acceptor, doors, house::asked_to_stop()).await.context("the server ended")?;
+        http::serve(acceptor, doors, stop).await.context("the server ended")?;
         println!("Stopped. Your data is in {}.", house::DEV_DATABASE);
         Ok(())
     }

@@ -151,26 +151,25 @@ pub fn program() -> String {
     std::env::args().next().unwrap_or_else(|| "scrip".to_owned())
 }
 
-/// Comes true when the server is asked to stop: Ctrl-C, or the signal of a service manager.
-pub async fn asked_to_stop() {
-    let interrupt = async {
+/// Listens for being asked to stop, from now on: Ctrl-C, or a service manager's signal. What it answers comes true then.
+#[cfg(unix)]
+pub fn asked_to_stop() -> Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Listens for being asked to stop: Ctrl-C. What it answers comes true then.
+#[cfg(not(unix))]
+pub fn asked_to_stop() -> Result<impl Future<Output = ()>> {
+    Ok(async {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
-    };
-    #[cfg(unix)]
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminate = std::future::pending::<()>();
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
-    }
+    })
 }

@@ -28,6 +28,7 @@ impl Serve {
         settings.secret("signing_secret")?;
         settings.secret("ledger_key")?;
         house::log(&settings)?;
+        let stop = house::asked_to_stop()?;
         let house = House::open(&settings).await?;
         let acceptor = listen(&settings).await?;
         for address in acceptor.local_addr() {
@@ -40,7 +41,7 @@ impl Serve {
             local_only: false,
             tracker: tokio_util::task::TaskTracker::new(),
         };
-        http::serve(acceptor, doors, house::asked_to_stop()).await.context("the server ended")?;
+        http::serve(acceptor, doors, stop).await.context("the server ended")?;
         tracing::info!("stopped: every accepted write is kept");
         Ok(())
     }

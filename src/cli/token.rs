@@ -11,20 +11,9 @@ use crate::config::Settings;
 use crate::domain::{Caller, Role, Scope, customers};
 
 #[derive(Args)]
-#[group(required = true, multiple = false, id = "who")]
 pub struct Token {
-    /// For someone who works in the business.
-    #[arg(long, group = "who")]
-    staff: bool,
-    /// For the owner, who may also change settings.
-    #[arg(long, group = "who")]
-    owner: bool,
-    /// For who runs the server and creates accounts.
-    #[arg(long, group = "who")]
-    operator: bool,
-    /// For the customer with this e-mail address.
-    #[arg(long, value_name = "EMAIL", group = "who")]
-    customer: Option<String>,
+    #[command(flatten)]
+    who: Who,
     /// The account's slug, where there are several.
     #[arg(long, value_name = "SLUG")]
     account: Option<String>,
@@ -36,16 +25,34 @@ pub struct Token {
     hours: u32,
 }
 
+/// Whom the token speaks for: exactly one.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Who {
+    /// For someone who works in the business.
+    #[arg(long)]
+    staff: bool,
+    /// For the owner, who may also change settings.
+    #[arg(long)]
+    owner: bool,
+    /// For who runs the server and creates accounts.
+    #[arg(long)]
+    operator: bool,
+    /// For the customer with this e-mail address.
+    #[arg(long, value_name = "EMAIL")]
+    customer: Option<String>,
+}
+
 impl Token {
     pub async fn run(self, settings: Settings) -> Result<()> {
         let house = House::open(&house::with_development(settings)?).await?;
         let lifetime = Duration::from_secs(u64::from(self.hours) * 3600);
-        let (account, role, subject) = if self.operator {
+        let (account, role, subject) = if self.who.operator {
             (None, Role::Operator, "operator".to_owned())
         } else {
             let account = meant(&house, self.account.as_deref()).await?;
-            let (role, subject) = match &self.customer {
-                None if self.owner => (Role::Owner, "owner".to_owned()),
+            let (role, subject) = match &self.who.customer {
+                None if self.who.owner => (Role::Owner, "owner".to_owned()),
                 None => (Role::Staff, "staff".to_owned()),
                 Some(email) => {
                     let staff = Caller::of(house.app.clone(), account.id, Role::Staff, "cli");

@@ -4,6 +4,7 @@
 mod harness;
 
 mod idempotency;
+mod model;
 mod races;
 mod time;
 mod verify;

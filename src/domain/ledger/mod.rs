@@ -23,6 +23,8 @@ pub mod expiration;
 pub mod grants;
 mod load;
 mod post;
+#[cfg(test)]
+mod properties;
 mod requests;
 pub mod state;
 pub mod verify;

@@ -1,0 +1,112 @@
+//! The built program, run as a user runs it, and a client that speaks just enough HTTP.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// The program with a command, in a folder, without settings from outside.
+pub fn scrip(folder: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scrip"));
+    command.args(arguments).current_dir(folder).env_clear().envs(settings.iter().copied());
+    command
+}
+
+/// Runs a command to its end.
+pub fn run(folder: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
+    scrip(folder, arguments, settings).output().expect("the program runs")
+}
+
+/// What a command said, standard output first.
+pub fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// A server that is running; killed when dropped.
+pub struct Server {
+    child: Child,
+    pub address: String,
+    pub banner: String,
+}
+
+impl Server {
+    /// Starts `scrip dev` or `scrip serve` at a free port and waits until it answers.
+    pub fn start(folder: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
+        let address = free_address();
+        let arguments = [arguments, &["--listen", &address]].concat();
+        let mut command = scrip(folder, &arguments, settings);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program runs");
+        let mut banner = String::new();
+        if arguments[0] == "dev" {
+            let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+            while !banner.contains("Ready in") {
+                let line =
+                    lines.next().unwrap_or_else(|| panic!("it ended before it was ready: {banner}")).expect("text");
+                banner.push_str(&line);
+                banner.push('\n');
+            }
+            // Read on, so that it can write on.
+            std::thread::spawn(move || lines.for_each(drop));
+        }
+        let server = Self { child, address, banner };
+        for _ in 0..200 {
+            if TcpStream::connect(&server.address).is_ok() {
+                return server;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("{} did not listen within 10 seconds", server.address);
+    }
+
+    /// Asks it to stop, as Ctrl-C does, and waits; answers whether it ended well.
+    pub fn stop(mut self) -> bool {
+        let stopped = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().expect("kill runs");
+        assert!(stopped.success());
+        self.child.wait().expect("it ends").success()
+    }
+
+    /// A GraphQL request; the status and the response.
+    pub fn ask(&self, token: Option<&str>, query: &str, variables: &Value) -> (u16, Value) {
+        let body = json!({ "query": query, "variables": variables }).to_string();
+        let token = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
+        let (status, _, text) = self.send(&format!(
+            "POST /graphql HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n{token}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            self.address,
+            body.len(),
+        ));
+        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    /// A GET; status, headers and body.
+    pub fn get(&self, path: &str, host: &str) -> (u16, String, String) {
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+    }
+
+    fn send(&self, request: &str) -> (u16, String, String) {
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        stream.write_all(request.as_bytes()).expect("it reads");
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).expect("it answers");
+        let response = String::from_utf8_lossy(&response).into_owned();
+        let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        (status, head.to_owned(), body.to_owned())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Already gone after `stop`.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// An address that nobody listens at just now.
+pub fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").to_string()
+}
