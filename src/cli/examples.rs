@@ -5,24 +5,37 @@ use crate::domain::page::Page;
 use crate::domain::{Caller, Result, Scope, customers};
 use crate::http::{Example, Start};
 
-const EVERYONE: &str = "# Every customer with balances and newest activity: one snapshot, a handful of SQL statements.
+const EVERYONE: &str = "# Customers with balances and newest activity:
+# one snapshot, a handful of SQL statements.
 query Customers {
   customers(first: 10) {
     nodes {
       name
       email
-      balances { available held notYetEffective nextExpiry { at amount } creditType { name } }
-      activity(first: 1) { nodes { kind amount balanceAfter note at } }
+      balances {
+        creditType { name }
+        available
+        held
+        nextExpiry { at amount }
+      }
+      activity(first: 1) {
+        nodes { kind amount balanceAfter note at }
+      }
     }
     pageInfo { hasNextPage endCursor }
   }
 }";
 
-const ISSUE: &str = "# Five credits, once: press play again, and the same activity comes back with `replayed: true`.
+const ISSUE: &str = "# Five credits, once: press play again,
+# and the same grant comes back with replayed: true.
 mutation Issue($customer: ID!, $creditType: ID!) {
   creditsIssue(input: {
-    customerId: $customer, creditTypeId: $creditType, amount: 5
-    note: \"Package of five\", cost: { minor: 45000, currency: \"CHF\" }, idempotencyKey: \"try-issue-1\"
+    customerId: $customer
+    creditTypeId: $creditType
+    amount: 5
+    cost: { minor: 65000, currency: \"CHF\" }
+    note: \"Package of five\"
+    idempotencyKey: \"try-issue-1\"
   }) {
     replayed
     grant { id amount status expiresAt cost { decimal currency } }
@@ -34,22 +47,43 @@ mutation Issue($customer: ID!, $creditType: ID!) {
 const CONSUME: &str = "# Use one: the grant that ends soonest is taken first.
 mutation Consume($customer: ID!, $creditType: ID!) {
   creditsConsume(input: {
-    customerId: $customer, creditTypeId: $creditType, amount: 1
-    note: \"Session delivered\", reference: \"booking-1\", idempotencyKey: \"try-consume-1\"
+    customerId: $customer
+    creditTypeId: $creditType
+    amount: 1
+    note: \"Session delivered\"
+    reference: \"booking-1\"
+    idempotencyKey: \"try-consume-1\"
   }) {
     replayed
-    activity { id amount balanceAfter allocations { amount grant { id expiresAt } } }
+    activity {
+      id
+      balanceAfter
+      allocations { amount grant { id expiresAt } }
+    }
     balance { available }
-    userErrors { code message field ... on InsufficientCredits { requested available held expired notYetEffective } }
+    userErrors {
+      code
+      message
+      ... on InsufficientCredits { requested available held expired }
+    }
   }
 }";
 
 const PREVIEW: &str = "# What would happen? A dry run answers, and writes nothing.
 mutation Preview($customer: ID!, $creditType: ID!) {
   creditsConsume(input: {
-    customerId: $customer, creditTypeId: $creditType, amount: 2, idempotencyKey: \"unused\", dryRun: true
+    customerId: $customer
+    creditTypeId: $creditType
+    amount: 2
+    idempotencyKey: \"not-looked-at\"
+    dryRun: true
   }) {
-    preview { draws { amount grant { id expiresAt } } balanceAfter wouldExpire { at amount } cost { decimal currency } }
+    preview {
+      draws { amount grant { id expiresAt } }
+      balanceAfter
+      wouldExpire { at amount }
+      cost { decimal currency }
+    }
     userErrors { code message field }
   }
 }";
@@ -57,13 +91,18 @@ mutation Preview($customer: ID!, $creditType: ID!) {
 const CREATE: &str = "# A new credit type and a new customer.
 mutation Create {
   creditTypeCreate(input: {
-    name: \"Discovery call\", description: \"Half an hour, to get to know each other\"
+    name: \"Discovery call\"
+    description: \"Half an hour, to get to know each other\"
     expiration: { after: { count: 6, unit: MONTH, from: ISSUE } }
   }) {
     creditType { id name }
     userErrors { code message field }
   }
-  customerCreate(input: { name: \"Katherine Johnson\", email: \"katherine@example.com\", tags: [\"new\"] }) {
+  customerCreate(input: {
+    name: \"Katherine Johnson\"
+    email: \"katherine@example.com\"
+    tags: [\"new\"]
+  }) {
     customer { id name }
     userErrors { code message field }
   }

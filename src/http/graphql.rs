@@ -123,12 +123,15 @@ impl GraphQL {
                 Rejection::new(StatusCode::METHOD_NOT_ALLOWED, "BAD_REQUEST", "GET runs queries only. Use POST.");
             return Err(failed(rejection.with(header::ALLOW, "POST")));
         }
-        inspect(&document, operation, &variables).map_err(|refused| {
-            failed(match refused {
-                Refused::TooLarge(message) => Rejection::new(StatusCode::BAD_REQUEST, "QUERY_TOO_LARGE", message),
-                Refused::Invalid(message) => Rejection::bad(message),
-            })
-        })?;
+        match inspect(&document, operation, &variables) {
+            Ok(()) => {}
+            Err(Refused::TooLarge(message)) => {
+                return Err(failed(Rejection::new(StatusCode::BAD_REQUEST, "QUERY_TOO_LARGE", message)));
+            }
+            Err(Refused::Invalid(message)) => {
+                return Ok(request_error(media, vec![ServerError::new(message, None)], id));
+            }
+        }
         let executed = Executed::default();
         let mut query = Query::new(text).variables(variables).data(executed.clone());
         query.operation_name = params.operation_name;
