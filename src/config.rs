@@ -177,14 +177,18 @@ fn mask(secret: &str) -> String {
 /// A URL without the password that may stand in it.
 #[must_use]
 pub fn without_password(text: &str) -> String {
-    let Ok(mut url) = url::Url::parse(text) else { return text.to_owned() };
+    const HIDDEN: &str = "(not shown)";
+    let Ok(mut url) = url::Url::parse(text) else {
+        // What cannot be read may hold a password where nobody looks for one.
+        return if text.contains("://") { HIDDEN.to_owned() } else { text.to_owned() };
+    };
+    if url.query_pairs().any(|(name, _)| name.eq_ignore_ascii_case("password")) {
+        return HIDDEN.to_owned();
+    }
     if url.password().is_none() {
         return text.to_owned();
     }
-    match url.set_password(Some("***")) {
-        Ok(()) => url.to_string(),
-        Err(()) => "(not shown)".to_owned(),
-    }
+    url.set_password(Some("***")).map_or_else(|()| HIDDEN.to_owned(), |()| url.to_string())
 }
 
 /// The key of a name, or the nearest one there is.
@@ -254,6 +258,18 @@ mod tests {
         assert!(settings.secret("signing_secret").is_ok());
         let shown = settings.to_string();
         assert!(!shown.contains(secret) && !shown.contains("hunter2") && shown.contains("me:***@db"), "{shown}");
+    }
+
+    #[test]
+    fn a_password_is_hidden_wherever_it_stands() {
+        for url in [
+            "postgres://me:hunter2@db/scrip",
+            "postgres://me:hunter2#x@db/scrip",
+            "postgres://db/scrip?password=hunter2",
+        ] {
+            assert!(!without_password(url).contains("hunter2"), "{}", without_password(url));
+        }
+        assert_eq!(without_password("sqlite:./scrip.db"), "sqlite:./scrip.db");
     }
 
     #[test]

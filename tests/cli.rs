@@ -83,6 +83,8 @@ fn dev_makes_a_business_and_serves_it() {
     assert!(!second.status.success());
     let message = format!("{address} is taken by another program. Choose another with --listen 127.0.0.1:8081");
     assert!(said(&second).contains(&message), "{}", said(&second));
+    let open = run(here, &["dev", "--listen", "0.0.0.0:0"], &[]);
+    assert!(!open.status.success() && said(&open).contains("listens at 127.0.0.1 or ::1 only"), "{}", said(&open));
     assert!(first.stop(), "Ctrl-C ends it well");
     // The second start finds everything.
     let started = Instant::now();

@@ -201,7 +201,7 @@ const UP: &[&str] = &[
             REFERENCES wallet (account_id, customer_id, credit_type_id),
         CONSTRAINT activity_balance CHECK (balance_after = balance_before + amount)
     ) {strict}",
-    "CREATE INDEX activity_by_customer ON activity (account_id, customer_id, at, id)",
+    "CREATE INDEX activity_by_customer ON activity (account_id, customer_id, at, sequence, id)",
     "CREATE TABLE allocation (
         account_id {uuid} NOT NULL,
         activity_id {uuid} NOT NULL,

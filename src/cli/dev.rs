@@ -1,10 +1,12 @@
 //! `scrip dev`: a demo business on this machine, without any settings.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use poem::listener::Acceptor;
 
 use super::house::{self, House};
 use super::{demo, examples, serve};
@@ -39,8 +41,12 @@ impl Dev {
         let started = Instant::now();
         // The address first: with it taken, another one may be serving the very data that --reset would delete.
         let acceptor = serve::listen(&settings).await?;
+        let here = |address: &poem::Addr| address.as_socket_addr().is_some_and(|address| address.ip().is_loopback());
+        if !acceptor.local_addr().iter().all(|address| here(&address.0)) {
+            bail!("`dev` shows a token to whoever asks, so it listens at 127.0.0.1 or ::1 only. Others need `serve`.");
+        }
         if self.reset {
-            delete().context("--reset could not delete the development database")?;
+            delete_files(&house::development_files()).context("--reset could not delete the development database")?;
         }
         house::development(&mut settings)?;
         house::log(&settings)?;
@@ -69,20 +75,25 @@ impl Dev {
     }
 
     /// Makes the database on the first start: the domain's own operations, on a clock that walks through a year.
+    /// It gets its name when it is whole, so that a first start that is interrupted leaves nothing half done.
     async fn seed(&self, settings: &Settings) -> Result<()> {
-        let clock = Arc::new(ManualClock::new(SystemClock.now()));
-        let store = house::store(settings, Missing::Create, clock.clone()).await?;
-        store.migrate().await.map_err(house::said)?;
-        let house = House::start(settings, store)?;
-        let operator = Caller::operator(house.app.clone(), "dev");
-        if accounts::all(&operator).await.map_err(house::said)?.is_empty() {
-            if !self.empty {
-                println!("Making {}: a coaching studio and a year of its business …", house::DEV_DATABASE);
-            }
-            demo::seed(&house.app, &clock, self.empty).await.map_err(house::said)?;
+        if Path::new(house::DEV_DATABASE).exists() {
+            let store = house::store(settings, Missing::Refuse, Arc::new(SystemClock)).await?;
+            return store.migrate().await.map(drop).map_err(house::said);
         }
+        if !self.empty {
+            println!("Making {}: a coaching studio and a year of its business …", house::DEV_DATABASE);
+        }
+        delete_files(&house::files(house::DEV_SEED))?;
+        let mut seed = settings.clone();
+        seed.develop("database_url", format!("sqlite:{}", house::DEV_SEED));
+        let clock = Arc::new(ManualClock::new(SystemClock.now()));
+        let store = house::store(&seed, Missing::Create, clock.clone()).await?;
+        store.migrate().await.map_err(house::said)?;
+        let house = House::start(&seed, store)?;
+        demo::seed(&house.app, &clock, self.empty).await.map_err(house::said)?;
         house.app.close().await;
-        Ok(())
+        std::fs::rename(house::DEV_SEED, house::DEV_DATABASE).context("the new database could not get its name")
     }
 }
 
@@ -101,9 +112,9 @@ fn banner(address: &str, program: &str, elapsed: Duration) -> String {
     )
 }
 
-fn delete() -> std::io::Result<()> {
-    for file in house::development_files() {
-        match std::fs::remove_file(&file) {
+fn delete_files(files: &[PathBuf]) -> std::io::Result<()> {
+    for file in files {
+        match std::fs::remove_file(file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }

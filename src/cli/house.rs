@@ -17,6 +17,8 @@ use crate::domain::{App, Error};
 
 /// The development database, in the folder where the command was given.
 pub const DEV_DATABASE: &str = "./scrip-dev.db";
+/// What it is called while it is being made.
+pub const DEV_SEED: &str = "./scrip-dev.db.new";
 /// Its secrets, readable by its owner only.
 const DEV_SECRETS: &str = "./scrip-dev.secrets";
 
@@ -119,13 +121,14 @@ fn development_secrets() -> Result<(String, String)> {
     }
 }
 
-/// The files of the development database.
+/// The files of a SQLite database.
+pub fn files(database: &str) -> Vec<PathBuf> {
+    ["", "-wal", "-shm"].iter().map(|end| PathBuf::from(format!("{database}{end}"))).collect()
+}
+
+/// The files of development: the database and its secrets.
 pub fn development_files() -> Vec<PathBuf> {
-    ["", "-wal", "-shm"]
-        .iter()
-        .map(|end| PathBuf::from(format!("{DEV_DATABASE}{end}")))
-        .chain([PathBuf::from(DEV_SECRETS)])
-        .collect()
+    [files(DEV_DATABASE), vec![PathBuf::from(DEV_SECRETS)]].concat()
 }
 
 /// Logs to standard error: text on a terminal, JSON else.

@@ -1,6 +1,6 @@
 //! Pages of long lists: by key, so that the thousandth costs what the first does.
 
-use sea_orm::sea_query::{Alias, Expr, Query, SelectStatement, UnionType};
+use sea_orm::sea_query::{Alias, Asterisk, Expr, Query, SelectStatement, UnionType};
 use sea_orm::{
     ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, ModelTrait, QueryTrait, Select,
 };
@@ -70,6 +70,11 @@ impl<T> Default for Slice<T> {
     }
 }
 
+/// Selects in one statement: SQLite takes 500.
+const TERMS: usize = 400;
+/// The column that says which select a row is of.
+const ORDINAL: &str = "ordinal";
+
 /// Many limited selects of one table in one statement; answers the rows of each.
 ///
 /// `UNION ALL` of limited selects reads the newest n of each from its index;
@@ -79,25 +84,29 @@ where
     E: EntityTrait,
     E::Model: ModelTrait + FromQueryResult,
 {
-    let mut answers = selects.iter().map(|_| Vec::new()).collect::<Vec<_>>();
-    let ordinal = || Alias::new("ordinal");
-    let mut union: Option<SelectStatement> = None;
-    for (number, select) in (0_i32..).zip(selects) {
-        let mut inner = select.into_query();
-        inner.expr_as(Expr::val(number), ordinal());
-        let mut outer = Query::select();
-        outer.column(sea_orm::sea_query::Asterisk).from_subquery(inner, Alias::new(format!("page{number}")));
-        union = Some(match union {
-            None => outer,
-            Some(mut union) => union.union(UnionType::All, outer).to_owned(),
-        });
-    }
-    let Some(union) = union else { return Ok(answers) };
-    for row in txn.query_all(&union).await? {
-        let number: i32 = row.try_get("", "ordinal")?;
-        if let Some(answer) = usize::try_from(number).ok().and_then(|number| answers.get_mut(number)) {
-            answer.push(E::Model::from_query_result(&row, "")?);
+    let mut answers = Vec::with_capacity(selects.len());
+    for selects in selects.chunks(TERMS) {
+        let mut rows = selects.iter().map(|_| Vec::new()).collect::<Vec<_>>();
+        let Some(union) = union(selects) else { continue };
+        for row in txn.query_all(&union).await? {
+            let number: i32 = row.try_get("", ORDINAL)?;
+            if let Some(rows) = usize::try_from(number).ok().and_then(|number| rows.get_mut(number)) {
+                rows.push(E::Model::from_query_result(&row, "")?);
+            }
         }
+        answers.extend(rows);
     }
     Ok(answers)
+}
+
+/// The selects one below the other, each row with the number of its select.
+fn union<E: EntityTrait>(selects: &[Select<E>]) -> Option<SelectStatement> {
+    let numbered = selects.iter().cloned().zip(0_i32..).map(|(select, number)| {
+        let mut inner = select.into_query();
+        inner.expr_as(Expr::val(number), Alias::new(ORDINAL));
+        let mut outer = Query::select();
+        outer.column(Asterisk).from_subquery(inner, Alias::new(format!("page{number}")));
+        outer
+    });
+    numbered.reduce(|mut union, outer| union.union(UnionType::All, outer).to_owned())
 }

@@ -220,7 +220,7 @@ impl AccountMutation {
             let token = ctx.tokens()?.make(Some(account.id), Role::Owner, "owner", FIRST_TOKEN)?;
             Ok((Account(account), token))
         };
-        let answered = answer(ctx, created.await);
+        let answered = answer(ctx, created).await;
         Some(answered.map(|(created, user_errors)| {
             let (account, owner_token) = created.unzip();
             AccountCreatePayload { account, owner_token, user_errors }
@@ -243,7 +243,7 @@ impl AccountMutation {
             logo_url: changed(input.logo_url).map(|url| url.map(|url| url.0)),
             support_address: changed(input.support_address),
         };
-        let answered = answer(ctx, async { accounts::update(ctx.caller()?, changes).await }.await);
+        let answered = answer(ctx, async { accounts::update(ctx.caller()?, changes).await }).await;
         Some(answered.map(|(row, user_errors)| AccountUpdatePayload { account: row.map(Account), user_errors }))
     }
 }

@@ -168,7 +168,7 @@ impl CreditTypeMutation {
             };
             credit_types::create(ctx.caller()?, new).await
         };
-        Some(payload(ctx, result.await))
+        Some(payload(ctx, result).await)
     }
 
     /// Change a credit type. For staff.
@@ -187,7 +187,7 @@ impl CreditTypeMutation {
             };
             credit_types::update(ctx.caller()?, id("id", "credit type", &input.id)?, changes).await
         };
-        Some(payload(ctx, result.await))
+        Some(payload(ctx, result).await)
     }
 
     /// Archive a credit type: it issues no more credits, and those that exist can be used. For staff.
@@ -197,11 +197,14 @@ impl CreditTypeMutation {
         #[graphql(desc = "The credit type.")] input: CreditTypeArchiveInput,
     ) -> Option<Result<CreditTypePayload>> {
         let result = async { credit_types::archive(ctx.caller()?, id("id", "credit type", &input.id)?).await };
-        Some(payload(ctx, result.await))
+        Some(payload(ctx, result).await)
     }
 }
 
-fn payload(ctx: &Context<'_>, result: crate::domain::Result<Model>) -> Result<CreditTypePayload> {
-    let answered = answer(ctx, result);
+async fn payload(
+    ctx: &Context<'_>,
+    operation: impl Future<Output = crate::domain::Result<Model>>,
+) -> Result<CreditTypePayload> {
+    let answered = answer(ctx, operation).await;
     answered.map(|(row, user_errors)| CreditTypePayload { credit_type: row.map(CreditType), user_errors })
 }

@@ -14,7 +14,7 @@ use super::payload::{UserErrorInterface, answer, id};
 use super::scalars::{DateTime, Json};
 use crate::domain::customers::{self, Changes, NewCustomer, Search};
 use crate::domain::ledger::{activity, grants};
-use crate::domain::{Error, Refusal, Scope};
+use crate::domain::{Error, Scope};
 
 /// A person who buys and uses credits.
 #[derive(Description)]
@@ -101,9 +101,12 @@ impl Customer {
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> Result<Connection<String, Grant>> {
+        let Ok(credit_type) = credit_type_id.map(|id| id.parse()).transpose() else {
+            return Ok(Connection::new(false, false));
+        };
         let wanted = grants::Wanted {
             customer: self.0.id,
-            credit_type: credit_type_id.as_ref().map(wanted_type).transpose()?,
+            credit_type,
             status: status.map(Into::into),
             page: page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?,
         };
@@ -126,22 +129,20 @@ impl Customer {
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> Result<Connection<String, Activity>> {
+        let Ok(credit_type) = credit_type_id.map(|id| id.parse()).transpose() else {
+            return Ok(Connection::new(false, false));
+        };
         let wanted = activity::Wanted {
             customer: self.0.id,
-            credit_type: credit_type_id.as_ref().map(wanted_type).transpose()?,
+            credit_type,
             kinds: kinds.unwrap_or_default().into_iter().map(Into::into).collect(),
             from: from.map(|at| at.0),
             to: to.map(|at| at.0),
             page: page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?,
         };
         let slice = ctx.reads(Scope::OwnRead).await?.activity_pages.get(wanted).await?;
-        Ok(page::connection(slice.unwrap_or_default(), |row| (row.at, row.id), Activity::of))
+        Ok(page::connection(slice.unwrap_or_default(), |row| (row.at, row.sequence, row.id), Activity::of))
     }
-}
-
-/// A credit type to look for; one that is no id matches nothing, like one that never was.
-fn wanted_type(id: &ID) -> Result<entity::CreditTypeId> {
-    id.parse().map_err(|_| Error::from(Refusal::not_found("creditTypeId", "credit type")).into())
 }
 
 /// How to find one customer. Exactly one of the fields.
@@ -277,7 +278,7 @@ impl CustomerMutation {
             tags: input.tags.unwrap_or_default(),
             metadata: input.metadata.map(|json| json.0),
         };
-        Some(payload(ctx, async { customers::create(ctx.caller()?, new).await }.await))
+        Some(payload(ctx, async { customers::create(ctx.caller()?, new).await }).await)
     }
 
     /// Change a customer. For staff.
@@ -295,7 +296,7 @@ impl CustomerMutation {
             metadata: input.metadata.map(|json| json.0),
         };
         let result = async { customers::update(ctx.caller()?, id("id", "customer", &input.id)?, changes).await };
-        Some(payload(ctx, result.await))
+        Some(payload(ctx, result).await)
     }
 
     /// Put tags on a customer, beside those that it has. For staff.
@@ -305,7 +306,7 @@ impl CustomerMutation {
         #[graphql(desc = "The customer and the tags.")] input: CustomerTagInput,
     ) -> Option<Result<CustomerPayload>> {
         let result = async { customers::tag(ctx.caller()?, id("id", "customer", &input.id)?, &input.tags).await };
-        Some(payload(ctx, result.await))
+        Some(payload(ctx, result).await)
     }
 
     /// Take tags off a customer. For staff.
@@ -315,11 +316,14 @@ impl CustomerMutation {
         #[graphql(desc = "The customer and the tags.")] input: CustomerTagInput,
     ) -> Option<Result<CustomerPayload>> {
         let result = async { customers::untag(ctx.caller()?, id("id", "customer", &input.id)?, &input.tags).await };
-        Some(payload(ctx, result.await))
+        Some(payload(ctx, result).await)
     }
 }
 
-fn payload(ctx: &Context<'_>, result: crate::domain::Result<Model>) -> Result<CustomerPayload> {
-    let answered = answer(ctx, result);
+async fn payload(
+    ctx: &Context<'_>,
+    operation: impl Future<Output = crate::domain::Result<Model>>,
+) -> Result<CustomerPayload> {
+    let answered = answer(ctx, operation).await;
     answered.map(|(row, user_errors)| CustomerPayload { customer: row.map(Customer), user_errors })
 }

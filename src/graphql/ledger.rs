@@ -283,10 +283,10 @@ async fn carry_out(ctx: &Context<'_>, command: Result<Command, Refusal>, key: &s
         Err(refusal) => return Ok(Answered { user_errors: vec![refusal.into()], ..Answered::default() }),
     };
     if dry_run {
-        let (preview, user_errors) = answer(ctx, ledger::preview(caller, command).await)?;
+        let (preview, user_errors) = answer(ctx, ledger::preview(caller, command)).await?;
         return Ok(Answered { preview, user_errors, ..Answered::default() });
     }
-    let (outcome, user_errors) = answer(ctx, ledger::submit(caller, command, key).await)?;
+    let (outcome, user_errors) = answer(ctx, ledger::submit(caller, command, key)).await?;
     let replayed = outcome.as_ref().is_some_and(|outcome| outcome.replayed);
     let posted = outcome.and_then(|outcome| outcome.activities.into_iter().next());
     Ok(Answered { posted, replayed, user_errors, preview: None })

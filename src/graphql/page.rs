@@ -3,10 +3,11 @@
 use async_graphql::OutputType;
 use async_graphql::connection::{Connection, Edge};
 use data_encoding::BASE64URL_NOPAD;
-use entity::{ActivityId, CreditTypeId, CustomerId, GrantId};
+use entity::{CreditTypeId, CustomerId, GrantId};
 
 use crate::domain::Refusal;
 use crate::domain::clock::Instant;
+use crate::domain::ledger::activity::Place;
 use crate::domain::page::{MOST, Page, Slice, USUAL};
 
 /// A key that a list is sorted by, as text.
@@ -33,14 +34,15 @@ macro_rules! id_cursors {
 
 id_cursors!(CustomerId, CreditTypeId, GrantId);
 
-impl Cursor for (Instant, ActivityId) {
+impl Cursor for Place {
     fn write(&self) -> String {
-        format!("{} {}", self.0.timestamp_micros(), self.1)
+        format!("{} {} {}", self.0.timestamp_micros(), self.1, self.2)
     }
 
     fn read(text: &str) -> Option<Self> {
-        let (at, id) = text.split_once(' ')?;
-        Some((Instant::from_timestamp_micros(at.parse().ok()?)?, id.parse().ok()?))
+        let mut parts = text.splitn(3, ' ');
+        let at = Instant::from_timestamp_micros(parts.next()?.parse().ok()?)?;
+        Some((at, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
     }
 }
 

@@ -99,13 +99,17 @@ impl From<Refusal> for UserErrorInterface {
     }
 }
 
-/// What a mutation's payload is made of: the answer, or why there is none.
-/// Whatever is read after it sees what it wrote.
-pub(super) fn answer<T>(
+/// Runs an operation; what its payload is made of: the answer, or why there is none.
+/// It begins without the snapshot of the mutation before it, whose connection others may be waiting for,
+/// and whatever is read after it sees what it wrote.
+pub(super) async fn answer<T>(
     ctx: &Context<'_>,
-    result: domain::Result<T>,
+    operation: impl Future<Output = domain::Result<T>>,
 ) -> async_graphql::Result<(Option<T>, Vec<UserErrorInterface>)> {
-    ctx.session()?.refresh();
+    let session = ctx.session()?;
+    session.refresh();
+    let result = operation.await;
+    session.refresh();
     match result {
         Ok(answer) => Ok((Some(answer), Vec::new())),
         Err(Error::Refused(refusal)) => Ok((None, vec![refusal.into()])),

@@ -19,6 +19,10 @@ const ALIASES: u64 = 100;
 const DIRECTIVES: u64 = 100;
 /// Root fields of one operation, fragments spread out.
 const ROOTS: u64 = 50;
+/// Operations in a document, of which one is run and all are checked.
+const OPERATIONS: usize = 20;
+/// Levels of selections and spreads that are walked at all: deeper is endless, and the stack is not.
+const WALKED: u32 = 64;
 
 /// Why a query is not run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,14 +39,22 @@ pub fn inspect(
     operation: Option<&OperationDefinition>,
     variables: &Variables,
 ) -> Result<(), Refused> {
-    let mut measured = HashMap::new();
-    let mut fragments = Size::default();
+    let mut walk = Walk { document, measured: HashMap::new(), unknown: None };
+    let mut total = Size::default();
     for name in document.fragments.keys() {
-        fragments = fragments.and(of_fragment(document, name, &mut measured));
+        total = total.and(walk.fragment(name, 0));
     }
-    fragments.check("The fragments")?;
     for (_, operation) in document.operations.iter() {
-        measure(document, &operation.node.selection_set.node, &mut measured).check("The query")?;
+        total = total.and(walk.measure(&operation.node.selection_set.node, 0));
+    }
+    if let Some(name) = walk.unknown {
+        return Err(Refused::Invalid(format!("There is no fragment {name}.")));
+    }
+    total.check()?;
+    if document.operations.iter().count() > OPERATIONS {
+        return Err(Refused::TooLarge(format!("The document has more than {OPERATIONS} operations.")));
+    }
+    for (_, operation) in document.operations.iter() {
         let roots = roots(document, &operation.node.selection_set.node);
         if roots.len() as u64 > ROOTS {
             return Err(Refused::TooLarge(format!("The operation has more than {ROOTS} root fields.")));
@@ -93,7 +105,7 @@ impl Size {
         }
     }
 
-    fn check(self, what: &str) -> Result<(), Refused> {
+    fn check(self) -> Result<(), Refused> {
         let limits = [
             (self.selections, SELECTIONS, "fields"),
             (self.depth, DEPTH, "levels"),
@@ -101,44 +113,61 @@ impl Size {
             (self.directives, DIRECTIVES, "directives"),
         ];
         match limits.into_iter().find(|(size, limit, _)| size > limit) {
-            Some((_, limit, things)) => Err(Refused::TooLarge(format!("{what} would be more than {limit} {things}."))),
+            Some((_, limit, things)) => {
+                Err(Refused::TooLarge(format!("The query, its fragments spread out, has more than {limit} {things}.")))
+            }
             None => Ok(()),
         }
     }
 }
 
-type Measured<'a> = HashMap<&'a str, Option<Size>>;
-
-fn measure<'a>(document: &'a ExecutableDocument, set: &'a SelectionSet, measured: &mut Measured<'a>) -> Size {
-    let mut total = Size::default();
-    for item in &set.items {
-        let directives = item.node.directives().len() as u64;
-        let size = match &item.node {
-            Selection::Field(field) => {
-                let inside = measure(document, &field.node.selection_set.node, measured);
-                let aliases = u64::from(field.node.alias.is_some());
-                Size { selections: 1, depth: inside.depth.saturating_add(1), aliases, directives: 0 }.and(inside)
-            }
-            Selection::InlineFragment(inline) => measure(document, &inline.node.selection_set.node, measured),
-            Selection::FragmentSpread(spread) => of_fragment(document, &spread.node.fragment_name.node, measured),
-        };
-        total = total.and(size).and(Size { directives, ..Size::default() });
-    }
-    total
+/// A document that is being measured.
+struct Walk<'a> {
+    document: &'a ExecutableDocument,
+    /// The size of each fragment that was met; none while it is being measured.
+    measured: HashMap<&'a str, Option<Size>>,
+    /// A fragment that is spread and not there.
+    unknown: Option<&'a str>,
 }
 
-/// The size of a fragment, measured once; what is within itself, or only being measured, is endless.
-fn of_fragment<'a>(document: &'a ExecutableDocument, name: &'a str, measured: &mut Measured<'a>) -> Size {
-    if let Some(known) = measured.get(name) {
-        return known.unwrap_or(Size::ENDLESS);
+impl<'a> Walk<'a> {
+    fn measure(&mut self, set: &'a SelectionSet, level: u32) -> Size {
+        if level > WALKED {
+            return Size::ENDLESS;
+        }
+        let mut total = Size::default();
+        for item in &set.items {
+            let directives = item.node.directives().len() as u64;
+            // A spread counts too: what spreads nothing but spreads is visited all the same.
+            let itself = Size { selections: 1, directives, ..Size::default() };
+            let size = match &item.node {
+                Selection::Field(field) => {
+                    let inside = self.measure(&field.node.selection_set.node, level + 1);
+                    let aliases = u64::from(field.node.alias.is_some());
+                    Size { depth: inside.depth.saturating_add(1), aliases, ..Size::default() }.and(inside)
+                }
+                Selection::InlineFragment(inline) => self.measure(&inline.node.selection_set.node, level + 1),
+                Selection::FragmentSpread(spread) => self.fragment(&spread.node.fragment_name.node, level + 1),
+            };
+            total = total.and(itself).and(size);
+        }
+        total
     }
-    measured.insert(name, None);
-    let size = document
-        .fragments
-        .get(name)
-        .map_or(Size::default(), |fragment| measure(document, &fragment.node.selection_set.node, measured));
-    measured.insert(name, Some(size));
-    size
+
+    /// The size of a fragment, measured once; what is within itself is endless.
+    fn fragment(&mut self, name: &'a str, level: u32) -> Size {
+        if let Some(known) = self.measured.get(name) {
+            return known.unwrap_or(Size::ENDLESS);
+        }
+        let Some(fragment) = self.document.fragments.get(name) else {
+            self.unknown = Some(name);
+            return Size::default();
+        };
+        self.measured.insert(name, None);
+        let size = self.measure(&fragment.node.selection_set.node, level);
+        self.measured.insert(name, Some(size));
+        size
+    }
 }
 
 /// The names under which root fields answer, repeated where they repeat. The size was checked before.
@@ -181,6 +210,40 @@ mod tests {
         let started = Instant::now();
         assert!(matches!(inspect_text(&bomb), Err(Refused::TooLarge(_))));
         assert!(started.elapsed() < Duration::from_secs(1));
+    }
+
+    /// Spreads that lead to nothing, spreads that lead on for ever, and many operations that share one large fragment.
+    #[test]
+    fn bombs_of_other_makes_are_refused_at_once() {
+        let started = Instant::now();
+        for last in ["{ ...nope }", "{ __typename }"] {
+            let mut bomb = String::from("{ ...f0 }");
+            for level in 0..40 {
+                write!(bomb, " fragment f{level} on Query {{ ...f{0} ...f{0} }}", level + 1).expect("a string grows");
+            }
+            write!(bomb, " fragment f40 on Query {last}").expect("a string grows");
+            assert!(inspect_text(&bomb).is_err());
+        }
+        let mut chain = String::from("{ ...f0 }");
+        for level in 0..5_000 {
+            write!(chain, " fragment f{level} on Query {{ ...f{} }}", level + 1).expect("a string grows");
+        }
+        chain.push_str(" fragment f5000 on Query { __typename }");
+        assert!(matches!(inspect_text(&chain), Err(Refused::TooLarge(_))));
+        let inline =
+            format!("{}__typename{}", "{ ... on Query ".repeat(60), " }".repeat(60)).replacen("{ ...", "{ ...", 1);
+        let mut nested = String::from("{ ...f0 }");
+        for level in 0..200 {
+            let inside = inline.replace("__typename", &format!("{{ ...f{} }}", level + 1));
+            write!(nested, " fragment f{level} on Query {inside}").expect("a string grows");
+        }
+        nested.push_str(" fragment f200 on Query { __typename }");
+        assert!(parse_query(&nested).is_err() || inspect_text(&nested).is_err());
+        let fields = "__typename ".repeat(1_500);
+        let operations = (0..2_000).fold(String::new(), |text, n| format!("{text} query a{n} {{ ...f }}"));
+        let shared = format!("{operations} fragment f on Query {{ {fields} }}");
+        assert!(matches!(inspect_text(&shared), Err(Refused::TooLarge(_))));
+        assert!(started.elapsed() < Duration::from_secs(2));
     }
 
     #[test]

@@ -162,4 +162,26 @@ on_both! {
         let nodes = house.ask(Role::Staff, "query($ids: [ID!]!) { nodes(ids: $ids) { id } }", json!({ "ids": vec!["x"; 101] })).await;
         assert_eq!(nodes["errors"][0]["message"], "At most 100 ids.");
     }
+
+    /// Tags put on at once are all there, and none of the calls fails.
+    async fn tags_put_on_at_once_are_all_there(house: House) {
+        let id = house.customer("Ada").await;
+        let query = "mutation($input: CustomerTagInput!) { customerTag(input: $input) { userErrors { code } } }";
+        let calls = (0..24).map(|n| house.data(query, json!({ "input": { "id": id, "tags": ["same", format!("tag {}", n / 2)] } })));
+        let answers = join_all(calls).await;
+        assert!(answers.iter().all(|answer| answer["customerTag"]["userErrors"] == json!([])));
+        let found = house.data("query($id: ID!) { customer(by: { id: $id }) { tags } }", json!({ "id": id })).await;
+        assert_eq!(found["customer"]["tags"].as_array().map(Vec::len), Some(13));
+    }
+
+    /// What no row can hold is found nowhere, on either database.
+    async fn a_text_that_no_row_can_hold_is_not_found(house: House) {
+        house.customer("Ada").await;
+        for by in [json!({ "email": "a\u{0}b" }), json!({ "externalId": "a\u{0}b" })] {
+            let found = house.data("query($by: CustomerBy!) { customer(by: $by) { id } account { slug } }", json!({ "by": by })).await;
+            assert_eq!(found, json!({ "customer": null, "account": { "slug": "studio" } }));
+        }
+        let tagged = house.data("query($tag: String) { customers(tag: $tag) { nodes { id } } }", json!({ "tag": "a\u{0}b" })).await;
+        assert_eq!(tagged["customers"]["nodes"], json!([]));
+    }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::harness::{Backend, House};
+use crate::harness::{Backend, House, postgres};
 use crate::on_both;
 
 on_both! {
@@ -53,4 +53,32 @@ on_both! {
         assert!(!response.to_string().contains("customer_tag"), "{response}");
         house.tamper("ALTER TABLE elsewhere RENAME TO customer_tag").await;
     }
+}
+
+/// PostgreSQL stops amid work: every request is answered in time, and none says more than that it is away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_gone_is_unavailable() {
+    let Some(cluster) = postgres::own_cluster().await else { return };
+    let house = House::at(Backend::Postgres, cluster.url("postgres"), None).await;
+    let credit_type = house.credit_type("Session", json!({ "never": true })).await;
+    let customer = house.customer("Ada").await;
+    house.issue(json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 5 })).await;
+    cluster.stop();
+    let consume = format!(
+        "mutation {{ creditsConsume(input: {{ customerId: \"{customer}\", creditTypeId: \"{credit_type}\", amount: 1,
+            idempotencyKey: \"k\" }}) {{ replayed }} }}"
+    );
+    for query in [consume.as_str(), "{ account { slug } }", "{ customers { nodes { id } } }"] {
+        let started = Instant::now();
+        let response = house.ask(scrip::domain::Role::Staff, query, json!({})).await;
+        assert!(started.elapsed() < Duration::from_secs(25), "the deadline has passed");
+        assert_eq!(response["errors"][0]["extensions"]["code"], "UNAVAILABLE", "{response}");
+        assert!(
+            response["errors"][0]["message"]
+                .as_str()
+                .is_some_and(|text| text.starts_with("The server cannot answer now."))
+        );
+    }
+    let ready = house.client().get("/health/ready").send().await;
+    assert_eq!(ready.0.status().as_u16(), 503);
 }

@@ -140,4 +140,28 @@ on_both! {
         let response: Value = house.ask(Role::Staff, beyond, json!({})).await;
         assert_eq!(response["errors"][0]["extensions"]["code"], "QUERY_TOO_LARGE");
     }
+
+    /// More pages than one statement can hold.
+    async fn six_pages_of_a_hundred_customers_each(house: House) {
+        for n in 0..100 {
+            house.customer(&format!("Customer {n}")).await;
+        }
+        let pages = (1..=6).fold(String::new(), |text, n| format!("{text} p{n}: activity(first: {n}) {{ nodes {{ id }} }}"));
+        let data = house.data(&format!("{{ customers(first: 100) {{ nodes {{ {pages} }} }} }}"), json!({})).await;
+        assert_eq!(data["customers"]["nodes"].as_array().map(Vec::len), Some(100));
+    }
+
+    /// A payload's snapshot is given back before the next mutation asks for one: else all wait for each other.
+    async fn many_requests_of_two_mutations_do_not_wait_for_each_other(house: House) {
+        let credit_type = house.credit_type("Session", json!({ "never": true })).await;
+        let customer = house.customer("Ada").await;
+        house.issue(json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 100 })).await;
+        let query = "mutation($c: ID!, $t: ID!, $k: String!) {
+            a: creditsConsume(input: { customerId: $c, creditTypeId: $t, amount: 1, idempotencyKey: $k }) { balance { available } }
+            b: creditsConsume(input: { customerId: $c, creditTypeId: $t, amount: 1, idempotencyKey: \"x\", dryRun: true }) {
+                preview { balanceAfter } } }";
+        let asks = (0..32).map(|n| house.data(query, json!({ "c": customer, "t": credit_type, "k": format!("k-{n}") })));
+        let answers = join_all(asks).await;
+        assert!(answers.iter().all(|answer| answer["b"]["preview"]["balanceAfter"].is_number()));
+    }
 }

@@ -58,6 +58,11 @@ async fn what_is_too_large_is_refused_at_once() {
     refused(&house, 400, &format!("{{ {aliases} }}")).await;
     refused(&house, 400, &format!("{{ {} }}", "__typename ".repeat(3_000))).await;
     refused(&house, 400, &format!("{{ __typename {} }}", "@skip(if: false) ".repeat(500))).await;
+    let nothing = bomb.replace("{ __typename }", "{ ...nope }");
+    refused(&house, 200, &nothing).await;
+    let chain = (0..3_000)
+        .fold(String::from("{ ...f0 }"), |text, n| format!("{text} fragment f{n} on Query {{ ...f{} }}", n + 1));
+    refused(&house, 400, &format!("{chain} fragment f3000 on Query {{ __typename }}")).await;
     refused(&house, 400, "{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }").await;
     let nested = "{ customers(first: 100) { nodes { activity(first: 100) { nodes { customer { name grants(first: 100) { nodes { id } } } } } } } }";
     refused(&house, 400, nested).await;

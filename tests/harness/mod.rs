@@ -79,12 +79,17 @@ impl House {
             }
             Backend::Postgres => (postgres::database().await?, None),
         };
+        Some(Self::at(backend, url, folder).await)
+    }
+
+    /// One on a database that is there.
+    pub async fn at(backend: Backend, url: String, folder: Option<tempfile::TempDir>) -> Self {
         let clock = Arc::new(ManualClock::new(at("2026-03-01T09:00:00Z")));
         let app = open(&url, clock.clone()).await;
         let account = new_account(&app, "studio").await;
         let tokens = Arc::new(tokens());
         let client = client(&app, &tokens);
-        Some(Self { app, tokens, clock, account, url, backend, client, keys: AtomicU64::new(1), _folder: folder })
+        Self { app, tokens, clock, account, url, backend, client, keys: AtomicU64::new(1), _folder: folder }
     }
 
     /// Another server on the same database.

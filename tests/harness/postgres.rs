@@ -13,15 +13,16 @@ use tokio::sync::OnceCell;
 
 static SERVER: OnceCell<Option<Server>> = OnceCell::const_new();
 
-struct Server {
+pub struct Server {
     /// The URL of the database `postgres`, without its name.
     base: String,
     options: String,
-    _holder: Option<Child>,
+    holder: Option<Child>,
 }
 
 impl Server {
-    fn url(&self, database: &str) -> String {
+    /// The URL of one of its databases.
+    pub fn url(&self, database: &str) -> String {
         format!("{}{database}{}", self.base, self.options)
     }
 }
@@ -36,6 +37,23 @@ pub async fn database() -> Option<String> {
     Some(server.url(&name))
 }
 
+/// A cluster of one's own, to be stopped; none where there is no `initdb`.
+pub async fn own_cluster() -> Option<Server> {
+    let server = start_cluster().ok()?;
+    wait_until_ready(&server).await;
+    Some(server)
+}
+
+impl Server {
+    /// Stops a cluster of one's own at once, as a power cut does to its clients.
+    pub fn stop(mut self) {
+        if let Some(mut holder) = self.holder.take() {
+            drop(holder.stdin.take());
+            holder.wait().expect("it ends");
+        }
+    }
+}
+
 fn random() -> u128 {
     use std::hash::{BuildHasher, RandomState};
     let half = || u128::from(RandomState::new().hash_one(std::process::id()));
@@ -47,7 +65,7 @@ async fn start() -> Option<Server> {
         let (rest, options) = url.split_once('?').map_or((url.as_str(), String::new()), |(a, b)| (a, format!("?{b}")));
         let base = rest.rsplit_once('/').filter(|(base, _)| base.contains("://") && !base.ends_with('/'));
         let base = format!("{}/", base.map_or(rest, |(base, _)| base));
-        return Some(Server { base, options, _holder: None });
+        return Some(Server { base, options, holder: None });
     }
     match start_cluster() {
         Ok(server) => {
@@ -105,7 +123,7 @@ fn start_cluster() -> Result<Server, String> {
         .spawn()
         .map_err(|error| format!("postgres could not be started: {error}"))?;
     let options = format!("?host={}", folder.display());
-    Ok(Server { base: "postgres://scrip@localhost/".to_owned(), options, _holder: Some(holder) })
+    Ok(Server { base: "postgres://scrip@localhost/".to_owned(), options, holder: Some(holder) })
 }
 
 fn programs() -> Option<PathBuf> {

@@ -1,4 +1,5 @@
 //! The built program, run as a user runs it, and a client that speaks just enough HTTP.
+#![allow(dead_code, reason = "each test binary uses its part of the harness")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -130,4 +130,25 @@ on_both! {
         );
         assert_found(&findings_after(&house, &sql).await, "no activity issued");
     }
+
+    async fn a_wallet_that_is_dated_ahead_is_found(house: House) {
+        let found = findings_after(&house, "UPDATE wallet SET newest_at = '2150-01-01T00:00:00+00:00'").await;
+        assert_found(&found, "the wallet's newest activity is dated 2150-01-01");
+    }
+
+    async fn an_end_from_first_use_cannot_be_moved(house: House) {
+        let policy = json!({ "after": { "count": 1, "unit": "MONTH", "from": "FIRST_USE" } });
+        let (customer, credit_type) = (house.customer("Ada").await, house.credit_type("Pass", policy).await);
+        house.issue(json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 3 })).await;
+        for _ in 0..2 {
+            house.consume(json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 1 })).await;
+        }
+        house.assert_verified().await;
+        house.tamper("UPDATE credit_grant SET expires_at = '2036-01-01T00:00:00+00:00'").await;
+        let report = verify::verify(&house.staff()).await.expect("a report");
+        assert!(report.findings.iter().any(|finding| finding.what.contains("does not carry the hash")), "{report:?}");
+        house.tamper("UPDATE credit_grant SET first_used_at = '2026-03-01T10:00:00+00:00'").await;
+        let report = verify::verify(&house.staff()).await.expect("a report");
+        assert!(report.findings.iter().any(|finding| finding.what.contains("first used at another time")), "{report:?}");
+    }
 }

@@ -14,6 +14,7 @@ use crate::domain::app::App;
 use crate::domain::caller::{Caller, Role};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::error::{Error, Result};
+use crate::domain::input;
 
 /// Seconds by which two machines' clocks may differ.
 const LEEWAY: u64 = 30;
@@ -105,6 +106,9 @@ impl Tokens {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
             .map_err(|_| Error::Unauthenticated)?
             .claims;
+        if claims.sub.chars().count() > input::NAME || claims.sub.chars().any(char::is_control) {
+            return Err(Error::Unauthenticated);
+        }
         let role = match (claims.role, claims.customer) {
             (RoleClaim::Operator, None) if claims.account.is_none() => {
                 return Ok(Caller::operator(app.clone(), &claims.sub));

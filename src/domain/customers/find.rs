@@ -43,6 +43,9 @@ pub async fn search(view: &View, wanted: &Search) -> Result<Slice<Model>> {
         }
     }
     if let Some(tag) = &wanted.tag {
+        if !can_be_stored(tag) {
+            return Ok(Slice::default());
+        }
         let tagged = Query::select()
             .column(customer_tag::Column::CustomerId)
             .from(customer_tag::Entity)
@@ -72,14 +75,25 @@ fn with_word(view: &View, beginning: &str) -> sea_orm::sea_query::SelectStatemen
         .to_owned()
 }
 
+/// Whether a text can stand in a row at all: PostgreSQL keeps no U+0000, and fails when asked for one.
+fn can_be_stored(text: &str) -> bool {
+    !text.contains('\0')
+}
+
 /// The customer with an e-mail address.
 pub async fn by_email(view: &View, email: &str) -> Result<Option<Model>> {
     let email = email.trim().to_lowercase();
+    if !can_be_stored(&email) {
+        return Ok(None);
+    }
     Ok(view.customer_rows::<Entity>().filter(Column::Email.eq(email)).one(view.db()).await?)
 }
 
 /// The customer with an id of the business's own.
 pub async fn by_external_id(view: &View, external_id: &str) -> Result<Option<Model>> {
+    if !can_be_stored(external_id) {
+        return Ok(None);
+    }
     Ok(view.customer_rows::<Entity>().filter(Column::ExternalId.eq(external_id.trim())).one(view.db()).await?)
 }
 

@@ -7,7 +7,8 @@ pub use find::{Search, by_email, by_external_id, by_ids, search, tags};
 
 use entity::customer::{ActiveModel, Entity, Model};
 use entity::{CustomerId, CustomerOwned, customer_tag};
-use sea_orm::{ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, Set};
+use sea_orm::sea_query::LockType;
+use sea_orm::{ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, Set};
 use serde_json::Value;
 
 use super::caller::{Caller, Scope};
@@ -126,9 +127,10 @@ async fn retag(
     Ok(customer)
 }
 
-/// A customer of the account that an input names.
+/// A customer of the account that an input names, locked: two changes of one customer come after one another.
+/// The lock leaves its key free, so that the ledger's foreign keys do not wait for it.
 async fn load(tx: &Tx, id: CustomerId, field: &str) -> Result<Model> {
-    let found = Entity::of_customer(tx.account.id, id).one(tx.db()).await?;
+    let found = Entity::of_customer(tx.account.id, id).lock(LockType::NoKeyUpdate).one(tx.db()).await?;
     found.ok_or_else(|| Refusal::not_found(field, "customer").into())
 }
 

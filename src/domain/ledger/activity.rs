@@ -12,6 +12,9 @@ use crate::domain::error::Result;
 use crate::domain::page::{self, Page, Slice};
 use crate::domain::tx::View;
 
+/// Where an activity stands in a customer's list: its instant, its number in its wallet, its id.
+pub type Place = (Instant, i64, ActivityId);
+
 /// A part of one customer's activity.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Wanted {
@@ -22,7 +25,8 @@ pub struct Wanted {
     pub from: Option<Instant>,
     /// Until before this instant.
     pub to: Option<Instant>,
-    pub page: Page<(Instant, ActivityId)>,
+    /// Sorted by instant, then number in the wallet, then id: servers' ids do not sort by age among each other.
+    pub page: Page<Place>,
 }
 
 /// Pages of the activity of many customers, in one statement.
@@ -45,15 +49,16 @@ pub async fn pages(view: &View, wanted: &[Wanted]) -> Result<Vec<Slice<Model>>> 
             if let Some(to) = wanted.to {
                 select = select.filter(Column::At.lt(to));
             }
-            let key = || Expr::tuple([Expr::col(Column::At), Expr::col(Column::Id)]);
-            let tuple = |(at, id): (Instant, ActivityId)| Expr::tuple([Expr::val(at), Expr::val(id.0)]);
+            let key = || Expr::tuple([Expr::col(Column::At), Expr::col(Column::Sequence), Expr::col(Column::Id)]);
+            let tuple = |(at, number, id): Place| Expr::tuple([Expr::val(at), Expr::val(number), Expr::val(id.0)]);
             if let Some(after) = page.after {
                 select = select.filter(key().lt(tuple(after)));
             }
             if let Some(before) = page.before {
                 select = select.filter(key().gt(tuple(before)));
             }
-            select.order_by(Column::At, order.clone()).order_by(Column::Id, order).limit(page.limit())
+            let select = select.order_by(Column::At, order.clone()).order_by(Column::Sequence, order.clone());
+            select.order_by(Column::Id, order).limit(page.limit())
         })
         .collect();
     let rows = page::many(view.db(), selects).await?;

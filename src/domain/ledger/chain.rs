@@ -2,7 +2,7 @@
 //! removed or put in between without the key, which is kept outside the database.
 
 use entity::activity::Kind;
-use entity::{AccountId, ExpirationKind, activity, allocation, credit_grant};
+use entity::{AccountId, Anchor, ExpirationKind, GrantId, activity, allocation, credit_grant};
 use hmac::{Hmac, KeyInit, Mac};
 use sea_orm::ActiveEnum;
 use secrecy::{ExposeSecret, SecretString};
@@ -38,7 +38,8 @@ impl LedgerKey {
         mac.finalize().into_bytes().to_vec()
     }
 
-    /// The hash of an activity over the one before it, its allocations, and the terms of the grant it issued.
+    /// The hash of an activity over the one before it, its allocations, the terms of the grant it issued,
+    /// and the ends that it set, being the first use of a grant.
     #[must_use]
     pub fn sign(
         &self,
@@ -46,6 +47,7 @@ impl LedgerKey {
         activity: &activity::Model,
         allocations: &[allocation::Model],
         issued: Option<&credit_grant::Model>,
+        ends: &[(GrantId, Instant)],
     ) -> Vec<u8> {
         let mut signed = Signed { mac: self.mac() };
         signed.bytes(&[VERSION]);
@@ -59,6 +61,10 @@ impl LedgerKey {
         }
         if let Some(grant) = issued {
             signed.terms(grant);
+        }
+        for (grant, end) in ends {
+            signed.bytes(grant.0.as_bytes());
+            signed.instant(*end);
         }
         signed.mac.finalize().into_bytes().to_vec()
     }
@@ -135,16 +141,20 @@ impl Signed {
         self.text(&grant.period_unit.map(|unit| unit.to_value()).unwrap_or_default());
         self.text(&grant.period_from.map(|from| from.to_value()).unwrap_or_default());
         self.text(&grant.expires_on.map(|date| date.to_string()).unwrap_or_default());
-        // The end that a first use sets is in the activity that used it.
-        let from_first_use =
-            grant.expiration == ExpirationKind::After && grant.period_from == Some(entity::Anchor::FirstUse);
-        self.number(grant.expires_at.filter(|_| !from_first_use).map_or(0, |at| at.timestamp_micros()));
+        // The end that a first use sets is signed by the activity that used it.
+        self.number(grant.expires_at.filter(|_| !ends_from_first_use(grant)).map_or(0, |at| at.timestamp_micros()));
         self.text(&grant.time_zone);
         self.number(grant.cost.0);
         self.text(&grant.currency);
         self.text(&grant.source.to_value());
         self.instant(grant.created_at);
     }
+}
+
+/// Whether a grant has no end before its first use.
+#[must_use]
+pub fn ends_from_first_use(grant: &credit_grant::Model) -> bool {
+    grant.expiration == ExpirationKind::After && grant.period_from == Some(Anchor::FirstUse)
 }
 
 /// Whether an activity of this kind makes a grant, whose terms it then signs.

@@ -24,6 +24,8 @@ const BATCH: usize = 256;
 const QUEUE: usize = 4_096;
 /// Lanes on PostgreSQL: as many commits are under way at once.
 const LANES: usize = 4;
+/// Commands in a row that find the database away before the rest of their batch is not tried.
+const GIVE_UP: u32 = 2;
 /// How often a transaction that met another is tried.
 const TRIES: u32 = 6;
 
@@ -91,13 +93,7 @@ async fn work(store: Arc<Store>, mut queue: mpsc::Receiver<Waiting>) {
             batch.push(next);
         }
         let (jobs, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|waiting| (waiting.job, waiting.answer)).unzip();
-        let jobs = Arc::new(jobs);
-        let count = jobs.len();
-        // A task of its own, so that a fault in one batch does not end the lane.
-        let outcomes = tokio::spawn(commit_all(store.clone(), jobs)).await.unwrap_or_else(|error| {
-            tracing::error!(%error, "a batch of ledger commands failed");
-            (0..count).map(|_| Err(Error::Internal("a batch of ledger commands failed".into()))).collect()
-        });
+        let outcomes = commit_all(&store, &Arc::new(jobs)).await;
         for (answer, outcome) in answers.into_iter().zip(outcomes) {
             // A caller that hung up is told nothing; the key knows.
             drop(answer.send(outcome));
@@ -106,26 +102,44 @@ async fn work(store: Arc<Store>, mut queue: mpsc::Receiver<Waiting>) {
 }
 
 /// Commits a batch: whole where it can be, one command at a time where no command explains why it failed.
-async fn commit_all(store: Arc<Store>, jobs: Arc<Vec<Job>>) -> Vec<Result<Outcome>> {
-    let mut outcomes = (0..jobs.len()).map(|_| None).collect::<Vec<_>>();
-    for unit in units(&store, &jobs) {
-        let posted = match commit(&store, &jobs, &unit).await {
-            Err(Error::Internal(error)) if unit.len() > 1 => {
-                tracing::warn!(error, commands = unit.len(), "a batch failed: its commands are run one at a time");
-                let mut alone = Vec::with_capacity(unit.len());
-                for index in &unit {
-                    alone.push(commit(&store, &jobs, &[*index]).await.and_then(|mut one| one.remove(0)));
-                }
-                alone
+async fn commit_all(store: &Arc<Store>, jobs: &Arc<Vec<Job>>) -> Vec<Result<Outcome>> {
+    let mut outcomes = Vec::with_capacity(jobs.len());
+    for unit in units(store, jobs) {
+        let posted = match guarded(store, jobs, &unit).await {
+            Ok(posted) => posted,
+            Err(error) if unit.len() > 1 => {
+                tracing::warn!(%error, commands = unit.len(), "a batch failed: its commands are run one at a time");
+                one_at_a_time(store, jobs, &unit).await
             }
             Err(error) => unit.iter().map(|_| Err(share(&error))).collect(),
-            Ok(posted) => posted,
         };
-        for (index, outcome) in unit.into_iter().zip(posted) {
-            outcomes[index] = Some(outcome);
-        }
+        outcomes.extend(unit.into_iter().zip(posted));
     }
-    outcomes.into_iter().map(|outcome| outcome.expect("every command is in one unit")).collect()
+    outcomes.sort_by_key(|(index, _)| *index);
+    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+/// Runs each command alone: one that cannot be posted, or whose wallet somebody holds, leaves the others as they are.
+/// Where the database is away for several, it is away for the rest.
+async fn one_at_a_time(store: &Arc<Store>, jobs: &Arc<Vec<Job>>, unit: &[usize]) -> Vec<Result<Outcome>> {
+    let mut outcomes: Vec<Result<Outcome>> = Vec::with_capacity(unit.len());
+    let mut away = 0;
+    for index in unit {
+        let outcome = match outcomes.last() {
+            Some(Err(error)) if away >= GIVE_UP => Err(share(error)),
+            _ => guarded(store, jobs, &[*index]).await.and_then(|mut one| one.remove(0)),
+        };
+        away = if matches!(outcome, Err(Error::Unavailable(_))) { away + 1 } else { 0 };
+        outcomes.push(outcome);
+    }
+    outcomes
+}
+
+/// Commits in a task of its own, so that a panic in one command ends neither its lane nor its neighbours.
+async fn guarded(store: &Arc<Store>, jobs: &Arc<Vec<Job>>, unit: &[usize]) -> Result<Vec<Result<Outcome>>> {
+    let (store, jobs, unit) = (store.clone(), jobs.clone(), unit.to_vec());
+    let committed = tokio::spawn(async move { commit(&store, &jobs, &unit).await }).await;
+    committed.unwrap_or_else(|error| Err(Error::Internal(format!("a ledger command ended in a panic: {error}"))))
 }
 
 /// What goes into one transaction: on SQLite everything, because a flush is a flush; elsewhere one account's commands.
@@ -178,13 +192,7 @@ async fn attempt(store: &Store, jobs: &[Job], unit: &[usize]) -> Result<Vec<Resu
         let posted = match tx::find_account(&txn, members[0].account).await? {
             None => members.iter().map(|_| Err(Error::Unauthenticated)).collect(),
             Some(account) => {
-                let ground = Ground {
-                    txn: &txn,
-                    account: &account,
-                    clock: tx::account_now(&account, store),
-                    server_clock: store.clock.now(),
-                    key: &store.key,
-                };
+                let ground = Ground { txn: &txn, account: &account, store };
                 let posted = post::post(&ground, &members).await?;
                 posted.into_iter().map(|outcome| outcome.map_err(Error::Refused)).collect::<Vec<_>>()
             }

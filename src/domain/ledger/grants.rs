@@ -28,6 +28,8 @@ pub enum Status {
 /// What a grant is good for at an instant.
 #[must_use]
 pub fn status(grant: &Model, now: Instant) -> Status {
+    // A server whose clock is behind the one that issued it must not call it scheduled.
+    let now = now.max(grant.created_at);
     let grant = state::grant_at(grant.clone(), now);
     match (grant.open, grant.effective_at > now, grant.expired.is_zero()) {
         (true, true, _) => Status::Scheduled,

@@ -14,7 +14,7 @@ use sea_orm::{
     QueryFilter, QueryOrder,
 };
 
-use super::chain::{self, LedgerKey};
+use super::chain;
 use super::command::{Command, Outcome, Preview, Words};
 use super::decide::{Circumstances, decide};
 use super::load::{self, Loaded};
@@ -22,7 +22,8 @@ use super::requests::{self, Known, Recorded, RequestKey};
 use super::state::{Entry, Wallet};
 use crate::domain::clock::{Instant, fresh_id, fresh_salt};
 use crate::domain::error::{Refusal, Result};
-use crate::domain::tx::View;
+use crate::domain::store::Store;
+use crate::domain::tx::{self, View};
 
 /// Rows per statement: the widest table has 35 columns, and SQLite binds at most 32,766 values.
 const ROWS: usize = 900;
@@ -40,11 +41,7 @@ pub struct Job {
 pub struct Ground<'a> {
     pub txn: &'a DatabaseTransaction,
     pub account: &'a account::Model,
-    /// The account's time, read after the transaction began.
-    pub clock: Instant,
-    /// The server's time, by which keys are forgotten.
-    pub server_clock: Instant,
-    pub key: &'a LedgerKey,
+    pub store: &'a Store,
 }
 
 /// Why a set could not be posted.
@@ -66,8 +63,10 @@ pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outco
     let issues = jobs.iter().filter(|job| matches!(job.command, Command::Issue(_)));
     let issued_to = issues.map(|job| job.command.wallet()).collect::<BTreeSet<_>>();
     let mut loaded = load::lock(ground.txn, ground.account.id, &keys, &issued_to).await?;
+    // The time is read after the locks: whoever waited for one decides by the time at which it got it.
+    let (server_clock, clock) = (ground.store.clock.now(), tx::account_now(ground.account, ground.store));
     let wanted = jobs.iter().map(|job| job.key.clone());
-    let mut known = requests::load(ground.txn, ground.account.id, wanted, ground.server_clock).await?;
+    let mut known = requests::load(ground.txn, ground.account.id, wanted, server_clock).await?;
 
     let mut written = Written::default();
     let mut answers = Vec::with_capacity(jobs.len());
@@ -76,7 +75,7 @@ pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outco
             answers.push(replay(known, job));
             continue;
         }
-        match run(ground, &mut loaded, &mut written, job) {
+        match run(ground, clock, &mut loaded, &mut written, job) {
             Ok(activities) => {
                 let recorded = Recorded::Done(activities.iter().map(|(activity, _)| activity.id).collect());
                 known.insert(job.key.clone(), Known { fingerprint: job.fingerprint.clone(), recorded, fresh: true });
@@ -93,7 +92,7 @@ pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outco
         }
     }
     write(ground, &loaded, written).await?;
-    if !requests::record(ground.txn, ground.account.id, &known, ground.server_clock).await? {
+    if !requests::record(ground.txn, ground.account.id, &known, server_clock).await? {
         return Err(Failure::Twin);
     }
     Ok(finish(ground, answers).await?)
@@ -162,12 +161,18 @@ fn replay(known: &Known, job: &Job) -> Answer {
 }
 
 /// Settles the command's wallet, decides the command, and makes the rows of both.
-fn run(ground: &Ground<'_>, loaded: &mut Loaded, written: &mut Written, job: &Job) -> Result<Posted, Refusal> {
+fn run(
+    ground: &Ground<'_>,
+    clock: Instant,
+    loaded: &mut Loaded,
+    written: &mut Written,
+    job: &Job,
+) -> Result<Posted, Refusal> {
     let key = job.command.wallet();
     let credit_type = load::existing(key, &loaded.customers, &loaded.types)?;
     let mut none = Wallet::new(load::empty(ground.account.id, key), Vec::new());
     let wallet = loaded.wallets.get_mut(&key).unwrap_or(&mut none);
-    let at = wallet.instant(ground.clock);
+    let at = wallet.instant(clock);
     let time = (ActorKind::System, String::new());
     settle(ground, wallet, written, at, &time);
     let around = Circumstances { account: ground.account, credit_type, grant: GrantId(fresh_id()), at };
@@ -247,7 +252,8 @@ fn record(
             cost: draw.cost,
         })
         .collect::<Vec<_>>();
-    activity.hash = ground.key.sign(&row.hash, &activity, &allocations, entry.issued.as_deref());
+    let ends = wallet.ends_set_by(entry);
+    activity.hash = ground.store.key.sign(&row.hash, &activity, &allocations, entry.issued.as_deref(), &ends);
     (activity, allocations)
 }
 

@@ -167,6 +167,14 @@ impl Wallet {
         due
     }
 
+    /// The ends that an entry sets, being the first use of a grant whose period begins with it.
+    #[must_use]
+    pub fn ends_set_by(&self, entry: &Entry) -> Vec<(GrantId, Instant)> {
+        let grants = entry.draws.iter().filter(|_| entry.kind == Kind::Consume);
+        let grants = grants.filter_map(|draw| self.grants.iter().find(|grant| grant.id == draw.grant));
+        grants.filter_map(|grant| expiration::at_first_use(grant, entry.at).map(|end| (grant.id, end))).collect()
+    }
+
     /// Makes an entry true.
     pub fn apply(&mut self, entry: &Entry) {
         if let Some(issued) = &entry.issued {

@@ -10,6 +10,7 @@ use sea_orm::{ColumnTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect}
 use super::chain::{self, LedgerKey};
 use super::state::{self, WalletKey};
 use crate::domain::caller::{Caller, Scope};
+use crate::domain::clock::Instant;
 use crate::domain::error::Result;
 use crate::domain::tx::View;
 
@@ -77,6 +78,7 @@ async fn next_wallets(view: &View, after: Option<WalletKey>) -> Result<Vec<walle
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Tally {
     issues: u64,
+    first_used_at: Option<Instant>,
     issued: Credits,
     consumed: Credits,
     expired: Credits,
@@ -91,6 +93,7 @@ struct Walk<'a> {
     grants: &'a HashMap<GrantId, credit_grant::Model>,
     tallies: HashMap<GrantId, Tally>,
     sequence: i64,
+    newest_at: Instant,
     balance: Credits,
     hash: Vec<u8>,
     found: Vec<String>,
@@ -111,6 +114,7 @@ async fn verify_wallet(view: &View, key: &LedgerKey, row: wallet::Model, finding
         grants: &grants,
         tallies: HashMap::new(),
         sequence: 0,
+        newest_at: Instant::UNIX_EPOCH,
         balance: Credits::ZERO,
         hash: chain::GENESIS.to_vec(),
         found: Vec::new(),
@@ -170,15 +174,17 @@ impl Walk<'_> {
             .first()
             .filter(|_| chain::makes_grant(activity.kind))
             .and_then(|allocation| self.grants.get(&allocation.grant_id));
-        let expected = key.sign(&self.hash, activity, allocations, issued);
+        let ends = self.ends_set_by(activity, allocations);
+        let expected = key.sign(&self.hash, activity, allocations, issued, &ends);
         if activity.hash != expected && !self.broken {
             self.broken = true;
             self.find(format!("{id} does not carry the hash of what it says: it, or one before it, was altered"));
         }
         for allocation in allocations {
-            self.tally(activity.kind, allocation);
+            self.tally(activity, allocation);
         }
         self.sequence = activity.sequence;
+        self.newest_at = activity.at;
         self.balance = activity.balance_after;
         // What is stored goes on, so that one alteration is one finding.
         self.hash.clone_from(&activity.hash);
@@ -196,7 +202,15 @@ impl Walk<'_> {
         }
     }
 
-    fn tally(&mut self, kind: Kind, allocation: &allocation::Model) {
+    /// The ends that a first use set, as they are stored: the activity signed them.
+    fn ends_set_by(&self, activity: &activity::Model, allocations: &[allocation::Model]) -> Vec<(GrantId, Instant)> {
+        let used = allocations.iter().filter(|_| activity.kind == Kind::Consume).map(|allocation| allocation.grant_id);
+        let first = used.filter(|id| self.tallies.get(id).is_none_or(|tally| tally.first_used_at.is_none()));
+        let grants = first.filter_map(|id| self.grants.get(&id)).filter(|grant| chain::ends_from_first_use(grant));
+        grants.filter_map(|grant| Some((grant.id, grant.expires_at?))).collect()
+    }
+
+    fn tally(&mut self, activity: &activity::Model, allocation: &allocation::Model) {
         if !self.grants.contains_key(&allocation.grant_id) {
             self.find(format!(
                 "{} takes from {}, which is not in this wallet",
@@ -204,7 +218,10 @@ impl Walk<'_> {
             ));
         }
         let tally = self.tallies.entry(allocation.grant_id).or_default();
-        let (credits, cost) = match kind {
+        if activity.kind == Kind::Consume {
+            tally.first_used_at = tally.first_used_at.or(Some(activity.at));
+        }
+        let (credits, cost) = match activity.kind {
             Kind::Issue => {
                 tally.issues += 1;
                 (&mut tally.issued, &mut tally.cost)
@@ -224,6 +241,11 @@ impl Walk<'_> {
                 "the wallet counts {} activities, the last one is number {}",
                 row.sequence, self.sequence
             ));
+        }
+        if row.newest_at != self.newest_at {
+            let what =
+                format!("the wallet's newest activity is dated {}, the last one {}", row.newest_at, self.newest_at);
+            self.find(what);
         }
         if row.hash != self.hash {
             self.find(
@@ -259,6 +281,12 @@ impl Walk<'_> {
         let id = grant.id;
         if tally.issues != 1 {
             self.find(format!("{id} was issued {} times", tally.issues));
+        }
+        if grant.first_used_at != tally.first_used_at {
+            self.find(format!("{id} was first used at another time than its activities say"));
+        }
+        if chain::ends_from_first_use(grant) && grant.first_used_at.is_none() && grant.expires_at.is_some() {
+            self.find(format!("{id} has an end, and was not used yet"));
         }
         let credits = [
             ("amount", grant.amount, tally.issued),
