@@ -296,7 +296,7 @@ impl CustomerMutation {
             metadata: input.metadata.map(|json| json.0),
         };
         let result = async { customers::update(ctx.caller()?, id("id", "customer", &input.id)?, changes).await };
-        Some(payload(ctx, result).await)
+        Some(payload(ctx, Box::pin(result)).await)
     }
 
     /// Put tags on a customer, beside those that it has. For staff.
