@@ -13,6 +13,7 @@ pub enum Kind {
     Issue,
     Consume,
     Expire,
+    Void,
 }
 
 /// Who did it.
@@ -61,6 +62,8 @@ pub struct Model {
     pub source: Source,
     /// The business's own key for what this belongs to, such as a booking.
     pub reference: Option<String>,
+    /// Why credits were taken away. The customer sees it.
+    pub reason: Option<String>,
     /// What the customer sees.
     pub note: Option<String>,
     /// What only staff sees.

@@ -189,6 +189,7 @@ const UP: &[&str] = &[
         actor {text} NOT NULL,
         source {text} NOT NULL,
         reference {text},
+        reason {text},
         note {text},
         internal_note {text},
         note_salt {bytes},

@@ -44,6 +44,7 @@ pub enum Code {
     CreditTypeArchived,
     ExpirationNotInFuture,
     IdempotencyKeyReused,
+    NothingToVoid,
 }
 
 /// A business rule that said no.
@@ -72,6 +73,8 @@ pub enum Refusal {
     ExpirationNotInFuture,
     /// The key was used for something else.
     IdempotencyKeyReused,
+    /// The grant has no free credits left.
+    NothingToVoid,
 }
 
 impl Refusal {
@@ -98,6 +101,7 @@ impl Refusal {
             Self::CreditTypeArchived => Code::CreditTypeArchived,
             Self::ExpirationNotInFuture => Code::ExpirationNotInFuture,
             Self::IdempotencyKeyReused => Code::IdempotencyKeyReused,
+            Self::NothingToVoid => Code::NothingToVoid,
         }
     }
 
@@ -127,6 +131,9 @@ impl Refusal {
             Self::ExpirationNotInFuture => {
                 "These credits would end before they could be used. Choose a later expiration.".to_owned()
             }
+            Self::NothingToVoid => {
+                "Nothing is left in this grant: it was used, ended or voided before. Nothing was changed.".to_owned()
+            }
             Self::IdempotencyKeyReused => {
                 "This idempotency key was used for a different request. Use a new key for a new request.".to_owned()
             }
@@ -143,6 +150,7 @@ impl Refusal {
             Self::CreditTypeArchived => path("creditTypeId"),
             Self::ExpirationNotInFuture => path("expiration"),
             Self::IdempotencyKeyReused => path("idempotencyKey"),
+            Self::NothingToVoid => path("grantId"),
             Self::CreditsDisabled => None,
         }
     }
@@ -155,7 +163,8 @@ impl Refusal {
             Self::InsufficientCredits { .. }
             | Self::CreditsDisabled
             | Self::CreditTypeArchived
-            | Self::ExpirationNotInFuture => true,
+            | Self::ExpirationNotInFuture
+            | Self::NothingToVoid => true,
             Self::Invalid { .. } | Self::NotFound { .. } | Self::Taken { .. } | Self::IdempotencyKeyReused => false,
         }
     }

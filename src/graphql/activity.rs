@@ -21,6 +21,8 @@ pub enum ActivityKind {
     Consume,
     /// Credits ended unused.
     Expire,
+    /// Credits were taken away.
+    Void,
 }
 
 /// What led to it.
@@ -148,6 +150,11 @@ impl Activity {
     /// The business's own key for what it belongs to, such as a booking.
     async fn reference(&self) -> Option<&str> {
         self.row.reference.as_deref()
+    }
+
+    /// Why credits were taken away. The customer sees it.
+    async fn reason(&self) -> Option<&str> {
+        self.row.reason.as_deref()
     }
 
     /// What was said about it. The customer sees it.

@@ -20,6 +20,8 @@ pub enum GrantStatus {
     Scheduled,
     /// Has credits that can be used.
     Usable,
+    /// Has none left, and what was left was taken away.
+    Voided,
     /// Has none left, and some ended unused.
     Expired,
     /// Has none left: every one was used or set aside.

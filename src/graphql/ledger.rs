@@ -10,7 +10,7 @@ use super::expiration::ExpirationInput;
 use super::grants::Grant;
 use super::payload::{UserErrorInterface, answer, id};
 use super::scalars::{Credits, CurrencyCode, DateTime, Json, MinorUnits, Money};
-use crate::domain::ledger::{self, Command, Consume, Cost, Issue, Preview, Words};
+use crate::domain::ledger::{self, Command, Consume, Cost, Issue, Preview, Words, grants};
 use crate::domain::{Refusal, Scope};
 
 /// An amount of money.
@@ -104,6 +104,26 @@ impl CreditsConsumeInput {
     }
 }
 
+/// A grant to take back.
+#[derive(InputObject)]
+pub struct GrantVoidInput {
+    /// The grant.
+    grant_id: ID,
+    /// Why: 1 to 255 characters. The customer sees it.
+    reason: String,
+    /// What the customer reads about it: at most 2,000 characters.
+    note: Option<String>,
+    /// What only staff reads about it: at most 2,000 characters.
+    internal_note: Option<String>,
+    /// The business's own key for what it belongs to, such as a booking: at most 255 characters.
+    reference: Option<String>,
+    /// 1 to 255 characters, the same for the same request however often it is sent: it is carried out once.
+    idempotency_key: String,
+    /// Only say what would happen, in `preview`. Nothing is written, and the key is not looked at.
+    #[graphql(default)]
+    dry_run: bool,
+}
+
 /// What an operation would do now.
 #[derive(Description)]
 pub struct PreviewAnswer(Preview);
@@ -169,6 +189,13 @@ impl Answered {
         self.preview.clone().map(PreviewAnswer)
     }
 
+    /// The one grant of an operation on one.
+    async fn grant(&self, ctx: &Context<'_>) -> Result<Option<Grant>> {
+        let allocation = self.posted.as_ref().and_then(|(_, allocations)| allocations.first());
+        let Some(allocation) = allocation else { return Ok(None) };
+        Ok(ctx.reads(Scope::OwnRead).await?.grants.get(allocation.grant_id).await?.map(Grant))
+    }
+
     async fn balance(&self, ctx: &Context<'_>) -> Result<Option<Balance>> {
         let Some((row, _)) = &self.posted else { return Ok(None) };
         let balances = ctx.reads(Scope::OwnRead).await?.balances.get(row.customer_id).await?.unwrap_or_default();
@@ -184,9 +211,44 @@ pub struct CreditsIssuePayload(Answered);
 impl CreditsIssuePayload {
     /// The lot that was made, as it is now; null if it was refused or a dry run.
     async fn grant(&self, ctx: &Context<'_>) -> Result<Option<Grant>> {
-        let made = self.0.posted.as_ref().and_then(|(_, allocations)| allocations.first());
-        let Some(made) = made else { return Ok(None) };
-        Ok(ctx.reads(Scope::OwnRead).await?.grants.get(made.grant_id).await?.map(Grant))
+        self.0.grant(ctx).await
+    }
+
+    /// The record in the ledger; null if it was refused or a dry run.
+    async fn activity(&self) -> Option<Activity> {
+        self.0.activity()
+    }
+
+    /// The balance as it is now; null if it was refused or a dry run.
+    async fn balance(&self, ctx: &Context<'_>) -> Result<Option<Balance>> {
+        self.0.balance(ctx).await
+    }
+
+    /// What would happen; null unless it was a dry run that nothing refused.
+    async fn preview(&self) -> Option<PreviewAnswer> {
+        self.0.preview()
+    }
+
+    /// The key was known: this is the first outcome once more, and nothing was done now.
+    async fn replayed(&self) -> bool {
+        self.0.replayed
+    }
+
+    /// Why it was refused.
+    async fn user_errors(&self) -> &[UserErrorInterface] {
+        &self.0.user_errors
+    }
+}
+
+/// What became of `grantVoid`.
+#[derive(Description)]
+pub struct GrantVoidPayload(Answered);
+
+#[Object(use_type_description)]
+impl GrantVoidPayload {
+    /// The grant, as it is now; null if it was refused or a dry run.
+    async fn grant(&self, ctx: &Context<'_>) -> Result<Option<Grant>> {
+        self.0.grant(ctx).await
     }
 
     /// The record in the ledger; null if it was refused or a dry run.
@@ -259,7 +321,7 @@ impl LedgerMutation {
         #[graphql(desc = "The credits.")] input: CreditsIssueInput,
     ) -> Option<Result<CreditsIssuePayload>> {
         let (key, dry_run) = (input.idempotency_key.clone(), input.dry_run);
-        let command = input.issue().map(Command::Issue);
+        let command = async { Ok(Command::Issue(input.issue()?)) };
         Some(carry_out(ctx, command, &key, dry_run).await.map(CreditsIssuePayload))
     }
 
@@ -270,23 +332,40 @@ impl LedgerMutation {
         #[graphql(desc = "The credits.")] input: CreditsConsumeInput,
     ) -> Option<Result<CreditsConsumePayload>> {
         let (key, dry_run) = (input.idempotency_key.clone(), input.dry_run);
-        let command = input.consume().map(Command::Consume);
+        let command = async { Ok(Command::Consume(input.consume()?)) };
         Some(carry_out(ctx, command, &key, dry_run).await.map(CreditsConsumePayload))
+    }
+
+    /// Take away what is left of a grant, for a reason. What is set aside stays so. For staff.
+    async fn grant_void(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The grant and the reason.")] input: GrantVoidInput,
+    ) -> Option<Result<GrantVoidPayload>> {
+        let words = Words { note: input.note, internal_note: input.internal_note, reference: input.reference };
+        let command = async {
+            let grant = id("grantId", "grant", &input.grant_id)?;
+            grants::to_void(ctx.caller()?, grant, &input.reason, words).await
+        };
+        Some(carry_out(ctx, command, &input.idempotency_key, input.dry_run).await.map(GrantVoidPayload))
     }
 }
 
 /// Does what is asked, or says what it would do.
-async fn carry_out(ctx: &Context<'_>, command: Result<Command, Refusal>, key: &str, dry_run: bool) -> Result<Answered> {
+async fn carry_out(
+    ctx: &Context<'_>,
+    command: impl Future<Output = crate::domain::Result<Command>>,
+    key: &str,
+    dry_run: bool,
+) -> Result<Answered> {
     let caller = ctx.caller()?;
-    let command = match command {
-        Ok(command) => command,
-        Err(refusal) => return Ok(Answered { user_errors: vec![refusal.into()], ..Answered::default() }),
-    };
     if dry_run {
-        let (preview, user_errors) = answer(ctx, ledger::preview(caller, command)).await?;
+        let preview = async { ledger::preview(caller, command.await?).await };
+        let (preview, user_errors) = answer(ctx, preview).await?;
         return Ok(Answered { preview, user_errors, ..Answered::default() });
     }
-    let (outcome, user_errors) = answer(ctx, ledger::submit(caller, command, key)).await?;
+    let outcome = async { ledger::submit(caller, command.await?, key).await };
+    let (outcome, user_errors) = answer(ctx, outcome).await?;
     let replayed = outcome.as_ref().is_some_and(|outcome| outcome.replayed);
     let posted = outcome.and_then(|outcome| outcome.activities.into_iter().next());
     Ok(Answered { posted, replayed, user_errors, preview: None })

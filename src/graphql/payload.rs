@@ -27,6 +27,8 @@ pub enum UserErrorCode {
     ExpirationNotInFuture,
     /// The idempotency key was used for a different request.
     IdempotencyKeyReused,
+    /// The grant has no free credits left.
+    NothingToVoid,
 }
 
 /// Why a mutation did nothing: a rule of the business said no. The request can be changed and sent again.

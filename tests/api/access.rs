@@ -152,6 +152,7 @@ on_both! {
         for mutation in [
             format!("mutation {{ creditsIssue(input: {{ customerId: \"{ada}\", creditTypeId: \"{session}\", amount: 1, idempotencyKey: \"k\" }}) {{ replayed }} }}"),
             format!("mutation {{ creditsConsume(input: {{ customerId: \"{ada}\", creditTypeId: \"{session}\", amount: 1, idempotencyKey: \"k\", dryRun: true }}) {{ replayed }} }}"),
+            format!("mutation {{ grantVoid(input: {{ grantId: {}, reason: \"x\", idempotencyKey: \"k\" }}) {{ replayed }} }}", grants[0]),
             format!("mutation {{ customerUpdate(input: {{ id: \"{ada}\", name: \"x\" }}) {{ customer {{ id }} }} }}"),
             format!("mutation {{ creditTypeArchive(input: {{ id: \"{session}\" }}) {{ creditType {{ id }} }} }}"),
             "mutation { creditTypeCreate(input: { name: \"x\" }) { creditType { id } } }".to_owned(),

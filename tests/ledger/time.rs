@@ -159,4 +159,43 @@ on_both! {
         assert_eq!(costs, ["3.33", "3.33", "3.34"]);
         house.assert_verified().await;
     }
+
+    async fn what_is_left_of_a_grant_can_be_voided_once(house: House) {
+        let customer = house.customer("Ada").await;
+        let credit_type = house.credit_type("Class", json!({ "never": true })).await;
+        let cost = json!({ "minor": 1000, "currency": "CHF" });
+        let issued = house.issue(json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 3, "cost": cost })).await;
+        house.consume(json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 1 })).await;
+        let query = "mutation($input: GrantVoidInput!) { grantVoid(input: $input) {
+            replayed grant { status remaining consumed voided costLeft { minor } }
+            activity { kind amount reason balanceAfter allocations { cost { minor } } }
+            balance { available totals { voided } } preview { balanceAfter draws { amount } cost { decimal } }
+            userErrors { code message field } } }";
+        let void = |extra: Value| {
+            let mut input = json!({ "grantId": issued["grant"]["id"], "reason": "Paid back", "idempotencyKey": "v" });
+            input.as_object_mut().expect("an object").extend(extra.as_object().expect("an object").clone());
+            let house = &house;
+            async move { house.data(query, json!({ "input": input })).await["grantVoid"].clone() }
+        };
+        let preview = void(json!({ "dryRun": true })).await;
+        assert_eq!(preview["preview"], json!({ "balanceAfter": 0, "draws": [{ "amount": 2 }], "cost": [{ "decimal": "6.67" }] }));
+        for (extra, code, field) in [
+            (json!({ "reason": " " }), "INVALID", "reason"),
+            (json!({ "grantId": "grt_01h455vb4pex5vsknk084sn02q" }), "NOT_FOUND", "grantId"),
+            (json!({ "grantId": customer }), "NOT_FOUND", "grantId"),
+        ] {
+            let refused = void(extra).await;
+            assert_eq!((codes(&refused), &refused["userErrors"][0]["field"]), (vec![code], &json!([field])));
+        }
+        let done = void(json!({})).await;
+        assert_eq!(done["grant"], json!({ "status": "VOIDED", "remaining": 0, "consumed": 1, "voided": 2, "costLeft": { "minor": 0 } }));
+        assert_eq!(done["activity"], json!({
+            "kind": "VOID", "amount": -2, "reason": "Paid back", "balanceAfter": 0, "allocations": [{ "cost": { "minor": 667 } }],
+        }));
+        assert_eq!(done["balance"], json!({ "available": 0, "totals": { "voided": 2 } }));
+        assert_eq!(void(json!({})).await["replayed"], true);
+        assert_eq!(codes(&void(json!({ "reason": "Another" })).await), ["IDEMPOTENCY_KEY_REUSED"]);
+        assert_eq!(codes(&void(json!({ "idempotencyKey": "w" })).await), ["NOTHING_TO_VOID"]);
+        house.assert_verified().await;
+    }
 }

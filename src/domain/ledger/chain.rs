@@ -125,6 +125,7 @@ impl Signed {
         self.text(&activity.actor);
         self.text(&activity.source.to_value());
         self.optional(activity.reference.as_deref().map(str::as_bytes));
+        self.optional(activity.reason.as_deref().map(str::as_bytes));
         self.optional(activity.note_digest.as_deref());
         self.instant(activity.at);
     }
@@ -162,6 +163,6 @@ pub fn ends_from_first_use(grant: &credit_grant::Model) -> bool {
 pub fn makes_grant(kind: Kind) -> bool {
     match kind {
         Kind::Issue => true,
-        Kind::Consume | Kind::Expire => false,
+        Kind::Consume | Kind::Expire | Kind::Void => false,
     }
 }

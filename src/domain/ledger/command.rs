@@ -50,6 +50,19 @@ pub struct Consume {
     pub words: Words,
 }
 
+/// Take away what is left of one grant.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Void {
+    pub grant: GrantId,
+    /// Whose it is: its wallet, which never changes.
+    pub customer: CustomerId,
+    pub credit_type: CreditTypeId,
+    /// Why. The customer sees it.
+    pub reason: String,
+    #[serde(flatten)]
+    pub words: Words,
+}
+
 /// What people say about an operation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Words {
@@ -70,6 +83,7 @@ pub struct Words {
 pub enum Command {
     Issue(Issue),
     Consume(Consume),
+    Void(Void),
 }
 
 impl Command {
@@ -95,6 +109,10 @@ impl Command {
                 consume.amount = input::amount("amount", consume.amount)?;
                 &mut consume.words
             }
+            Self::Void(void) => {
+                void.reason = input::text("reason", &void.reason, input::NAME)?;
+                &mut void.words
+            }
         };
         words.note = input::optional_text("note", words.note.as_deref(), input::NOTE)?;
         words.internal_note = input::optional_text("internalNote", words.internal_note.as_deref(), input::NOTE)?;
@@ -108,6 +126,7 @@ impl Command {
         match self {
             Self::Issue(issue) => (issue.customer, issue.credit_type),
             Self::Consume(consume) => (consume.customer, consume.credit_type),
+            Self::Void(void) => (void.customer, void.credit_type),
         }
     }
 
@@ -117,6 +136,16 @@ impl Command {
         match self {
             Self::Issue(issue) => &issue.words,
             Self::Consume(consume) => &consume.words,
+            Self::Void(void) => &void.words,
+        }
+    }
+
+    /// Why it takes credits away, if it does.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Void(void) => Some(&void.reason),
+            Self::Issue(_) | Self::Consume(_) => None,
         }
     }
 

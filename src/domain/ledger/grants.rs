@@ -6,9 +6,11 @@ use entity::credit_grant::{Column, Entity, Model};
 use entity::{CreditTypeId, CustomerId, GrantId};
 use sea_orm::{ColumnTrait, Condition, Order, QueryFilter, QueryOrder, QuerySelect};
 
+use super::command::{Command, Void, Words};
 use super::state;
+use crate::domain::caller::{Caller, Scope};
 use crate::domain::clock::Instant;
-use crate::domain::error::Result;
+use crate::domain::error::{Refusal, Result};
 use crate::domain::page::{self, Page, Slice};
 use crate::domain::tx::View;
 
@@ -19,6 +21,8 @@ pub enum Status {
     Scheduled,
     /// Has free credits.
     Usable,
+    /// Has none left, and what was left was taken away.
+    Voided,
     /// Has none left, and some of them ended unused.
     Expired,
     /// Has none left: every one was used or set aside.
@@ -31,11 +35,12 @@ pub fn status(grant: &Model, now: Instant) -> Status {
     // A server whose clock is behind the one that issued it must not call it scheduled.
     let now = now.max(grant.created_at);
     let grant = state::grant_at(grant.clone(), now);
-    match (grant.open, grant.effective_at > now, grant.expired.is_zero()) {
-        (true, true, _) => Status::Scheduled,
-        (true, false, _) => Status::Usable,
-        (false, _, false) => Status::Expired,
-        (false, _, true) => Status::UsedUp,
+    match (grant.open, grant.effective_at > now) {
+        (true, true) => Status::Scheduled,
+        (true, false) => Status::Usable,
+        (false, _) if !grant.voided.is_zero() => Status::Voided,
+        (false, _) if !grant.expired.is_zero() => Status::Expired,
+        (false, _) => Status::UsedUp,
     }
 }
 
@@ -85,14 +90,25 @@ fn has(status: Status, now: Instant) -> Condition {
             .add(Column::Open.eq(true))
             .add(Condition::any().add(Column::ExpiresAt.is_null()).add(Column::ExpiresAt.gt(now)))
     };
+    let closed = || Condition::all().add(Column::Open.eq(false));
     match status {
         Status::Scheduled => open().add(Column::EffectiveAt.gt(now)),
         Status::Usable => open().add(Column::EffectiveAt.lte(now)),
+        Status::Voided => closed().add(Column::Voided.gt(0_i64)),
         Status::Expired => {
-            Condition::any().add(over).add(Condition::all().add(Column::Open.eq(false)).add(Column::Expired.gt(0_i64)))
+            Condition::any().add(over).add(closed().add(Column::Voided.eq(0_i64)).add(Column::Expired.gt(0_i64)))
         }
-        Status::UsedUp => Condition::all().add(Column::Open.eq(false)).add(Column::Expired.eq(0_i64)),
+        Status::UsedUp => closed().add(Column::Voided.eq(0_i64)).add(Column::Expired.eq(0_i64)),
     }
+}
+
+/// The command that voids a grant: whose it is never changes, so it is looked up before anything is locked.
+pub async fn to_void(caller: &Caller, grant: GrantId, reason: &str, words: Words) -> Result<Command> {
+    let view = caller.view(Scope::CreditsWrite).await?;
+    let found = by_ids(&view, &[grant]).await?.remove(&grant);
+    let found = found.ok_or_else(|| Refusal::not_found("grantId", "grant"))?;
+    let (customer, credit_type) = (found.customer_id, found.credit_type_id);
+    Ok(Command::Void(Void { grant, customer, credit_type, reason: reason.to_owned(), words }))
 }
 
 /// Grants by id, as far as the caller may see them, each as it is now.

@@ -2,7 +2,8 @@
 //!
 //! * [`issue`]: make a new grant.
 //! * [`consume`]: use credits, in burn order, all or nothing.
-//! * [`submit`]: either of them, as a command.
+//! * [`submit`]: any of them, as a command.
+//! * [`grants::to_void`]: the command that takes away what is left of one grant, with a reason.
 //! * [`preview`]: what a command would do, with nothing written.
 //! * [`balances`], [`activity`], [`grants`]: what there is, what happened, and in which lots.
 //! * [`verify`]: recompute everything from the activities and name what differs.
@@ -30,7 +31,7 @@ pub mod state;
 pub mod verify;
 
 pub use chain::LedgerKey;
-pub use command::{Command, Consume, Cost, Issue, Outcome, Preview, Words};
+pub use command::{Command, Consume, Cost, Issue, Outcome, Preview, Void, Words};
 
 use super::caller::{Caller, Scope};
 use super::error::Result;

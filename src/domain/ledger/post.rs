@@ -173,11 +173,10 @@ fn run(
     let mut none = Wallet::new(load::empty(ground.account.id, key), Vec::new());
     let wallet = loaded.wallets.get_mut(&key).unwrap_or(&mut none);
     let at = wallet.instant(clock);
-    let time = (ActorKind::System, String::new());
-    settle(ground, wallet, written, at, &time);
+    settle(ground, wallet, written, at);
     let around = Circumstances { account: ground.account, credit_type, grant: GrantId(fresh_id()), at };
     let entry = decide(wallet, &job.command, &around)?;
-    let posted = record(ground, wallet, &entry, &job.actor, Source::Manual, job.command.words());
+    let posted = record(ground, wallet, &entry, &Told::by(job));
     wallet.apply(&entry);
     wallet.row.hash.clone_from(&posted.0.hash);
     written.activities.push(posted.0.clone());
@@ -186,11 +185,12 @@ fn run(
 }
 
 /// Writes down what time has already done.
-fn settle(ground: &Ground<'_>, wallet: &mut Wallet, written: &mut Written, at: Instant, time: &(ActorKind, String)) {
+fn settle(ground: &Ground<'_>, wallet: &mut Wallet, written: &mut Written, at: Instant) {
+    let nothing = Words::default();
     let mut before = wallet.row.clone();
     for entry in wallet.settle(at) {
         let settled = Wallet { row: before, grants: Vec::new(), touched: BTreeSet::new() };
-        let (activity, allocations) = record(ground, &settled, &entry, time, Source::Clock, &Words::default());
+        let (activity, allocations) = record(ground, &settled, &entry, &Told::by_time(&nothing));
         before = wallet::Model {
             sequence: activity.sequence,
             hash: activity.hash.clone(),
@@ -203,16 +203,33 @@ fn settle(ground: &Ground<'_>, wallet: &mut Wallet, written: &mut Written, at: I
     }
 }
 
+/// Who did it, what led to it, and what was said about it.
+struct Told<'a> {
+    actor: (ActorKind, &'a str),
+    source: Source,
+    words: &'a Words,
+    reason: Option<&'a str>,
+}
+
+impl<'a> Told<'a> {
+    fn by(job: &'a Job) -> Self {
+        let actor = (job.actor.0, job.actor.1.as_str());
+        Self { actor, source: Source::Manual, words: job.command.words(), reason: job.command.reason() }
+    }
+
+    fn by_time(nothing: &'a Words) -> Self {
+        Self { actor: (ActorKind::System, ""), source: Source::Clock, words: nothing, reason: None }
+    }
+}
+
 /// The rows of an entry that comes next in its wallet.
 fn record(
     ground: &Ground<'_>,
     wallet: &Wallet,
     entry: &Entry,
-    actor: &(ActorKind, String),
-    source: Source,
-    words: &Words,
+    told: &Told<'_>,
 ) -> (activity::Model, Vec<allocation::Model>) {
-    let row = &wallet.row;
+    let (row, words) = (&wallet.row, told.words);
     let id = ActivityId(fresh_id());
     let salt = (words.note.is_some() || words.internal_note.is_some()).then(fresh_salt);
     let digest =
@@ -228,10 +245,11 @@ fn record(
         held_amount: Credits::ZERO,
         balance_before: row.balance,
         balance_after: row.balance + entry.amount(),
-        actor_kind: actor.0,
-        actor: actor.1.clone(),
-        source,
+        actor_kind: told.actor.0,
+        actor: told.actor.1.to_owned(),
+        source: told.source,
         reference: words.reference.clone(),
+        reason: told.reason.map(str::to_owned),
         note: words.note.clone(),
         internal_note: words.internal_note.clone(),
         note_salt: salt,

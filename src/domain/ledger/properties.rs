@@ -12,7 +12,7 @@ use entity::{
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::command::{Command, Consume, Cost, Issue, Words};
+use super::command::{Command, Consume, Cost, Issue, Void, Words};
 use super::decide::{Circumstances, decide};
 use super::load;
 use super::state::{Entry, Wallet, cost_of};
@@ -65,8 +65,16 @@ fn credit_type() -> credit_type::Model {
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Wait(i64),
-    Issue { amount: i64, cost: i64, priority: i16, delay: Option<i64>, expiration: Option<Expiration> },
+    Issue {
+        amount: i64,
+        cost: i64,
+        priority: i16,
+        delay: Option<i64>,
+        expiration: Option<Expiration>,
+    },
     Consume(i64),
+    /// Void a grant, by its place in the wallet.
+    Void(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -83,6 +91,7 @@ fn step() -> impl Strategy<Value = Step> {
             Step::Issue { amount, cost, priority, delay, expiration }
         }),
         4 => (1..40_i64).prop_map(Step::Consume),
+        1 => (0..12_usize).prop_map(Step::Void),
     ]
 }
 
@@ -121,6 +130,11 @@ impl Game {
                 metadata: None,
                 words: Words::default(),
             }),
+            Step::Void(place) => {
+                let Some(grant) = self.wallet.grants.get(place).map(|grant| grant.id) else { return };
+                let (reason, words) = ("moved away".to_owned(), Words::default());
+                Command::Void(Void { grant, customer, credit_type: credit_type_id, reason, words })
+            }
             Step::Consume(amount) => {
                 let words = Words::default();
                 Command::Consume(Consume { customer, credit_type: credit_type_id, amount: Credits(amount), words })
@@ -146,6 +160,11 @@ impl Game {
                 if let Command::Consume(consume) = &command {
                     self.check_draws(&entry, consume.amount, at);
                 }
+                if let Command::Void(void) = &command {
+                    let left = self.free.iter().filter(|grant| **grant == void.grant).count();
+                    assert_eq!(usize::try_from(entry.total().0).expect("small"), left);
+                    self.free.retain(|grant| *grant != void.grant);
+                }
                 if let Some(grant) = &entry.issued {
                     self.free.extend(std::iter::repeat_n(grant.id, usize::try_from(grant.amount.0).expect("small")));
                 }
@@ -164,7 +183,8 @@ impl Game {
                 assert_eq!(before.row, self.wallet.row, "a refusal changes nothing");
             }
             (Err(refusal), Command::Issue(_)) => assert_eq!(refusal, Refusal::ExpirationNotInFuture),
-            (Err(refusal), Command::Consume(_)) => panic!("{refusal:?}"),
+            (Err(Refusal::NothingToVoid), Command::Void(void)) => assert!(!self.free.contains(&void.grant)),
+            (Err(refusal), Command::Consume(_) | Command::Void(_)) => panic!("{refusal:?}"),
         }
     }
 
@@ -238,6 +258,7 @@ impl Game {
         let sum =
             |kind: Kind| self.entries.iter().filter(|entry| entry.kind == kind).map(Entry::total).sum::<Credits>();
         assert_eq!((row.issued, row.consumed, row.expired), (sum(Kind::Issue), sum(Kind::Consume), sum(Kind::Expire)));
+        assert_eq!(row.voided, sum(Kind::Void));
         assert_eq!(usize::try_from(row.sequence).expect("small"), self.entries.len());
     }
 }

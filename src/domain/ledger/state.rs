@@ -35,6 +35,7 @@ enum Pool {
     Remaining,
     Consumed,
     Expired,
+    Voided,
 }
 
 /// From where to where an entry moves credits within each grant. An issue brings them from outside.
@@ -43,6 +44,7 @@ fn movement(kind: Kind) -> (Option<Pool>, Pool) {
         Kind::Issue => (None, Pool::Remaining),
         Kind::Consume => (Some(Pool::Remaining), Pool::Consumed),
         Kind::Expire => (Some(Pool::Remaining), Pool::Expired),
+        Kind::Void => (Some(Pool::Remaining), Pool::Voided),
     }
 }
 
@@ -85,6 +87,7 @@ fn shift(grant: &mut credit_grant::Model, kind: Kind, draw: Draw) {
             Pool::Remaining => (&mut grant.remaining, &mut grant.cost_left),
             Pool::Consumed => (&mut grant.consumed, &mut grant.cost_consumed),
             Pool::Expired => (&mut grant.expired, &mut grant.cost_expired),
+            Pool::Voided => (&mut grant.voided, &mut grant.cost_voided),
         };
         *credits += amount;
         *money += cost;
@@ -202,6 +205,7 @@ impl Wallet {
             Kind::Issue => self.row.issued += total,
             Kind::Consume => self.row.consumed += total,
             Kind::Expire => self.row.expired += total,
+            Kind::Void => self.row.voided += total,
         }
         self.row.sequence += 1;
         self.row.newest_at = entry.at;

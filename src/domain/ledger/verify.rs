@@ -82,9 +82,11 @@ struct Tally {
     issued: Credits,
     consumed: Credits,
     expired: Credits,
+    voided: Credits,
     cost: Minor,
     cost_consumed: Minor,
     cost_expired: Minor,
+    cost_voided: Minor,
 }
 
 /// A wallet's activities, walked from the first to the last.
@@ -228,6 +230,7 @@ impl Walk<'_> {
             }
             Kind::Consume => (&mut tally.consumed, &mut tally.cost_consumed),
             Kind::Expire => (&mut tally.expired, &mut tally.cost_expired),
+            Kind::Void => (&mut tally.voided, &mut tally.cost_voided),
         };
         *credits += allocation.amount;
         *cost += allocation.cost;
@@ -254,13 +257,14 @@ impl Walk<'_> {
         }
         let sum = |of: fn(&Tally) -> Credits| self.tallies.values().map(of).sum::<Credits>();
         let (issued, consumed, expired) = (sum(|t| t.issued), sum(|t| t.consumed), sum(|t| t.expired));
+        let voided = sum(|t| t.voided);
         let figures = [
             ("balance", row.balance, self.balance),
             ("issued", row.issued, issued),
             ("consumed", row.consumed, consumed),
             ("expired", row.expired, expired),
             ("held", row.held, Credits::ZERO),
-            ("voided", row.voided, Credits::ZERO),
+            ("voided", row.voided, voided),
             ("transferred", row.transferred, Credits::ZERO),
         ];
         for (name, stored, counted) in figures.into_iter().filter(|(_, stored, counted)| stored != counted) {
@@ -290,11 +294,11 @@ impl Walk<'_> {
         }
         let credits = [
             ("amount", grant.amount, tally.issued),
-            ("remaining", grant.remaining, tally.issued - tally.consumed - tally.expired),
+            ("remaining", grant.remaining, tally.issued - tally.consumed - tally.expired - tally.voided),
             ("consumed", grant.consumed, tally.consumed),
             ("expired", grant.expired, tally.expired),
             ("held", grant.held, Credits::ZERO),
-            ("voided", grant.voided, Credits::ZERO),
+            ("voided", grant.voided, tally.voided),
             ("transferred", grant.transferred, Credits::ZERO),
         ];
         for (name, stored, counted) in credits.into_iter().filter(|(_, stored, counted)| stored != counted) {
@@ -302,9 +306,10 @@ impl Walk<'_> {
         }
         let money = [
             ("cost", grant.cost, tally.cost),
-            ("cost left", grant.cost_left, tally.cost - tally.cost_consumed - tally.cost_expired),
+            ("cost left", grant.cost_left, tally.cost - tally.cost_consumed - tally.cost_expired - tally.cost_voided),
             ("cost consumed", grant.cost_consumed, tally.cost_consumed),
             ("cost expired", grant.cost_expired, tally.cost_expired),
+            ("cost voided", grant.cost_voided, tally.cost_voided),
         ];
         for (name, stored, counted) in money.into_iter().filter(|(_, stored, counted)| stored != counted) {
             self.find(format!("{id} has {name} {stored}, its activities add up to {counted}"));

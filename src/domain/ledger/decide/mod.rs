@@ -2,6 +2,7 @@
 
 mod consume;
 mod issue;
+mod void;
 
 use entity::{GrantId, account, credit_type};
 
@@ -21,11 +22,11 @@ pub struct Circumstances<'a> {
 
 /// What a command does to a settled wallet.
 pub fn decide(wallet: &Wallet, command: &Command, around: &Circumstances<'_>) -> Result<Entry, Refusal> {
-    if !around.account.credits_enabled {
-        return Err(Refusal::CreditsDisabled);
-    }
+    // Disabled refuses what moves credits for the first time; what puts things right goes on.
+    let enabled = || if around.account.credits_enabled { Ok(()) } else { Err(Refusal::CreditsDisabled) };
     match command {
-        Command::Issue(command) => issue::decide(wallet, command, around),
-        Command::Consume(command) => consume::decide(wallet, command, around.at),
+        Command::Issue(command) => enabled().and_then(|()| issue::decide(wallet, command, around)),
+        Command::Consume(command) => enabled().and_then(|()| consume::decide(wallet, command, around.at)),
+        Command::Void(command) => void::decide(wallet, command, around.at),
     }
 }
