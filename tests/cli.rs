@@ -6,7 +6,7 @@ mod server;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use server::{Server, free_address, run, said};
+use server::{Server, ask, free_address, run, said};
 
 const SECRETS: [(&str, &str); 2] = [
     ("SCRIP_SIGNING_SECRET", "a signing secret of thirty-two bytes"),
@@ -196,4 +196,64 @@ fn schema_is_printed() {
         String::from_utf8(printed.stdout).expect("text"),
         std::fs::read_to_string("schema.graphql").expect("schema.graphql")
     );
+}
+
+/// Stopped or killed amid work: what was acknowledged is there, once, and the ledger is whole.
+/// Asked to stop, it answers whatever it had accepted, and ends well.
+#[test]
+fn what_was_acknowledged_is_kept() {
+    const ISSUE: &str = "mutation($c: ID!, $t: ID!, $k: String!) {
+        creditsIssue(input: { customerId: $c, creditTypeId: $t, amount: 1, idempotencyKey: $k }) { replayed activity { id } } }";
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    let make = "mutation { creditTypeCreate(input: { name: \"Session\" }) { creditType { id } }
+        customerCreate(input: { name: \"Ada\" }) { customer { id } } }";
+    let first = Server::start(here, &["dev", "--empty"], &[]);
+    let token = String::from_utf8(run(here, &["token", "--staff"], &[]).stdout).expect("text").trim().to_owned();
+    let made = first.ask(Some(&token), make, &json!({})).1["data"].clone();
+    let variables = |key: &str| json!({ "c": made["customerCreate"]["customer"]["id"], "t": made["creditTypeCreate"]["creditType"]["id"], "k": key });
+    assert!(first.stop());
+    let mut acknowledged: Vec<(String, Value)> = Vec::new();
+    for (round, signal) in ["-INT", "-KILL", "-TERM", "-KILL"].into_iter().enumerate() {
+        let server = Server::start(here, &["dev"], &[]);
+        let (address, process) = (server.address.clone(), server.id());
+        let answers = std::thread::scope(|scope| {
+            let (address, token, variables) = (&address, &token, &variables);
+            let workers = (0..8).map(|worker| {
+                scope.spawn(move || {
+                    let mut done = Vec::new();
+                    for n in 0..10_000 {
+                        let key = format!("{round}-{worker}-{n}");
+                        let Ok((200, response)) = ask(address, Some(token), ISSUE, &variables(&key)) else { break };
+                        let activity = response["data"]["creditsIssue"]["activity"]["id"].clone();
+                        if activity.is_string() {
+                            done.push((key, activity));
+                        }
+                    }
+                    done
+                })
+            });
+            let workers = workers.collect::<Vec<_>>();
+            std::thread::sleep(Duration::from_millis(300));
+            let sent = std::process::Command::new("kill").args([signal, &process.to_string()]).status();
+            assert!(sent.expect("kill runs").success());
+            workers.into_iter().flat_map(|worker| worker.join().expect("a worker")).collect::<Vec<_>>()
+        });
+        assert!(answers.len() > 20, "{signal}: only {} were acknowledged", answers.len());
+        acknowledged.extend(answers);
+        assert_eq!(server.ended_well(), signal != "-KILL", "{signal}");
+    }
+    let last = Server::start(here, &["dev"], &[]);
+    for (key, activity) in acknowledged.iter().step_by(3) {
+        let again = last.ask(Some(&token), ISSUE, &variables(key)).1["data"]["creditsIssue"].clone();
+        assert_eq!(again, json!({ "replayed": true, "activity": { "id": activity } }), "{key}");
+    }
+    let balances = "{ customers { nodes { balances { available } } } }";
+    let available =
+        last.ask(Some(&token), balances, &json!({})).1["data"]["customers"]["nodes"][0]["balances"][0]["available"]
+            .clone();
+    assert!(available.as_u64().is_some_and(|available| available >= acknowledged.len() as u64), "{available}");
+    assert!(last.stop());
+    let verified = run(here, &["verify"], &[]);
+    assert!(verified.status.success(), "{}", said(&verified));
 }

@@ -63,39 +63,55 @@ impl Server {
     }
 
     /// Asks it to stop, as Ctrl-C does, and waits; answers whether it ended well.
-    pub fn stop(mut self) -> bool {
-        let stopped = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().expect("kill runs");
-        assert!(stopped.success());
+    pub fn stop(self) -> bool {
+        let sent = Command::new("kill").args(["-INT", &self.id().to_string()]).status().expect("kill runs");
+        assert!(sent.success());
+        self.ended_well()
+    }
+
+    /// Waits for its end; answers whether it ended well.
+    pub fn ended_well(mut self) -> bool {
         self.child.wait().expect("it ends").success()
+    }
+
+    /// Its process, to be signalled while others still talk to it.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// A GraphQL request; the status and the response.
     pub fn ask(&self, token: Option<&str>, query: &str, variables: &Value) -> (u16, Value) {
-        let body = json!({ "query": query, "variables": variables }).to_string();
-        let token = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
-        let (status, _, text) = self.send(&format!(
-            "POST /graphql HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n{token}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-            self.address,
-            body.len(),
-        ));
-        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+        ask(&self.address, token, query, variables).expect("it answers")
     }
 
     /// A GET; status, headers and body.
     pub fn get(&self, path: &str, host: &str) -> (u16, String, String) {
-        self.send(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        send(&self.address, &request).expect("it answers")
     }
+}
 
-    fn send(&self, request: &str) -> (u16, String, String) {
-        let mut stream = TcpStream::connect(&self.address).expect("it listens");
-        stream.write_all(request.as_bytes()).expect("it reads");
-        let mut response = Vec::new();
-        stream.read_to_end(&mut response).expect("it answers");
-        let response = String::from_utf8_lossy(&response).into_owned();
-        let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-        (status, head.to_owned(), body.to_owned())
-    }
+/// A GraphQL request to an address; the status and the response, or how the connection ended without one.
+pub fn ask(address: &str, token: Option<&str>, query: &str, variables: &Value) -> std::io::Result<(u16, Value)> {
+    let body = json!({ "query": query, "variables": variables }).to_string();
+    let token = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
+    let request = format!(
+        "POST /graphql HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n{token}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len(),
+    );
+    let (status, _, text) = send(address, &request)?;
+    Ok((status, serde_json::from_str(&text)?))
+}
+
+fn send(address: &str, request: &str) -> std::io::Result<(u16, String, String)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.write_all(request.as_bytes())?;
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response)?;
+    let response = String::from_utf8_lossy(&response).into_owned();
+    let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    Ok((status, head.to_owned(), body.to_owned()))
 }
 
 impl Drop for Server {

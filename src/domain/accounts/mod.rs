@@ -115,11 +115,6 @@ pub async fn update(caller: &Caller, changes: Changes) -> Result<Model> {
     Ok(account)
 }
 
-/// The caller's account.
-pub async fn get(caller: &Caller) -> Result<Model> {
-    Ok(caller.view(Scope::OwnRead).await?.account().clone())
-}
-
 /// Every account, for the operator: oldest first.
 pub async fn all(caller: &Caller) -> Result<Vec<Model>> {
     caller.authorise_operator()?;
