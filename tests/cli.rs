@@ -210,8 +210,8 @@ fn what_was_acknowledged_is_kept() {
         customerCreate(input: { name: \"Ada\" }) { customer { id } } }";
     let first = Server::start(here, &["dev", "--empty"], &[]);
     let token = String::from_utf8(run(here, &["token", "--staff"], &[]).stdout).expect("text").trim().to_owned();
-    let made = first.ask(Some(&token), make, &json!({})).1["data"].clone();
-    let variables = |key: &str| json!({ "c": made["customerCreate"]["customer"]["id"], "t": made["creditTypeCreate"]["creditType"]["id"], "k": key });
+    let setup = first.ask(Some(&token), make, &json!({})).1["data"].clone();
+    let variables = |key: &str| json!({ "c": setup["customerCreate"]["customer"]["id"], "t": setup["creditTypeCreate"]["creditType"]["id"], "k": key });
     assert!(first.stop());
     let mut acknowledged: Vec<(String, Value)> = Vec::new();
     for (round, signal) in ["-INT", "-KILL", "-TERM", "-KILL"].into_iter().enumerate() {
