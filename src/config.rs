@@ -86,7 +86,7 @@ impl Settings {
         let mut variables: BTreeMap<_, _> = variables.filter(|(name, _)| name.starts_with("SCRIP_")).collect();
         let named = file.map(Path::to_path_buf).or_else(|| variables.remove(FILE_VARIABLE).map(PathBuf::from));
         settings.read_file(named)?;
-        for (name, value) in variables {
+        for (name, value) in variables.into_iter().filter(|(_, value)| !value.is_empty()) {
             let key = known(&name.trim_start_matches("SCRIP_").to_lowercase()).map_err(|nearest| {
                 anyhow::anyhow!(
                     "there is no setting {name}{}",

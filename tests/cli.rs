@@ -83,6 +83,9 @@ fn dev_makes_a_business_and_serves_it() {
     assert!(!second.status.success());
     let message = format!("{address} is taken by another program. Choose another with --listen 127.0.0.1:8081");
     assert!(said(&second).contains(&message), "{}", said(&second));
+    let elsewhere = run(here, &["dev", "--reset", "--listen", &free_address()], &[]);
+    assert!(!elsewhere.status.success());
+    assert!(said(&elsewhere).contains("another `scrip dev` is serving ./scrip-dev.db"), "{}", said(&elsewhere));
     let open = run(here, &["dev", "--listen", "0.0.0.0:0"], &[]);
     assert!(!open.status.success() && said(&open).contains("listens at 127.0.0.1 or ::1 only"), "{}", said(&open));
     assert!(first.stop(), "Ctrl-C ends it well");
@@ -120,6 +123,7 @@ fn serve_asks_for_what_it_needs() {
     refused(&SECRETS[..1], &["ledger_key is not set", "export SCRIP_LEDGER_KEY"]);
     refused(&SECRETS, &["database_url is not set"]);
     refused(&production(&url), &["there is no database at", "scrip migrate"]);
+    refused(&[SECRETS[0], SECRETS[1], ("SCRIP_LOG", "warning")], &["log = \"warning\" is neither"]);
     refused(&[("SCRIP_DATABSE_URL", "x")], &["did you mean SCRIP_DATABASE_URL?"]);
     std::fs::File::create(here.join("scrip.db")).expect("a file");
     refused(&production(&url), &["behind. Run `scrip migrate` first."]);

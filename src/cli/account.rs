@@ -7,6 +7,7 @@ use clap::Subcommand;
 use entity::account::Mode;
 
 use super::house::{self, House};
+use super::say;
 use crate::config::Settings;
 use crate::domain::accounts::{self, NewAccount};
 use crate::domain::{Caller, Role};
@@ -49,13 +50,13 @@ impl Account {
                 let account = accounts::create(&operator, new).await.map_err(house::said)?;
                 let token =
                     house.tokens.make(Some(account.id), Role::Owner, "owner", FIRST_TOKEN).map_err(house::said)?;
-                println!("{}", account.id);
+                say(account.id);
                 eprintln!("Created {}. A token for its owner, good for one day:", account.name);
-                println!("{token}");
+                say(token);
             }
             Self::List => {
                 for account in accounts::all(&operator).await.map_err(house::said)? {
-                    println!("{}  {}  {}", account.id, account.slug, account.name);
+                    say(format_args!("{}  {}  {}", account.id, account.slug, account.name));
                 }
             }
         }

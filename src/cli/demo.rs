@@ -214,7 +214,7 @@ impl Studio<'_> {
         let key = self.key();
         match ledger::consume(&self.staff, Consume { customer, credit_type, amount: Credits(1), words }, &key).await {
             Ok(_) => Ok(true),
-            Err(Error::Refused(_)) => Ok(false),
+            Err(Error::Refused(_) | Error::RefusedBefore(_)) => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -9,6 +9,7 @@ use clap::Args;
 use poem::listener::Acceptor;
 
 use super::house::{self, House};
+use super::say;
 use super::{demo, examples, serve};
 use crate::config::Settings;
 use crate::domain::clock::{Clock, ManualClock, SystemClock};
@@ -45,23 +46,40 @@ impl Dev {
         if !acceptor.local_addr().iter().all(|address| here(&address.0)) {
             bail!("`dev` shows a token to whoever asks, so it listens at 127.0.0.1 or ::1 only. Others need `serve`.");
         }
+        if settings.get("database_url").is_some() {
+            eprintln!(
+                "database_url is set: `dev` leaves it alone, but `token` and the like follow it. Unset it to use what is printed below."
+            );
+        }
+        let lock = house::lock_development()?;
         if self.reset {
             delete_files(&house::development_files()).context("--reset could not delete the development database")?;
         }
+        drop(lock);
         house::development(&mut settings)?;
+        let _lock = house::lock_development()?;
         house::log(&settings)?;
-        self.seed(&settings).await?;
+        let start_over =
+            || format!("{} cannot be used; `{} dev --reset` starts over", house::DEV_DATABASE, house::program());
+        self.seed(&settings).await.with_context(start_over)?;
         let stop = house::asked_to_stop()?;
-        let house = House::open(&settings).await?;
+        let house = House::open(&settings).await.with_context(start_over)?;
         let operator = Caller::operator(house.app.clone(), "dev");
-        let Some(account) = accounts::all(&operator).await.map_err(house::said)?.into_iter().next() else {
+        let all = accounts::all(&operator).await.map_err(house::said)?;
+        let several = all.len() > 1;
+        let Some(account) = all.into_iter().next() else {
             bail!("{} has no account. `{} dev --reset` starts over.", house::DEV_DATABASE, house::program());
         };
         let token = house.tokens.make(Some(account.id), Role::Staff, "dev", TOKEN).map_err(house::said)?;
         let staff = Caller::of(house.app.clone(), account.id, Role::Staff, "dev");
         let start = examples::start(&staff, token).await.map_err(house::said)?;
         let address = settings.get("listen").unwrap_or_default();
-        println!("{}", banner(address, &house::program(), started.elapsed()));
+        let account = if several { format!(" --account {}", account.slug) } else { String::new() };
+        let customer = start
+            .has_ada
+            .then(|| format!("        customer   {} token --customer ada@example.com{account}", house::program()));
+        let tokens = format!("{} token --staff{account}{}", house::program(), customer.unwrap_or_default());
+        say(banner(address, &tokens, started.elapsed()));
         let doors = Doors {
             app: house.app,
             tokens: house.tokens,
@@ -70,7 +88,7 @@ impl Dev {
             tracker: tokio_util::task::TaskTracker::new(),
         };
         http::serve(acceptor, doors, stop).await.context("the server ended")?;
-        println!("Stopped. Your data is in {}.", house::DEV_DATABASE);
+        say(format_args!("Stopped. Your data is in {}.", house::DEV_DATABASE));
         Ok(())
     }
 
@@ -78,11 +96,14 @@ impl Dev {
     /// It gets its name when it is whole, so that a first start that is interrupted leaves nothing half done.
     async fn seed(&self, settings: &Settings) -> Result<()> {
         if Path::new(house::DEV_DATABASE).exists() {
+            if self.empty {
+                eprintln!("{} is already there: add --reset to start over, empty.", house::DEV_DATABASE);
+            }
             let store = house::store(settings, Missing::Refuse, Arc::new(SystemClock)).await?;
             return store.migrate().await.map(drop).map_err(house::said);
         }
         if !self.empty {
-            println!("Making {}: a coaching studio and a year of its business …", house::DEV_DATABASE);
+            say(format_args!("Making {}: a coaching studio and a year of its business …", house::DEV_DATABASE));
         }
         delete_files(&house::files(house::DEV_SEED))?;
         let mut seed = settings.clone();
@@ -97,13 +118,13 @@ impl Dev {
     }
 }
 
-fn banner(address: &str, program: &str, elapsed: Duration) -> String {
+fn banner(address: &str, tokens: &str, elapsed: Duration) -> String {
     let url = format!("http://{address}");
     format!(
         "Scrip {version}, development mode: data in {data}, never use this in production
   GraphiQL  {graphiql:<36} opens with a staff token and five example operations
   GraphQL   {url}/graphql
-  staff     {program} token --staff        customer   {program} token --customer ada@example.com
+  staff     {tokens}
   Ready in {seconds:.1} s. Ctrl-C stops it; your data stays (--reset starts over, --empty seeds nothing).",
         version = env!("CARGO_PKG_VERSION"),
         data = house::DEV_DATABASE,

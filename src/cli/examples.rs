@@ -114,6 +114,7 @@ pub async fn start(staff: &Caller, token: String) -> Result<Start> {
     let customer = customers::by_email(&view, "ada@example.com").await?;
     let first = Page { after: None, before: None, size: 1, backwards: false };
     let credit_type = credit_types::list(&view, false, &first).await?.items.into_iter().next();
+    let has_ada = customer.is_some();
     let variables = match (customer, credit_type) {
         (Some(customer), Some(credit_type)) => {
             serde_json::json!({ "customer": customer.id, "creditType": credit_type.id })
@@ -130,5 +131,5 @@ pub async fn start(staff: &Caller, token: String) -> Result<Start> {
         example(PREVIEW, true),
         example(CREATE, false),
     ];
-    Ok(Start { token: Some(token), examples })
+    Ok(Start { token: Some(token), examples, has_ada })
 }

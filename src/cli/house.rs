@@ -71,7 +71,7 @@ pub async fn store(settings: &Settings, missing: Missing, clock: Arc<dyn Clock>)
 /// An error of the domain in words for whoever runs the command.
 pub fn said(error: Error) -> anyhow::Error {
     match error {
-        Error::Refused(refusal) => match refusal.field() {
+        Error::Refused(refusal) | Error::RefusedBefore(refusal) => match refusal.field() {
             Some(field) => anyhow::anyhow!("{}: {}", field.join("."), refusal.message()),
             None => anyhow::anyhow!(refusal.message()),
         },
@@ -121,6 +121,17 @@ fn development_secrets() -> Result<(String, String)> {
     }
 }
 
+/// Takes the development database for one server; held until it is dropped.
+pub fn lock_development() -> Result<Option<std::fs::File>> {
+    let Ok(file) = std::fs::File::open(DEV_SECRETS) else { return Ok(None) };
+    match file.try_lock() {
+        Err(std::fs::TryLockError::WouldBlock) => {
+            bail!("another `scrip dev` is serving {DEV_DATABASE}. Stop it first (Ctrl-C where it runs).")
+        }
+        _ => Ok(Some(file)),
+    }
+}
+
 /// The files of a SQLite database.
 pub fn files(database: &str) -> Vec<PathBuf> {
     ["", "-wal", "-shm"].iter().map(|end| PathBuf::from(format!("{database}{end}"))).collect()
@@ -134,6 +145,10 @@ pub fn development_files() -> Vec<PathBuf> {
 /// Logs to standard error: text on a terminal, JSON else.
 pub fn log(settings: &Settings) -> Result<()> {
     let filter = settings.get("log").unwrap_or("info");
+    let level = filter.parse::<tracing_subscriber::filter::LevelFilter>();
+    if level.is_err() && !filter.contains(['=', ',', ':']) {
+        bail!("log = {filter:?} is neither error, warn, info, debug nor trace, nor a filter such as scrip=debug");
+    }
     let filter = EnvFilter::try_new(filter).with_context(|| format!("log = {filter:?} is not understood"))?;
     let json = match settings.get("log_format") {
         None => !std::io::stderr().is_terminal(),

@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::house;
+use super::say;
 use crate::config::Settings;
 use crate::domain::clock::SystemClock;
 use crate::domain::store::Missing;
@@ -25,8 +26,8 @@ impl Migrate {
     pub async fn run(&self, settings: Settings) -> Result<()> {
         let store = house::store(&settings, Missing::Create, Arc::new(SystemClock)).await?;
         match store.migrate().await.map_err(house::said)? {
-            0 => println!("The database is up to date."),
-            ran => println!("Ran {ran} migration(s): the database is up to date."),
+            0 => say(format_args!("The database is up to date.")),
+            ran => say(format_args!("Ran {ran} migration(s): the database is up to date.")),
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ mod serve;
 mod token;
 mod verify;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -79,8 +80,8 @@ fn execute(cli: Cli) -> Result<ExitCode> {
     let file = cli.config.as_deref();
     let settings = |flags: &[(&'static str, Option<String>)]| Settings::read(file, flags);
     match cli.command {
-        Command::Schema => print!("{}", crate::graphql::sdl()),
-        Command::Config(Config::Print) => print!("{}", house::with_development(settings(&[])?)?),
+        Command::Schema => say(crate::graphql::sdl().trim_end()),
+        Command::Config(Config::Print) => say(house::with_development(settings(&[])?)?.to_string().trim_end()),
         Command::Dev(dev) => block_on(dev.run(settings(&dev.flags())?))?,
         Command::Serve(serve) => block_on(serve.run(settings(&serve.flags())?))?,
         Command::Migrate(migrate) => block_on(migrate.run(settings(&migrate.flags())?))?,
@@ -89,6 +90,11 @@ fn execute(cli: Cli) -> Result<ExitCode> {
         Command::Verify(verify) => return block_on(verify.run(settings(&[])?)),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a line. Who closed the pipe has read enough.
+fn say(text: impl std::fmt::Display) {
+    drop(writeln!(std::io::stdout(), "{text}"));
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::account::meant;
 use super::house::{self, House};
+use super::say;
 use crate::config::Settings;
 use crate::domain::{Caller, Role, Scope, customers};
 
@@ -66,7 +67,7 @@ impl Token {
             (Some(account.id), role, subject)
         };
         let subject = self.subject.unwrap_or(subject);
-        println!("{}", house.tokens.make(account, role, &subject, lifetime).map_err(house::said)?);
+        say(house.tokens.make(account, role, &subject, lifetime).map_err(house::said)?);
         house.app.close().await;
         Ok(())
     }

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::account::meant;
 use super::house::{self, House};
+use super::say;
 use crate::config::Settings;
 use crate::domain::ledger::verify;
 use crate::domain::{Caller, Role, accounts};
@@ -33,24 +34,26 @@ impl Verify {
         for account in accounts {
             let staff = Caller::of(house.app.clone(), account.id, Role::Staff, "cli");
             let report = verify::verify(&staff).await.map_err(house::said)?;
-            println!("{}: {} wallets, {} activities", account.slug, report.wallets, report.activities);
+            say(format_args!("{}: {} wallets, {} activities", account.slug, report.wallets, report.activities));
             for finding in report.findings.iter().take(SHOWN) {
                 match finding.wallet {
-                    Some((customer, credit_type)) => println!("  {customer} {credit_type}: {}", finding.what),
-                    None => println!("  {}", finding.what),
+                    Some((customer, credit_type)) => say(format_args!("  {customer} {credit_type}: {}", finding.what)),
+                    None => say(format_args!("  {}", finding.what)),
                 }
             }
             if report.findings.len() > SHOWN {
-                println!("  … and {} more", report.findings.len() - SHOWN);
+                say(format_args!("  … and {} more", report.findings.len() - SHOWN));
             }
             clean &= report.findings.is_empty();
         }
         house.app.close().await;
         if clean {
-            println!("Verified: every grant, balance and chain is what the activities say.");
+            say(format_args!("Verified: every grant, balance and chain is what the activities say."));
             Ok(ExitCode::SUCCESS)
         } else {
-            println!("The ledger is not what was written. Keep a copy of the database before you do anything else.");
+            say(format_args!(
+                "The ledger is not what was written. Keep a copy of the database before you do anything else."
+            ));
             Ok(ExitCode::FAILURE)
         }
     }

@@ -19,6 +19,9 @@ pub enum Error {
     /// A business rule said no. The caller can change the request and try again.
     #[error("{}", .0.message())]
     Refused(Refusal),
+    /// A business rule said no the first time that this idempotency key was sent, and this is that answer once more.
+    #[error("{}", .0.message())]
+    RefusedBefore(Refusal),
     /// The caller is known and may not do this.
     #[error("not allowed: {0:?}")]
     Forbidden(Scope),

@@ -10,7 +10,7 @@ use super::customers::Customer;
 use super::payload::{UserErrorInterface, answer};
 use super::scalars::{CurrencyCode, DateTime, TimeZone, Url};
 use crate::domain::accounts::{self, Changes, NewAccount};
-use crate::domain::{Role, Scope};
+use crate::domain::{Error, Refusal, Role, Scope};
 
 /// How long the token that `accountCreate` answers is good for.
 const FIRST_TOKEN: Duration = Duration::from_hours(24);
@@ -120,7 +120,8 @@ impl AccountQuery {
             Ok(match caller.role() {
                 Role::Operator => None,
                 Role::Customer(id) => {
-                    ctx.reads(Scope::OwnRead).await?.customers.get(id).await?.map(|row| Viewer::Customer(Customer(row)))
+                    let row = ctx.reads(Scope::OwnRead).await?.customers.get(id).await?;
+                    Some(Viewer::Customer(Customer(row.ok_or(Error::Unauthenticated)?)))
                 }
                 role => {
                     ctx.reads(Scope::StaffRead).await?;
@@ -170,15 +171,15 @@ pub struct AccountCreatePayload {
 #[derive(InputObject)]
 pub struct AccountUpdateInput {
     /// The name that people read.
-    name: Option<String>,
+    name: MaybeUndefined<String>,
     /// Its name in public links. Links with the former one end.
-    slug: Option<String>,
+    slug: MaybeUndefined<String>,
     /// The zone in which its days begin and end. What is issued already keeps its own.
-    time_zone: Option<TimeZone>,
+    time_zone: MaybeUndefined<TimeZone>,
     /// The currency of money that names none.
-    currency: Option<CurrencyCode>,
+    currency: MaybeUndefined<CurrencyCode>,
     /// Whether credits are issued and consumed.
-    credits_enabled: Option<bool>,
+    credits_enabled: MaybeUndefined<bool>,
     /// The name that messages to customers come from.
     sender_name: MaybeUndefined<String>,
     /// The address of its logo.
@@ -233,18 +234,39 @@ impl AccountMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "What changes.")] input: AccountUpdateInput,
     ) -> Option<Result<AccountUpdatePayload>> {
-        let changes = Changes {
-            name: input.name,
-            slug: input.slug,
-            time_zone: input.time_zone.map(|zone| zone.0),
-            currency: input.currency.map(|currency| currency.0),
-            credits_enabled: input.credits_enabled,
-            sender_name: changed(input.sender_name),
-            logo_url: changed(input.logo_url).map(|url| url.map(|url| url.0)),
-            support_address: changed(input.support_address),
+        let updated = async {
+            let changes = Changes {
+                name: kept("name", input.name)?,
+                slug: kept("slug", input.slug)?,
+                time_zone: kept("timeZone", input.time_zone)?.map(|zone| zone.0),
+                currency: kept("currency", input.currency)?.map(|currency| currency.0),
+                credits_enabled: kept("creditsEnabled", input.credits_enabled)?,
+                sender_name: changed(input.sender_name),
+                logo_url: changed(input.logo_url).map(|url| url.map(|url| url.0)),
+                support_address: changed(input.support_address),
+            };
+            accounts::update(ctx.caller()?, changes).await
         };
-        let answered = answer(ctx, async { accounts::update(ctx.caller()?, changes).await }).await;
+        let answered = answer(ctx, updated).await;
         Some(answered.map(|(row, user_errors)| AccountUpdatePayload { account: row.map(Account), user_errors }))
+    }
+}
+
+/// Left out, or set: what cannot be absent is not cleared.
+pub(super) fn kept<T>(field: &str, value: MaybeUndefined<T>) -> Result<Option<T>, Refusal> {
+    match value {
+        MaybeUndefined::Undefined => Ok(None),
+        MaybeUndefined::Null => Err(Refusal::invalid(field, "Must not be null. Leave it out to keep what there is.")),
+        MaybeUndefined::Value(value) => Ok(Some(value)),
+    }
+}
+
+/// Left out, or set, where null is as good as what an empty value is.
+pub(super) fn or_empty<T>(value: MaybeUndefined<T>, empty: T) -> Option<T> {
+    match value {
+        MaybeUndefined::Undefined => None,
+        MaybeUndefined::Null => Some(empty),
+        MaybeUndefined::Value(value) => Some(value),
     }
 }
 

@@ -4,7 +4,7 @@ use async_graphql::connection::Connection;
 use async_graphql::{Context, Description, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
 use entity::credit_type::Model;
 
-use super::accounts::changed;
+use super::accounts::{changed, kept, or_empty};
 use super::context::Ask;
 use super::expiration::{ExpirationInput, ExpirationPolicy};
 use super::page;
@@ -120,15 +120,15 @@ pub struct CreditTypeUpdateInput {
     /// The credit type.
     id: ID,
     /// The name that people read; unique in the account.
-    name: Option<String>,
+    name: MaybeUndefined<String>,
     /// What it is good for, in more words.
     description: MaybeUndefined<String>,
-    /// When its credits end.
-    expiration: Option<ExpirationInput>,
+    /// When its credits end; null for never.
+    expiration: MaybeUndefined<ExpirationInput>,
     /// A balance of this many available credits or fewer is low.
     low_balance_at: MaybeUndefined<Credits>,
     /// How many days before the end a customer is told: at most five numbers, each 1 to 366.
-    expiry_notice_days: Option<Vec<i32>>,
+    expiry_notice_days: MaybeUndefined<Vec<i32>>,
 }
 
 /// A credit type to archive.
@@ -179,11 +179,13 @@ impl CreditTypeMutation {
     ) -> Option<Result<CreditTypePayload>> {
         let result = async {
             let changes = Changes {
-                name: input.name,
+                name: kept("name", input.name)?,
                 description: changed(input.description),
-                expiration: input.expiration.map(ExpirationInput::policy).transpose()?,
+                expiration: or_empty(input.expiration, ExpirationInput::Never(true))
+                    .map(ExpirationInput::policy)
+                    .transpose()?,
                 low_balance_at: changed(input.low_balance_at).map(|low| low.map(|credits| credits.0)),
-                expiry_notice_days: input.expiry_notice_days,
+                expiry_notice_days: or_empty(input.expiry_notice_days, Vec::new()),
             };
             credit_types::update(ctx.caller()?, id("id", "credit type", &input.id)?, changes).await
         };

@@ -4,7 +4,7 @@ use async_graphql::connection::Connection;
 use async_graphql::{Context, Description, ID, InputObject, MaybeUndefined, Object, OneofObject, Result, SimpleObject};
 use entity::customer::Model;
 
-use super::accounts::changed;
+use super::accounts::{changed, kept, or_empty};
 use super::activity::{Activity, ActivityKind};
 use super::balances::Balance;
 use super::context::Ask;
@@ -189,7 +189,7 @@ impl CustomerQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(
-            desc = "Beginnings of words of the name, e-mail or external id; every one must match. At most 5 words."
+            desc = "Beginnings of words of the name, e-mail or external id; every one must match. The first five words count."
         )]
         search: Option<String>,
         #[graphql(desc = "Only customers with this tag.")] tag: Option<String>,
@@ -228,7 +228,7 @@ pub struct CustomerUpdateInput {
     /// The customer.
     id: ID,
     /// The name that people read.
-    name: Option<String>,
+    name: MaybeUndefined<String>,
     /// Unique in the account, in any case.
     email: MaybeUndefined<String>,
     /// The business's own id for this customer; unique in the account.
@@ -236,9 +236,9 @@ pub struct CustomerUpdateInput {
     /// A language tag, such as `de-CH`.
     locale: MaybeUndefined<String>,
     /// All of its tags: those that are not named are taken off.
-    tags: Option<Vec<String>>,
+    tags: MaybeUndefined<Vec<String>>,
     /// A JSON object of the business's own, in place of the former one.
-    metadata: Option<Json>,
+    metadata: MaybeUndefined<Json>,
 }
 
 /// Tags to put on a customer, or to take off.
@@ -287,15 +287,17 @@ impl CustomerMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "What changes.")] input: CustomerUpdateInput,
     ) -> Option<Result<CustomerPayload>> {
-        let changes = Changes {
-            name: input.name,
-            email: changed(input.email),
-            external_id: changed(input.external_id),
-            locale: changed(input.locale),
-            tags: input.tags,
-            metadata: input.metadata.map(|json| json.0),
+        let result = async {
+            let changes = Changes {
+                name: kept("name", input.name)?,
+                email: changed(input.email),
+                external_id: changed(input.external_id),
+                locale: changed(input.locale),
+                tags: or_empty(input.tags, Vec::new()),
+                metadata: or_empty(input.metadata, Json(serde_json::json!({}))).map(|json| json.0),
+            };
+            customers::update(ctx.caller()?, id("id", "customer", &input.id)?, changes).await
         };
-        let result = async { customers::update(ctx.caller()?, id("id", "customer", &input.id)?, changes).await };
         Some(payload(ctx, Box::pin(result)).await)
     }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_graphql::{ErrorExtensionValues, Response, ServerError};
 
-use crate::domain::Error;
+use super::{COMPLEXITY, DEPTH};
+use crate::domain::{Error, Refusal};
 
 /// How bad an answer is, for the status code of the door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,10 +52,16 @@ fn code_of(error: &mut ServerError, request_id: &str) -> &'static str {
         }
         // The library's own words on a query that is not valid; it tells its limits in these.
         None => match error.message.as_str() {
-            "Query is too complex." | "Query is nested too deep." => ("QUERY_TOO_LARGE", error.message.clone()),
+            "Query is too complex." => (
+                "QUERY_TOO_LARGE",
+                format!("The query could answer more than {COMPLEXITY} fields. Ask for smaller pages."),
+            ),
+            "Query is nested too deep." => {
+                ("QUERY_TOO_LARGE", format!("The query is nested deeper than {DEPTH} levels."))
+            }
             _ => ("BAD_REQUEST", error.message.clone()),
         },
-        Some(Error::Refused(refusal)) => ("BAD_REQUEST", refusal.message()),
+        Some(Error::Refused(refusal) | Error::RefusedBefore(refusal)) => ("BAD_REQUEST", with_field(refusal)),
         Some(Error::Unauthenticated) => {
             ("UNAUTHENTICATED", "The token is missing, invalid or expired. Send `Authorization: Bearer …`.".to_owned())
         }
@@ -72,6 +79,14 @@ fn code_of(error: &mut ServerError, request_id: &str) -> &'static str {
     };
     error.message = message;
     code
+}
+
+/// A refusal outside a payload, where its field has no place of its own.
+fn with_field(refusal: &Refusal) -> String {
+    match refusal.field() {
+        Some(field) => format!("{}: {}", field.join("."), refusal.message()),
+        None => refusal.message(),
+    }
 }
 
 const INTERNAL: &str = "Something went wrong on our side. Give the requestId to those who run this server.";

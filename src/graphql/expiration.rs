@@ -33,7 +33,7 @@ pub enum ExpirationAnchor {
 /// A period after which credits end.
 #[derive(InputObject)]
 pub struct PeriodInput {
-    /// How many units: 1 to 1200.
+    /// How many units: 1 up to a hundred years.
     count: i32,
     /// The unit.
     unit: PeriodUnitName,

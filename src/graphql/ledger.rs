@@ -11,7 +11,7 @@ use super::grants::Grant;
 use super::payload::{UserErrorInterface, answer, id};
 use super::scalars::{Credits, CurrencyCode, DateTime, Json, MinorUnits, Money};
 use crate::domain::ledger::{self, Command, Consume, Cost, Issue, Preview, Words, grants};
-use crate::domain::{Refusal, Scope};
+use crate::domain::{Error, Refusal, Scope};
 
 /// An amount of money.
 #[derive(InputObject)]
@@ -48,6 +48,7 @@ pub struct CreditsIssueInput {
     /// A JSON object of the business's own, at most 16 KiB.
     metadata: Option<Json>,
     /// 1 to 255 characters, the same for the same request however often it is sent: it is carried out once.
+    /// A refusal is remembered for 30 days: a new attempt needs a new key.
     idempotency_key: String,
     /// Only say what would happen, in `preview`. Nothing is written, and the key is not looked at.
     #[graphql(default)]
@@ -70,6 +71,7 @@ pub struct CreditsConsumeInput {
     /// The business's own key for what it belongs to, such as a booking: at most 255 characters.
     reference: Option<String>,
     /// 1 to 255 characters, the same for the same request however often it is sent: it is carried out once.
+    /// A refusal is remembered for 30 days: a new attempt needs a new key.
     idempotency_key: String,
     /// Only say what would happen, in `preview`. Nothing is written, and the key is not looked at.
     #[graphql(default)]
@@ -118,6 +120,7 @@ pub struct GrantVoidInput {
     /// The business's own key for what it belongs to, such as a booking: at most 255 characters.
     reference: Option<String>,
     /// 1 to 255 characters, the same for the same request however often it is sent: it is carried out once.
+    /// A refusal is remembered for 30 days: a new attempt needs a new key.
     idempotency_key: String,
     /// Only say what would happen, in `preview`. Nothing is written, and the key is not looked at.
     #[graphql(default)]
@@ -229,7 +232,7 @@ impl CreditsIssuePayload {
         self.0.preview()
     }
 
-    /// The key was known: this is the first outcome once more, and nothing was done now.
+    /// The key was known: this is its first outcome once more, also where that was a refusal. Nothing was done now.
     async fn replayed(&self) -> bool {
         self.0.replayed
     }
@@ -266,7 +269,7 @@ impl GrantVoidPayload {
         self.0.preview()
     }
 
-    /// The key was known: this is the first outcome once more, and nothing was done now.
+    /// The key was known: this is its first outcome once more, also where that was a refusal. Nothing was done now.
     async fn replayed(&self) -> bool {
         self.0.replayed
     }
@@ -298,7 +301,7 @@ impl CreditsConsumePayload {
         self.0.preview()
     }
 
-    /// The key was known: this is the first outcome once more, and nothing was done now.
+    /// The key was known: this is its first outcome once more, also where that was a refusal. Nothing was done now.
     async fn replayed(&self) -> bool {
         self.0.replayed
     }
@@ -364,9 +367,16 @@ async fn carry_out(
         let (preview, user_errors) = answer(ctx, preview).await?;
         return Ok(Answered { preview, user_errors, ..Answered::default() });
     }
-    let outcome = async { ledger::submit(caller, command.await?, key).await };
+    let mut replayed = false;
+    let outcome = async {
+        let outcome = ledger::submit(caller, command.await?, key).await;
+        replayed = match &outcome {
+            Ok(outcome) => outcome.replayed,
+            Err(error) => matches!(error, Error::RefusedBefore(_)),
+        };
+        outcome
+    };
     let (outcome, user_errors) = answer(ctx, outcome).await?;
-    let replayed = outcome.as_ref().is_some_and(|outcome| outcome.replayed);
     let posted = outcome.and_then(|outcome| outcome.activities.into_iter().next());
     Ok(Answered { posted, replayed, user_errors, preview: None })
 }

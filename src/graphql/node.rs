@@ -9,7 +9,7 @@ use super::credit_types::CreditType;
 use super::customers::Customer;
 use super::grants::Grant;
 use crate::domain::page::MOST;
-use crate::domain::{Refusal, Scope};
+use crate::domain::{Refusal, Role, Scope};
 
 /// Something with an id that is unique over the whole server.
 #[derive(Interface)]
@@ -54,8 +54,11 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
     }
     if let Ok(id) = id.parse() {
         // A customer learns of a credit type from its own credits only.
-        if !ctx.is_staff() {
-            return Ok(None);
+        if let Role::Customer(customer) = ctx.caller()?.role() {
+            let own = reads.balances.get(customer).await?.unwrap_or_default();
+            if !own.iter().any(|balance| balance.credit_type == id) {
+                return Ok(None);
+            }
         }
         return Ok(reads.credit_types.get(id).await?.map(|row| Node::CreditType(CreditType(row))));
     }

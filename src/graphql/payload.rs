@@ -80,6 +80,18 @@ pub struct InsufficientCredits {
     not_yet_effective: Credits,
 }
 
+impl UserErrorInterface {
+    /// The answer that a key got when it was first sent.
+    fn once_more(refusal: Refusal) -> Self {
+        let mut answer = Self::from(refusal);
+        let (Self::OperationRefused(OperationRefused { message, .. })
+        | Self::InsufficientCredits(InsufficientCredits { message, .. })) = &mut answer;
+        message
+            .push_str(" This was the answer when the idempotency key was first sent: a new attempt needs a new key.");
+        answer
+    }
+}
+
 impl From<Refusal> for UserErrorInterface {
     fn from(refusal: Refusal) -> Self {
         let (code, message, field) = (refusal.code().into(), refusal.message(), refusal.field());
@@ -115,6 +127,7 @@ pub(super) async fn answer<T>(
     match result {
         Ok(answer) => Ok((Some(answer), Vec::new())),
         Err(Error::Refused(refusal)) => Ok((None, vec![refusal.into()])),
+        Err(Error::RefusedBefore(refusal)) => Ok((None, vec![UserErrorInterface::once_more(refusal)])),
         Err(error) => Err(error.into()),
     }
 }

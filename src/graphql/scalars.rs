@@ -56,6 +56,11 @@ impl ScalarType for DateTime {
         Ok(Self(truncate(at.to_utc())))
     }
 
+    // Checked before anything runs: an argument that fails in the middle would null what was written before it.
+    fn is_valid(value: &Value) -> bool {
+        Self::parse(value.clone()).is_ok()
+    }
+
     fn to_value(&self) -> Value {
         Value::String(self.0.to_rfc3339_opts(SecondsFormat::AutoSi, true))
     }
@@ -71,6 +76,10 @@ impl ScalarType for Date {
         let Value::String(text) = &value else { return Err(InputValueError::expected_type(value)) };
         let date = NaiveDate::parse_from_str(text, "%Y-%m-%d");
         date.map(Self).map_err(|_| InputValueError::custom("write a date such as 2026-03-31"))
+    }
+
+    fn is_valid(value: &Value) -> bool {
+        Self::parse(value.clone()).is_ok()
     }
 
     fn to_value(&self) -> Value {
@@ -91,6 +100,10 @@ macro_rules! texts {
                     Value::String(text) => Ok(Self(text)),
                     other => Err(InputValueError::expected_type(other)),
                 }
+            }
+
+            fn is_valid(value: &Value) -> bool {
+                matches!(value, Value::String(_))
             }
 
             fn to_value(&self) -> Value {

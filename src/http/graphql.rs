@@ -175,7 +175,6 @@ impl GraphQL {
         });
         token.ok_or(Error::Unauthenticated).and_then(|token| self.tokens.read(&self.app, token)).map_err(|_| {
             Rejection::new(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", "The token is invalid or expired.")
-                .with(header::WWW_AUTHENTICATE, "Bearer")
         })
     }
 }
@@ -249,7 +248,7 @@ fn selected<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Option<
 fn executed_answer(media: Media, mut answer: Answer, id: &RequestId) -> Response {
     let masked = mask(&mut answer, id);
     let status = match masked {
-        Masked::Unauthenticated if answer.data == async_graphql::Value::Null => StatusCode::UNAUTHORIZED,
+        Masked::Unauthenticated => StatusCode::UNAUTHORIZED,
         Masked::Unavailable if answer.data == async_graphql::Value::Null => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::OK,
     };
@@ -293,12 +292,15 @@ fn respond(media: Media, status: StatusCode, answer: &impl serde::Serialize) -> 
         tracing::error!(%error, "an answer could not be written");
         br#"{"errors":[{"message":"Something went wrong on our side.","extensions":{"code":"INTERNAL"}}]}"#.to_vec()
     });
-    Response::builder()
+    let mut response = Response::builder()
         .status(status)
         .header(header::CONTENT_TYPE, media.content_type())
         .header(header::VARY, "Accept")
-        .header(header::CACHE_CONTROL, "no-store")
-        .body(body)
+        .header(header::CACHE_CONTROL, "no-store");
+    if status == StatusCode::UNAUTHORIZED {
+        response = response.header(header::WWW_AUTHENTICATE, "Bearer");
+    }
+    response.body(body)
 }
 
 /// Set once validation has passed and execution begins: tells an error of the request from one of its execution.

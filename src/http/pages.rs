@@ -21,6 +21,9 @@ pub struct Start {
     pub token: Option<String>,
     /// Operations, one tab each.
     pub examples: Vec<Example>,
+    /// Whether the demo's people are there.
+    #[serde(skip)]
+    pub has_ada: bool,
 }
 
 /// An operation in a tab.

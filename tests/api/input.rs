@@ -129,6 +129,8 @@ on_both! {
             (json!({ "name": "Type 1" }), json!(["name"])),
             (json!({ "name": " " }), json!(["name"])),
             (json!({ "name": "At", "expiration": { "at": "2027-01-01T00:00:00Z" } }), json!(["expiration", "at"])),
+            (json!({ "name": "Past", "expiration": { "on": "2026-02-28" } }), json!(["expiration"])),
+            (json!({ "name": "Long", "expiration": { "after": { "count": 101, "unit": "YEAR" } } }), json!(["expiration", "after", "count"])),
             (json!({ "name": "Low", "lowBalanceAt": -1 }), json!(["lowBalanceAt"])),
             (json!({ "name": "Days", "expiryNoticeDays": [1, 2, 3, 4, 5, 6] }), json!(["expiryNoticeDays"])),
             (json!({ "name": "Days", "expiryNoticeDays": [0] }), json!(["expiryNoticeDays"])),
@@ -152,5 +154,15 @@ on_both! {
         assert_eq!((&before["expiresAt"], &after["expiresAt"]), (&json!("2026-03-02T23:00:00Z"), &Value::Null));
         let read = house.data("query($id: ID!) { grant(id: $id) { expiresAt } }", json!({ "id": before["id"] })).await;
         assert_eq!(read["grant"]["expiresAt"], "2026-03-02T23:00:00Z");
+    }
+
+    /// A value that is of no type is refused before anything runs, not in the middle.
+    async fn a_date_that_is_none_stops_the_request_before_it_begins(house: House) {
+        let query = "mutation($on: Date!) {
+            a: customerCreate(input: { name: \"Sibling\" }) { customer { id } }
+            b: creditTypeCreate(input: { name: \"x\", expiration: { on: $on } }) { creditType { id } } }";
+        let response = house.ask(scrip::domain::Role::Staff, query, json!({ "on": "2027-02-30" })).await;
+        assert_eq!((response.get("data"), &response["errors"][0]["extensions"]["code"]), (None, &json!("BAD_REQUEST")));
+        assert_eq!(house.data("{ customers { nodes { id } } }", json!({})).await["customers"]["nodes"], json!([]));
     }
 }

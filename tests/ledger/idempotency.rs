@@ -45,7 +45,10 @@ on_both! {
         assert_eq!(codes(&house.consume(consume.clone()).await), ["INSUFFICIENT_CREDITS"]);
         house.issue(json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 5 })).await;
         // A duplicate that arrives late must not succeed after all.
-        assert_eq!(codes(&house.consume(consume.clone()).await), ["INSUFFICIENT_CREDITS"]);
+        let again = house.consume(consume.clone()).await;
+        assert_eq!((codes(&again), &again["replayed"]), (vec!["INSUFFICIENT_CREDITS"], &json!(true)));
+        let message = again["userErrors"][0]["message"].as_str().expect("a message");
+        assert!(message.ends_with("a new attempt needs a new key."), "{message}");
         house.set_clock("2026-03-31T08:59:59Z");
         assert_eq!(codes(&house.consume(consume.clone()).await), ["INSUFFICIENT_CREDITS"]);
         house.set_clock("2026-03-31T09:00:00Z");

@@ -135,7 +135,8 @@ on_both! {
 
     async fn credits_that_would_end_before_they_begin_are_refused(house: House) {
         let customer = house.customer("Ada").await;
-        let credit_type = house.credit_type("Class", json!({ "on": "2026-02-28" })).await;
+        let credit_type = house.credit_type("Class", json!({ "on": "2026-03-02" })).await;
+        house.set_clock("2026-03-03T09:00:00Z");
         let past = house.issue(json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 1 })).await;
         assert_eq!(codes(&past), ["EXPIRATION_NOT_IN_FUTURE"]);
         let before = json!({

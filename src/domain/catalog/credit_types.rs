@@ -49,6 +49,7 @@ pub async fn create(caller: &Caller, new: NewCreditType) -> Result<Model> {
     let low_balance_at = new.low_balance_at.map(check_low).transpose()?;
     let expiry_notice_days = check_notices(&new.expiry_notice_days)?;
     let tx = caller.begin(Scope::CatalogWrite).await?;
+    check_future(&tx, policy)?;
     let period = policy.period();
     let credit_type = Model {
         account_id: tx.account.id,
@@ -83,6 +84,7 @@ pub async fn update(caller: &Caller, id: CreditTypeId, changes: Changes) -> Resu
     }
     if let Some(policy) = changes.expiration {
         let policy = check_policy(policy)?;
+        check_future(&tx, policy)?;
         let period = policy.period();
         credit_type.expiration = Set(policy.kind());
         credit_type.period_count = Set(period.map(|(count, _, _)| count));
@@ -164,6 +166,12 @@ fn check_policy(policy: Expiration) -> Result<Expiration, Refusal> {
         ));
     }
     expiration::check("expiration", policy)
+}
+
+/// A type whose every issue would be refused is of no use.
+fn check_future(tx: &Tx, policy: Expiration) -> Result<(), Refusal> {
+    let end = expiration::at_issue(policy, tx.now, expiration::zone_of(&tx.account.time_zone));
+    if end.is_some_and(|end| end <= tx.now) { Err(Refusal::ExpirationNotInFuture) } else { Ok(()) }
 }
 
 fn check_low(low: Credits) -> Result<Credits, Refusal> {

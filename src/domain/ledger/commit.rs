@@ -193,8 +193,7 @@ async fn attempt(store: &Store, jobs: &[Job], unit: &[usize]) -> Result<Vec<Resu
             None => members.iter().map(|_| Err(Error::Unauthenticated)).collect(),
             Some(account) => {
                 let ground = Ground { txn: &txn, account: &account, store };
-                let posted = post::post(&ground, &members).await?;
-                posted.into_iter().map(|outcome| outcome.map_err(Error::Refused)).collect::<Vec<_>>()
+                post::post(&ground, &members).await?
             }
         };
         outcomes.extend(group.into_iter().zip(posted));

@@ -21,7 +21,7 @@ use super::load::{self, Loaded};
 use super::requests::{self, Known, Recorded, RequestKey};
 use super::state::{Entry, Wallet};
 use crate::domain::clock::{Instant, fresh_id, fresh_salt};
-use crate::domain::error::{Refusal, Result};
+use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::store::Store;
 use crate::domain::tx::{self, View};
 
@@ -58,7 +58,7 @@ impl From<DbErr> for Failure {
 }
 
 /// Posts jobs of one account, in order. Nothing of it lasts until the caller commits.
-pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outcome, Refusal>>, Failure> {
+pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outcome>>, Failure> {
     let keys = jobs.iter().map(|job| job.command.wallet()).collect::<BTreeSet<_>>();
     let issues = jobs.iter().filter(|job| matches!(job.command, Command::Issue(_)));
     let issued_to = issues.map(|job| job.command.wallet()).collect::<BTreeSet<_>>();
@@ -148,6 +148,7 @@ enum Answer {
     Done(Posted),
     Replayed(Vec<ActivityId>),
     Refused(Refusal),
+    RefusedBefore(Refusal),
 }
 
 fn replay(known: &Known, job: &Job) -> Answer {
@@ -156,7 +157,7 @@ fn replay(known: &Known, job: &Job) -> Answer {
     }
     match &known.recorded {
         Recorded::Done(activities) => Answer::Replayed(activities.clone()),
-        Recorded::Refused(refusal) => Answer::Refused(refusal.clone()),
+        Recorded::Refused(refusal) => Answer::RefusedBefore(refusal.clone()),
     }
 }
 
@@ -318,7 +319,7 @@ fn overwrite<E: EntityTrait>() -> OnConflict {
 }
 
 /// Brings the activities of replays, a set at a time, and answers each job in order.
-async fn finish(ground: &Ground<'_>, answers: Vec<Answer>) -> Result<Vec<Result<Outcome, Refusal>>, DbErr> {
+async fn finish(ground: &Ground<'_>, answers: Vec<Answer>) -> Result<Vec<Result<Outcome>>, DbErr> {
     let ids = answers
         .iter()
         .filter_map(|answer| if let Answer::Replayed(ids) = answer { Some(ids.iter().copied()) } else { None })
@@ -346,7 +347,8 @@ async fn finish(ground: &Ground<'_>, answers: Vec<Answer>) -> Result<Vec<Result<
             Answer::Replayed(ids) => {
                 Ok(Outcome { replayed: true, activities: ids.iter().filter_map(|id| first.get(id).cloned()).collect() })
             }
-            Answer::Refused(refusal) => Err(refusal),
+            Answer::Refused(refusal) => Err(Error::Refused(refusal)),
+            Answer::RefusedBefore(refusal) => Err(Error::RefusedBefore(refusal)),
         })
         .collect())
 }
