@@ -67,8 +67,10 @@ impl Naive {
 fn read(outcome: &Result<Outcome>) -> Answer {
     match outcome {
         Ok(outcome) => Answer::Done { balance_after: outcome.activities[0].0.balance_after.0 },
-        Err(Error::Refused(Refusal::InsufficientCredits { .. })) => Answer::Insufficient,
-        Err(Error::RefusedBefore(Refusal::InsufficientCredits { .. })) => Answer::Insufficient,
+        Err(
+            Error::Refused(Refusal::InsufficientCredits { .. })
+            | Error::RefusedBefore(Refusal::InsufficientCredits { .. }),
+        ) => Answer::Insufficient,
         Err(Error::Refused(Refusal::IdempotencyKeyReused)) => Answer::Reused,
         Err(other) => panic!("{other:?}"),
     }
