@@ -51,8 +51,8 @@ pub struct CreditsIssueInput {
     /// A refusal is remembered for 30 days: a new attempt needs a new key.
     idempotency_key: String,
     /// Only say what would happen, in `preview`. Nothing is written, and the key is not looked at.
-    #[graphql(default)]
-    dry_run: bool,
+    #[graphql(default_with = "Some(false)")]
+    dry_run: Option<bool>,
 }
 
 /// Credits to use.
@@ -74,8 +74,8 @@ pub struct CreditsConsumeInput {
     /// A refusal is remembered for 30 days: a new attempt needs a new key.
     idempotency_key: String,
     /// Only say what would happen, in `preview`. Nothing is written, and the key is not looked at.
-    #[graphql(default)]
-    dry_run: bool,
+    #[graphql(default_with = "Some(false)")]
+    dry_run: Option<bool>,
 }
 
 impl CreditsIssueInput {
@@ -123,8 +123,8 @@ pub struct GrantVoidInput {
     /// A refusal is remembered for 30 days: a new attempt needs a new key.
     idempotency_key: String,
     /// Only say what would happen, in `preview`. Nothing is written, and the key is not looked at.
-    #[graphql(default)]
-    dry_run: bool,
+    #[graphql(default_with = "Some(false)")]
+    dry_run: Option<bool>,
 }
 
 /// What an operation would do now.
@@ -359,10 +359,10 @@ async fn carry_out(
     ctx: &Context<'_>,
     command: impl Future<Output = crate::domain::Result<Command>>,
     key: &str,
-    dry_run: bool,
+    dry_run: Option<bool>,
 ) -> Result<Answered> {
     let caller = ctx.caller()?;
-    if dry_run {
+    if dry_run.unwrap_or(false) {
         let preview = async { ledger::preview(caller, command.await?).await };
         let (preview, user_errors) = answer(ctx, preview).await?;
         return Ok(Answered { preview, user_errors, ..Answered::default() });
