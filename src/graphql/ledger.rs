@@ -174,9 +174,9 @@ impl PreviewDraw {
     }
 }
 
-/// What became of an operation on the ledger.
-#[derive(Default)]
-struct Answered {
+/// What became of an operation on the ledger: the fields that all its payloads have.
+#[derive(Default, Description)]
+pub struct Answered {
     posted: Option<(activity::Model, Vec<allocation::Model>)>,
     preview: Option<Preview>,
     replayed: bool,
@@ -184,25 +184,40 @@ struct Answered {
 }
 
 impl Answered {
-    fn activity(&self) -> Option<Activity> {
+    fn record(&self) -> Option<Activity> {
         self.posted.clone().map(|(row, allocations)| Activity::with(row, allocations))
     }
 
-    fn preview(&self) -> Option<PreviewAnswer> {
-        self.preview.clone().map(PreviewAnswer)
-    }
-
     /// The one grant of an operation on one.
-    async fn grant(&self, ctx: &Context<'_>) -> Result<Option<Grant>> {
+    async fn only_grant(&self, ctx: &Context<'_>) -> Result<Option<Grant>> {
         let allocation = self.posted.as_ref().and_then(|(_, allocations)| allocations.first());
         let Some(allocation) = allocation else { return Ok(None) };
         Ok(ctx.reads(Scope::OwnRead).await?.grants.get(allocation.grant_id).await?.map(Grant))
     }
+}
 
+#[Object(use_type_description)]
+impl Answered {
+    /// The balance as it is now; null if it was refused or a dry run.
     async fn balance(&self, ctx: &Context<'_>) -> Result<Option<Balance>> {
         let Some((row, _)) = &self.posted else { return Ok(None) };
         let balances = ctx.reads(Scope::OwnRead).await?.balances.get(row.customer_id).await?.unwrap_or_default();
         Ok(balances.into_iter().find(|balance| balance.credit_type == row.credit_type_id).map(Balance))
+    }
+
+    /// What would happen; null unless it was a dry run that nothing refused.
+    async fn preview(&self) -> Option<PreviewAnswer> {
+        self.preview.clone().map(PreviewAnswer)
+    }
+
+    /// The key was known: this is its first outcome once more, also where that was a refusal. Nothing was done now.
+    async fn replayed(&self) -> bool {
+        self.replayed
+    }
+
+    /// Why it was refused.
+    async fn user_errors(&self) -> &[UserErrorInterface] {
+        &self.user_errors
     }
 }
 
@@ -214,69 +229,18 @@ pub struct CreditsIssuePayload(Answered);
 impl CreditsIssuePayload {
     /// The lot that was made, as it is now; null if it was refused or a dry run.
     async fn grant(&self, ctx: &Context<'_>) -> Result<Option<Grant>> {
-        self.0.grant(ctx).await
+        self.0.only_grant(ctx).await
     }
 
     /// The record in the ledger; null if it was refused or a dry run.
     async fn activity(&self) -> Option<Activity> {
-        self.0.activity()
+        self.0.record()
     }
 
-    /// The balance as it is now; null if it was refused or a dry run.
-    async fn balance(&self, ctx: &Context<'_>) -> Result<Option<Balance>> {
-        self.0.balance(ctx).await
-    }
-
-    /// What would happen; null unless it was a dry run that nothing refused.
-    async fn preview(&self) -> Option<PreviewAnswer> {
-        self.0.preview()
-    }
-
-    /// The key was known: this is its first outcome once more, also where that was a refusal. Nothing was done now.
-    async fn replayed(&self) -> bool {
-        self.0.replayed
-    }
-
-    /// Why it was refused.
-    async fn user_errors(&self) -> &[UserErrorInterface] {
-        &self.0.user_errors
-    }
-}
-
-/// What became of `grantVoid`.
-#[derive(Description)]
-pub struct GrantVoidPayload(Answered);
-
-#[Object(use_type_description)]
-impl GrantVoidPayload {
-    /// The grant, as it is now; null if it was refused or a dry run.
-    async fn grant(&self, ctx: &Context<'_>) -> Result<Option<Grant>> {
-        self.0.grant(ctx).await
-    }
-
-    /// The record in the ledger; null if it was refused or a dry run.
-    async fn activity(&self) -> Option<Activity> {
-        self.0.activity()
-    }
-
-    /// The balance as it is now; null if it was refused or a dry run.
-    async fn balance(&self, ctx: &Context<'_>) -> Result<Option<Balance>> {
-        self.0.balance(ctx).await
-    }
-
-    /// What would happen; null unless it was a dry run that nothing refused.
-    async fn preview(&self) -> Option<PreviewAnswer> {
-        self.0.preview()
-    }
-
-    /// The key was known: this is its first outcome once more, also where that was a refusal. Nothing was done now.
-    async fn replayed(&self) -> bool {
-        self.0.replayed
-    }
-
-    /// Why it was refused.
-    async fn user_errors(&self) -> &[UserErrorInterface] {
-        &self.0.user_errors
+    #[graphql(flatten)]
+    #[expect(clippy::unused_async, reason = "the library asks for it")]
+    async fn answered(&self) -> &Answered {
+        &self.0
     }
 }
 
@@ -288,27 +252,36 @@ pub struct CreditsConsumePayload(Answered);
 impl CreditsConsumePayload {
     /// The record in the ledger; null if it was refused or a dry run.
     async fn activity(&self) -> Option<Activity> {
-        self.0.activity()
+        self.0.record()
     }
 
-    /// The balance as it is now; null if it was refused or a dry run.
-    async fn balance(&self, ctx: &Context<'_>) -> Result<Option<Balance>> {
-        self.0.balance(ctx).await
+    #[graphql(flatten)]
+    #[expect(clippy::unused_async, reason = "the library asks for it")]
+    async fn answered(&self) -> &Answered {
+        &self.0
+    }
+}
+
+/// What became of `grantVoid`.
+#[derive(Description)]
+pub struct GrantVoidPayload(Answered);
+
+#[Object(use_type_description)]
+impl GrantVoidPayload {
+    /// The grant, as it is now; null if it was refused or a dry run.
+    async fn grant(&self, ctx: &Context<'_>) -> Result<Option<Grant>> {
+        self.0.only_grant(ctx).await
     }
 
-    /// What would happen; null unless it was a dry run that nothing refused.
-    async fn preview(&self) -> Option<PreviewAnswer> {
-        self.0.preview()
+    /// The record in the ledger; null if it was refused or a dry run.
+    async fn activity(&self) -> Option<Activity> {
+        self.0.record()
     }
 
-    /// The key was known: this is its first outcome once more, also where that was a refusal. Nothing was done now.
-    async fn replayed(&self) -> bool {
-        self.0.replayed
-    }
-
-    /// Why it was refused.
-    async fn user_errors(&self) -> &[UserErrorInterface] {
-        &self.0.user_errors
+    #[graphql(flatten)]
+    #[expect(clippy::unused_async, reason = "the library asks for it")]
+    async fn answered(&self) -> &Answered {
+        &self.0
     }
 }
 

@@ -36,6 +36,7 @@ on_both! {
             house.consume(json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 5, "idempotencyKey": "k" })).await;
         assert_eq!(codes(&other_mutation), ["IDEMPOTENCY_KEY_REUSED"]);
         assert_eq!(house.balance(&customer).await["available"], 5);
+        house.assert_verified().await;
     }
 
     async fn a_refusal_is_remembered_for_thirty_days(house: House) {
@@ -65,6 +66,7 @@ on_both! {
         assert_eq!(codes(&house.issue(issue(0, &customer)).await), ["INVALID"]);
         assert_eq!(codes(&house.issue(issue(5, "cus_01h455vb4pex5vsknk084sn02q")).await), ["NOT_FOUND"]);
         assert_eq!(house.issue(issue(5, &customer)).await["grant"]["amount"], 5);
+        house.assert_verified().await;
     }
 
     async fn a_dry_run_writes_nothing_and_knows_no_key(house: House) {

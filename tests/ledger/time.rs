@@ -145,6 +145,7 @@ on_both! {
         });
         assert_eq!(codes(&house.issue(before).await), ["EXPIRATION_NOT_IN_FUTURE"]);
         assert_eq!(house.balance(&customer).await, json!(null));
+        house.assert_verified().await;
     }
 
     async fn cost_is_shared_to_the_last_cent(house: House) {
