@@ -37,6 +37,8 @@ pub struct Model {
     pub support_address: Option<String>,
     /// An HMAC by the ledger key: tells at start-up whether the configured key is the one that signs this ledger.
     pub key_check: Vec<u8>,
+    /// How many days a hold may last.
+    pub hold_limit_days: i32,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }

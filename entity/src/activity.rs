@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, ActivityId, CreditTypeId, Credits, CustomerId, CustomerOwned, Owned};
+use crate::{AccountId, ActivityId, CreditTypeId, Credits, CustomerId, CustomerOwned, HoldId, Owned};
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
@@ -12,13 +12,23 @@ use crate::{AccountId, ActivityId, CreditTypeId, Credits, CustomerId, CustomerOw
 pub enum Kind {
     Issue,
     Consume,
+    Hold,
+    Capture,
+    Release,
+    Lapse,
+    Reverse,
     Expire,
     Void,
+    Extend,
+    Revive,
+    TransferOut,
+    TransferIn,
 }
 
 /// Who did it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
 #[sea_orm(rs_type = "String", db_type = "Text", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum ActorKind {
     Staff,
     Customer,
@@ -35,6 +45,12 @@ pub enum Source {
     Manual,
     /// The clock.
     Clock,
+    /// Opening balances that were read from a file.
+    Import,
+    /// Another grant, of this or another customer.
+    Transfer,
+    /// A return to a grant that had ended.
+    Reissue,
 }
 
 #[sea_orm::model]
@@ -72,6 +88,10 @@ pub struct Model {
     pub note_salt: Option<Vec<u8>>,
     /// SHA-256 over salt and notes: what the chain signs, so that it still verifies once the notes are erased.
     pub note_digest: Option<Vec<u8>>,
+    /// The hold that it opened or closed.
+    pub hold_id: Option<HoldId>,
+    /// The activity that it undid, or a part of it.
+    pub reverses_id: Option<ActivityId>,
     pub at: DateTime<Utc>,
     /// HMAC-SHA256 over the one before it in its wallet and everything above.
     pub hash: Vec<u8>,

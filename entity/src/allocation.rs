@@ -1,5 +1,6 @@
 //! `allocation`: how much of an activity, and how much cost, fell on which grant.
 
+use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;
 
 use crate::{AccountId, ActivityId, Credits, GrantId, Minor, Owned};
@@ -16,9 +17,13 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub position: i32,
     pub grant_id: GrantId,
-    /// Always positive: the activity's kind says where it went.
+    /// Never negative: the activity's kind says where it went. None where only the grant's end was moved.
     pub amount: Credits,
     pub cost: Minor,
+    /// When the grant ended before this activity, where the activity moved its end.
+    pub ends_before: Option<DateTime<Utc>>,
+    /// When the grant ends since this activity, where the activity set its end.
+    pub ends_after: Option<DateTime<Utc>>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -58,6 +58,8 @@ pub struct Model {
     /// ISO 4217.
     pub currency: String,
     pub source: Source,
+    /// The grant that it was transferred from.
+    pub origin_id: Option<GrantId>,
     pub metadata: Json,
     pub created_at: DateTime<Utc>,
 }

@@ -21,6 +21,8 @@ pub struct Model {
     /// A BCP 47 tag.
     pub locale: Option<String>,
     pub metadata: Json,
+    /// Since when it gets no more credits; what it has can be used.
+    pub archived_at: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }

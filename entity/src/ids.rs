@@ -105,6 +105,14 @@ ids! {
     GrantId = "grt";
     /// One immutable ledger record.
     ActivityId = "act";
+    /// Credits set aside for a booking.
+    HoldId = "hld";
+    /// Something that happened.
+    EventId = "evt";
+    /// Something that is to be done at an instant.
+    JobId = "job";
+    /// Long work over many customers.
+    BulkOperationId = "blk";
 }
 
 #[cfg(test)]

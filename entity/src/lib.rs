@@ -9,19 +9,26 @@
 pub mod account;
 pub mod activity;
 pub mod allocation;
+pub mod bulk_operation;
+pub mod bulk_refusal;
 pub mod credit_grant;
 pub mod credit_type;
 pub mod customer;
 pub mod customer_tag;
 pub mod customer_term;
+pub mod event;
 mod expiration;
+pub mod hold;
 mod ids;
+pub mod job;
 mod owned;
 pub mod request;
 mod units;
 pub mod wallet;
 
 pub use expiration::{Anchor, Expiration, ExpirationKind, PeriodUnit};
-pub use ids::{AccountId, ActivityId, CreditTypeId, CustomerId, GrantId, MalformedId};
+pub use ids::{
+    AccountId, ActivityId, BulkOperationId, CreditTypeId, CustomerId, EventId, GrantId, HoldId, JobId, MalformedId,
+};
 pub use owned::{CustomerOwned, Owned};
 pub use units::{Credits, Minor};

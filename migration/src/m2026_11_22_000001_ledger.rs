@@ -1,4 +1,4 @@
-//! Accounts, customers, credit types and the ledger.
+//! Accounts, customers, credit types, the ledger, and what happens later.
 //!
 //! `account_id` is part of every primary, unique and foreign key and leads every index, so that accounts cannot meet
 //! and the tables can be sharded by it. The grant holds its whole arithmetic from the beginning:
@@ -36,6 +36,7 @@ const UP: &[&str] = &[
         logo_url {text},
         support_address {text},
         key_check {bytes} NOT NULL,
+        hold_limit_days {int} NOT NULL CHECK (hold_limit_days BETWEEN 1 AND 3660),
         created_at {instant} NOT NULL,
         updated_at {instant} NOT NULL,
         CONSTRAINT account_clock CHECK ((mode = 'sandbox') = (clock_at IS NOT NULL))
@@ -48,6 +49,7 @@ const UP: &[&str] = &[
         external_id {text},
         locale {text},
         metadata {json} NOT NULL,
+        archived_at {instant},
         created_at {instant} NOT NULL,
         updated_at {instant} NOT NULL,
         PRIMARY KEY (account_id, id),
@@ -148,6 +150,7 @@ const UP: &[&str] = &[
         cost_transferred {long} NOT NULL CHECK (cost_transferred >= 0),
         currency {text} NOT NULL,
         source {text} NOT NULL,
+        origin_id {uuid},
         metadata {json} NOT NULL,
         created_at {instant} NOT NULL,
         PRIMARY KEY (account_id, id),
@@ -173,6 +176,8 @@ const UP: &[&str] = &[
             END)
     ) {strict}",
     "CREATE INDEX credit_grant_by_wallet ON credit_grant (account_id, customer_id, credit_type_id, open)",
+    // What ends next in an account. Leaves out what is used up: the flag flips once, so a consume keeps the row's place.
+    "CREATE INDEX credit_grant_by_end ON credit_grant (account_id, expires_at) WHERE open",
     // No foreign key to account: each commit would lock its one row. The wallet's is locked already.
     "CREATE TABLE activity (
         account_id {uuid} NOT NULL,
@@ -194,6 +199,8 @@ const UP: &[&str] = &[
         internal_note {text},
         note_salt {bytes},
         note_digest {bytes},
+        hold_id {uuid},
+        reverses_id {uuid},
         at {instant} NOT NULL,
         hash {bytes} NOT NULL CHECK (length(hash) = 32),
         PRIMARY KEY (account_id, id),
@@ -203,18 +210,101 @@ const UP: &[&str] = &[
         CONSTRAINT activity_balance CHECK (balance_after = balance_before + amount)
     ) {strict}",
     "CREATE INDEX activity_by_customer ON activity (account_id, customer_id, at, sequence, id)",
+    "CREATE INDEX activity_by_reversed ON activity (account_id, reverses_id) WHERE reverses_id IS NOT NULL",
     "CREATE TABLE allocation (
         account_id {uuid} NOT NULL,
         activity_id {uuid} NOT NULL,
         position {int} NOT NULL,
         grant_id {uuid} NOT NULL,
-        amount {long} NOT NULL CHECK (amount >= 1),
+        amount {long} NOT NULL CHECK (amount >= 0),
         cost {long} NOT NULL CHECK (cost >= 0),
+        ends_before {instant},
+        ends_after {instant},
         PRIMARY KEY (account_id, activity_id, position),
         FOREIGN KEY (account_id, activity_id) REFERENCES activity (account_id, id),
         FOREIGN KEY (account_id, grant_id) REFERENCES credit_grant (account_id, id)
     ) {strict}",
     "CREATE INDEX allocation_by_grant ON allocation (account_id, grant_id, activity_id)",
+    "CREATE TABLE hold (
+        account_id {uuid} NOT NULL,
+        id {uuid} NOT NULL,
+        customer_id {uuid} NOT NULL,
+        credit_type_id {uuid} NOT NULL,
+        activity_id {uuid} NOT NULL,
+        amount {long} NOT NULL CHECK (amount >= 1),
+        captured {long} NOT NULL CHECK (captured BETWEEN 0 AND amount),
+        status {text} NOT NULL CHECK (status IN ('open', 'captured', 'released', 'lapsed')),
+        open {bool} NOT NULL CHECK (open = (status = 'open')),
+        reference {text},
+        placed_at {instant} NOT NULL,
+        expires_at {instant} NOT NULL CHECK (expires_at > placed_at),
+        closed_at {instant} CHECK ((closed_at IS NULL) = (status = 'open')),
+        PRIMARY KEY (account_id, id),
+        FOREIGN KEY (account_id, customer_id, credit_type_id)
+            REFERENCES wallet (account_id, customer_id, credit_type_id),
+        CONSTRAINT hold_captured CHECK (captured = 0 OR status = 'captured')
+    ) {strict}",
+    "CREATE INDEX hold_by_wallet ON hold (account_id, customer_id, credit_type_id, open)",
+    "CREATE INDEX hold_by_lapse ON hold (account_id, expires_at) WHERE open",
+    // What happened, once more, for whoever follows: written with the fact, dropped when its time is over.
+    "CREATE TABLE event (
+        account_id {uuid} NOT NULL,
+        id {uuid} NOT NULL,
+        name {text} NOT NULL,
+        version {small} NOT NULL,
+        customer_id {uuid},
+        subject_id {uuid} NOT NULL,
+        payload {json} NOT NULL,
+        at {instant} NOT NULL,
+        PRIMARY KEY (account_id, id)
+    ) {strict}",
+    "CREATE TABLE job (
+        account_id {uuid} NOT NULL,
+        id {uuid} NOT NULL,
+        kind {text} NOT NULL,
+        key {text} NOT NULL,
+        live {bool} NOT NULL,
+        run_at {instant} NOT NULL,
+        attempts {int} NOT NULL CHECK (attempts >= 0),
+        not_before {instant},
+        lease {long} NOT NULL CHECK (lease >= 0),
+        leased_until {instant},
+        error {text},
+        dead_at {instant},
+        created_at {instant} NOT NULL,
+        PRIMARY KEY (account_id, id),
+        CONSTRAINT job_key UNIQUE (account_id, kind, key)
+    ) {strict}",
+    "CREATE INDEX job_by_account ON job (account_id, run_at, kind, id)",
+    "CREATE INDEX job_by_death ON job (account_id, dead_at) WHERE dead_at IS NOT NULL",
+    // The one kind of index that no account leads: what is due on live accounts, looked up without a lock.
+    // Each row found is then claimed by its whole key.
+    "CREATE INDEX job_due ON job (run_at) WHERE live AND dead_at IS NULL",
+    "CREATE TABLE bulk_operation (
+        account_id {uuid} NOT NULL,
+        id {uuid} NOT NULL,
+        kind {text} NOT NULL CHECK (kind IN ('issue', 'extend')),
+        input {json} NOT NULL,
+        actor_kind {text} NOT NULL,
+        actor {text} NOT NULL,
+        status {text} NOT NULL CHECK (status IN ('running', 'done', 'failed')),
+        cursor {uuid},
+        total {long} NOT NULL CHECK (total >= 0),
+        done {long} NOT NULL CHECK (done >= 0),
+        refused {long} NOT NULL CHECK (refused >= 0),
+        created_at {instant} NOT NULL,
+        finished_at {instant} CHECK ((finished_at IS NULL) = (status = 'running')),
+        PRIMARY KEY (account_id, id)
+    ) {strict}",
+    "CREATE TABLE bulk_refusal (
+        account_id {uuid} NOT NULL,
+        operation_id {uuid} NOT NULL,
+        subject_id {uuid} NOT NULL,
+        customer_id {uuid} NOT NULL,
+        refusal {json} NOT NULL,
+        PRIMARY KEY (account_id, operation_id, subject_id),
+        FOREIGN KEY (account_id, operation_id) REFERENCES bulk_operation (account_id, id)
+    ) {strict}",
     "CREATE TABLE request (
         account_id {uuid} NOT NULL,
         caller {text} NOT NULL,
@@ -229,6 +319,11 @@ const UP: &[&str] = &[
 
 const DOWN: &[&str] = &[
     "DROP TABLE request",
+    "DROP TABLE bulk_refusal",
+    "DROP TABLE bulk_operation",
+    "DROP TABLE job",
+    "DROP TABLE event",
+    "DROP TABLE hold",
     "DROP TABLE allocation",
     "DROP TABLE activity",
     "DROP TABLE credit_grant",

@@ -15,7 +15,7 @@ use crate::config::Settings;
 use crate::domain::clock::{Clock, ManualClock, SystemClock};
 use crate::domain::store::Missing;
 use crate::domain::{Caller, Role, accounts};
-use crate::http::{self, Doors};
+use crate::http::Doors;
 
 /// How long GraphiQL's token is good for.
 const TOKEN: Duration = Duration::from_hours(7 * 24);
@@ -87,7 +87,7 @@ impl Dev {
             local_only: true,
             tracker: tokio_util::task::TaskTracker::new(),
         };
-        http::serve(acceptor, doors, stop).await.context("the server ended")?;
+        serve::serve(acceptor, doors, stop).await?;
         say(format_args!("Stopped. Your data is in {}.", house::DEV_DATABASE));
         Ok(())
     }

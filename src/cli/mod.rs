@@ -1,10 +1,12 @@
 //! Commands; the only place that puts the house together.
 
 mod account;
+mod credits_csv;
 mod demo;
 mod dev;
 mod examples;
 mod house;
+mod import;
 mod migrate;
 mod serve;
 mod token;
@@ -50,6 +52,10 @@ enum Command {
     Token(token::Token),
     /// Recompute the whole ledger from its activities and name what differs.
     Verify(verify::Verify),
+    /// Read opening balances from a CSV file: a rehearsal, unless --apply is given.
+    Import(import::Import),
+    /// Write the free credits of an account as a CSV file that `import` reads.
+    Export(import::Export),
     /// Print the GraphQL schema.
     Schema,
     /// Print the settings and where each came from, secrets masked.
@@ -87,6 +93,8 @@ fn execute(cli: Cli) -> Result<ExitCode> {
         Command::Migrate(migrate) => block_on(migrate.run(settings(&migrate.flags())?))?,
         Command::Account(account) => block_on(account.run(settings(&[])?))?,
         Command::Token(token) => block_on(token.run(settings(&[])?))?,
+        Command::Import(import) => return block_on(import.run(settings(&[])?)),
+        Command::Export(export) => block_on(export.run(settings(&[])?))?,
         Command::Verify(verify) => return block_on(verify.run(settings(&[])?)),
     }
     Ok(ExitCode::SUCCESS)

@@ -7,6 +7,7 @@ use poem::listener::{Acceptor, Listener, TcpListener};
 use super::house::{self, House};
 use crate::config::Settings;
 use crate::http::{self, Doors, Start};
+use crate::worker::Worker;
 
 #[derive(Args)]
 pub struct Serve {
@@ -41,10 +42,23 @@ impl Serve {
             local_only: false,
             tracker: tokio_util::task::TaskTracker::new(),
         };
-        http::serve(acceptor, doors, stop).await.context("the server ended")?;
+        serve(acceptor, doors, stop).await?;
         tracing::info!("stopped: every accepted write is kept");
         Ok(())
     }
+}
+
+/// Serves and works until it is asked to stop, then finishes what is under way.
+pub async fn serve<A>(acceptor: A, doors: Doors, stop: impl Future<Output = ()>) -> Result<()>
+where
+    A: Acceptor + 'static,
+{
+    let app = doors.app.clone();
+    let worker = Worker::start(app.clone());
+    let served = http::serve(acceptor, doors, stop).await;
+    worker.stop().await;
+    app.close().await;
+    served.context("the server ended")
 }
 
 /// Takes the address that the settings name.

@@ -1,14 +1,16 @@
 //! `scrip verify`: recomputes the ledger and names what differs. Exits with 1 if anything does.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 
 use super::account::meant;
 use super::house::{self, House};
 use super::say;
 use crate::config::Settings;
+use crate::domain::ledger::anchor::{self, Heads};
 use crate::domain::ledger::verify;
 use crate::domain::{Caller, Role, accounts};
 
@@ -20,6 +22,10 @@ pub struct Verify {
     /// Only the account with this slug.
     #[arg(long, value_name = "SLUG")]
     account: Option<String>,
+    /// Check the ledger against the heads in this file, then write the new ones; makes it where it is not there.
+    /// Keep it away from the database: it finds what the database alone cannot show, an end that was cut off.
+    #[arg(long, value_name = "FILE")]
+    anchor: Option<PathBuf>,
 }
 
 impl Verify {
@@ -30,11 +36,26 @@ impl Verify {
             Some(slug) => vec![meant(&house, Some(slug)).await?],
             None => accounts::all(&operator).await.map_err(house::said)?,
         };
+        let mut anchored = match &self.anchor {
+            Some(file) if file.exists() => {
+                let text =
+                    std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+                anchor::read(&house.app, &text).map_err(house::said)?
+            }
+            _ => Heads::new(),
+        };
         let mut clean = true;
         for account in accounts {
             let staff = Caller::of(house.app.clone(), account.id, Role::Staff, "cli");
-            let report = verify::verify(&staff).await.map_err(house::said)?;
+            let mut report = verify::verify(&staff).await.map_err(house::said)?;
             say(format_args!("{}: {} wallets, {} activities", account.slug, report.wallets, report.activities));
+            if self.anchor.is_some() {
+                let before = anchored.iter().position(|(id, _)| *id == account.id).map(|at| anchored.remove(at).1);
+                let before = before.unwrap_or_default();
+                report.findings.extend(anchor::check(&staff, &before).await.map_err(house::said)?);
+                say(format_args!("  {} anchored heads checked", before.len()));
+                anchored.push((account.id, anchor::heads(&staff).await.map_err(house::said)?));
+            }
             for finding in report.findings.iter().take(SHOWN) {
                 match finding.wallet {
                     Some((customer, credit_type)) => say(format_args!("  {customer} {credit_type}: {}", finding.what)),
@@ -45,6 +66,14 @@ impl Verify {
                 say(format_args!("  … and {} more", report.findings.len() - SHOWN));
             }
             clean &= report.findings.is_empty();
+        }
+        if let Some(file) = self.anchor.filter(|_| clean) {
+            // Whole or not at all: a half-written anchor would be of no use to anybody.
+            let unfinished = PathBuf::from(format!("{}.new", file.display()));
+            std::fs::write(&unfinished, anchor::write(&house.app, &anchored))
+                .with_context(|| format!("{} cannot be written", unfinished.display()))?;
+            std::fs::rename(&unfinished, &file).with_context(|| format!("{} could not be written", file.display()))?;
+            say(format_args!("The heads are in {}. Keep it away from the database.", file.display()));
         }
         house.app.close().await;
         if clean {

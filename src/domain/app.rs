@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 use super::ledger::commit::Lanes;
 use super::store::Store;
 
@@ -12,6 +14,7 @@ pub struct App(Arc<Parts>);
 struct Parts {
     store: Arc<Store>,
     lanes: Lanes,
+    woken: Notify,
 }
 
 impl App {
@@ -20,7 +23,7 @@ impl App {
     pub fn start(store: Store) -> Self {
         let store = Arc::new(store);
         let lanes = Lanes::start(&store);
-        Self(Arc::new(Parts { store, lanes }))
+        Self(Arc::new(Parts { store, lanes, woken: Notify::new() }))
     }
 
     /// Where the rows are.
@@ -31,6 +34,16 @@ impl App {
 
     pub(super) fn lanes(&self) -> &Lanes {
         &self.0.lanes
+    }
+
+    /// Tells this server's worker that something is due now.
+    pub(super) fn wake(&self) {
+        self.0.woken.notify_one();
+    }
+
+    /// Comes true when something became due by what was done here.
+    pub async fn woken(&self) {
+        self.0.woken.notified().await;
     }
 
     /// Finishes every write that was accepted, takes no more, and closes the database.

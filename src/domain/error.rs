@@ -1,14 +1,11 @@
 //! Why an operation did not happen: for the caller in words and a code, for us in full.
-//!
-//! A new [`Refusal`] does not compile until it has a code, a message and a field.
 
 use std::borrow::Cow;
 
-use entity::Credits;
 use sea_orm::{DbErr, RuntimeErr, SqlErr};
-use serde::{Deserialize, Serialize};
 
 use super::caller::Scope;
+pub use super::refusal::{Code, Refusal};
 
 /// The result of everything in this room.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -34,143 +31,6 @@ pub enum Error {
     /// Our fault. Logged in full, shown to nobody.
     #[error("{0}")]
     Internal(String),
-}
-
-/// What a client branches on. The names are part of the API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Code {
-    Invalid,
-    NotFound,
-    Taken,
-    InsufficientCredits,
-    CreditsDisabled,
-    CreditTypeArchived,
-    ExpirationNotInFuture,
-    IdempotencyKeyReused,
-    NothingToVoid,
-}
-
-/// A business rule that said no.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Refusal {
-    /// One field of the input is outside its limits.
-    Invalid { field: String, message: String },
-    /// An id in the input leads nowhere that this caller can see.
-    NotFound { field: String, what: String },
-    /// Another row of the account has this value already.
-    Taken { field: String, what: String },
-    /// The usable credits do not cover what was asked. Nothing was taken.
-    InsufficientCredits {
-        requested: Credits,
-        available: Credits,
-        held: Credits,
-        expired: Credits,
-        not_yet_effective: Credits,
-    },
-    /// The account has its credits switched off.
-    CreditsDisabled,
-    /// The credit type issues no more credits.
-    CreditTypeArchived,
-    /// The credits would have ended before they began, or before now.
-    ExpirationNotInFuture,
-    /// The key was used for something else.
-    IdempotencyKeyReused,
-    /// The grant has no free credits left.
-    NothingToVoid,
-}
-
-impl Refusal {
-    /// The limit that a field is outside of.
-    pub fn invalid(field: &str, message: impl Into<String>) -> Self {
-        Self::Invalid { field: field.to_owned(), message: message.into() }
-    }
-
-    /// The refusal for an id that leads nowhere.
-    #[must_use]
-    pub fn not_found(field: &str, what: &str) -> Self {
-        Self::NotFound { field: field.to_owned(), what: what.to_owned() }
-    }
-
-    /// What a client branches on.
-    #[must_use]
-    pub fn code(&self) -> Code {
-        match self {
-            Self::Invalid { .. } => Code::Invalid,
-            Self::NotFound { .. } => Code::NotFound,
-            Self::Taken { .. } => Code::Taken,
-            Self::InsufficientCredits { .. } => Code::InsufficientCredits,
-            Self::CreditsDisabled => Code::CreditsDisabled,
-            Self::CreditTypeArchived => Code::CreditTypeArchived,
-            Self::ExpirationNotInFuture => Code::ExpirationNotInFuture,
-            Self::IdempotencyKeyReused => Code::IdempotencyKeyReused,
-            Self::NothingToVoid => Code::NothingToVoid,
-        }
-    }
-
-    /// What happened and what to do next, for people.
-    #[must_use]
-    pub fn message(&self) -> String {
-        match self {
-            Self::Invalid { message, .. } => message.clone(),
-            Self::NotFound { what, .. } => format!("There is no such {what}. Check the id."),
-            Self::Taken { what, .. } => format!("Another one has this {what} already. Use a different one."),
-            Self::InsufficientCredits { requested, available, held, expired, not_yet_effective } => {
-                let why = [(held, "held"), (expired, "expired"), (not_yet_effective, "not yet effective")]
-                    .into_iter()
-                    .filter(|(amount, _)| !amount.is_zero())
-                    .map(|(amount, why)| format!("{amount} {why}"))
-                    .collect::<Vec<_>>();
-                let why = if why.is_empty() { String::new() } else { format!(" ({})", why.join(", ")) };
-                format!("{requested} requested, {available} available{why}. Nothing was used.")
-            }
-            Self::CreditsDisabled => {
-                "Credits are switched off for this account. Its owner can switch them on with accountUpdate.".to_owned()
-            }
-            Self::CreditTypeArchived => {
-                "This credit type is archived: what exists can be used, but no more is issued. Choose another type."
-                    .to_owned()
-            }
-            Self::ExpirationNotInFuture => {
-                "These credits would end before they could be used. Choose a later expiration.".to_owned()
-            }
-            Self::NothingToVoid => {
-                "Nothing is left in this grant: it was used, ended or voided before. Nothing was changed.".to_owned()
-            }
-            Self::IdempotencyKeyReused => {
-                "This idempotency key was used for a different request. Use a new key for a new request.".to_owned()
-            }
-        }
-    }
-
-    /// The path to the input's field that is to blame, if one is.
-    #[must_use]
-    pub fn field(&self) -> Option<Vec<String>> {
-        let path = |path: &str| Some(path.split('.').map(str::to_owned).collect());
-        match self {
-            Self::Invalid { field, .. } | Self::NotFound { field, .. } | Self::Taken { field, .. } => path(field),
-            Self::InsufficientCredits { .. } => path("amount"),
-            Self::CreditTypeArchived => path("creditTypeId"),
-            Self::ExpirationNotInFuture => path("expiration"),
-            Self::IdempotencyKeyReused => path("idempotencyKey"),
-            Self::NothingToVoid => path("grantId"),
-            Self::CreditsDisabled => None,
-        }
-    }
-
-    /// Whether a key remembers it: it depends on what was stored at the time,
-    /// so a duplicate that arrives late must not succeed after all.
-    #[must_use]
-    pub fn is_recorded(&self) -> bool {
-        match self {
-            Self::InsufficientCredits { .. }
-            | Self::CreditsDisabled
-            | Self::CreditTypeArchived
-            | Self::ExpirationNotInFuture
-            | Self::NothingToVoid => true,
-            Self::Invalid { .. } | Self::NotFound { .. } | Self::Taken { .. } | Self::IdempotencyKeyReused => false,
-        }
-    }
 }
 
 impl From<Refusal> for Error {

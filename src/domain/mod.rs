@@ -5,14 +5,18 @@
 
 pub mod accounts;
 pub mod app;
+pub mod bulk;
 pub mod caller;
 pub mod catalog;
 pub mod clock;
 pub mod customers;
 pub mod error;
+pub mod event;
 pub mod input;
+pub mod jobs;
 pub mod ledger;
 pub mod page;
+mod refusal;
 pub mod store;
 mod tx;
 

@@ -71,6 +71,11 @@ impl Account {
         self.0.clock_at.map(DateTime)
     }
 
+    /// How many days a hold may last.
+    async fn hold_limit_days(&self) -> i32 {
+        self.0.hold_limit_days
+    }
+
     /// The name that messages to customers come from.
     async fn sender_name(&self) -> Option<&str> {
         self.0.sender_name.as_deref()
@@ -180,6 +185,8 @@ pub struct AccountUpdateInput {
     currency: MaybeUndefined<CurrencyCode>,
     /// Whether credits are issued and consumed.
     credits_enabled: MaybeUndefined<bool>,
+    /// How many days a hold may last: 1 to 3,660. 366 unless it is changed.
+    hold_limit_days: MaybeUndefined<i32>,
     /// The name that messages to customers come from.
     sender_name: MaybeUndefined<String>,
     /// The address of its logo.
@@ -202,7 +209,7 @@ pub struct AccountMutation;
 
 #[Object]
 impl AccountMutation {
-    /// Create an account, with credits enabled. For operators.
+    /// Create an account, with credits enabled. For operators; owners may create sandboxes.
     async fn account_create(
         &self,
         ctx: &Context<'_>,
@@ -241,6 +248,7 @@ impl AccountMutation {
                 time_zone: kept("timeZone", input.time_zone)?.map(|zone| zone.0),
                 currency: kept("currency", input.currency)?.map(|currency| currency.0),
                 credits_enabled: kept("creditsEnabled", input.credits_enabled)?,
+                hold_limit_days: kept("holdLimitDays", input.hold_limit_days)?,
                 sender_name: changed(input.sender_name),
                 logo_url: changed(input.logo_url).map(|url| url.map(|url| url.0)),
                 support_address: changed(input.support_address),

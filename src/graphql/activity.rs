@@ -8,6 +8,7 @@ use super::context::Ask;
 use super::credit_types::CreditType;
 use super::customers::Customer;
 use super::grants::Grant;
+use super::holds::Hold;
 use super::scalars::{Credits, DateTime, Money};
 use crate::domain::Scope;
 
@@ -19,10 +20,28 @@ pub enum ActivityKind {
     Issue,
     /// Credits were used.
     Consume,
+    /// Credits were set aside.
+    Hold,
+    /// Credits that were set aside were used.
+    Capture,
+    /// Credits that were set aside were given back.
+    Release,
+    /// Credits that were set aside came back by themselves: their hold had ended.
+    Lapse,
+    /// Credits that were used were given back.
+    Reverse,
     /// Credits ended unused.
     Expire,
     /// Credits were taken away.
     Void,
+    /// A grant was given a later end.
+    Extend,
+    /// Credits that had ended came back: their grant was given a later end.
+    Revive,
+    /// Credits went to another customer, or to a new grant.
+    TransferOut,
+    /// Credits came from another customer, or from a grant that had ended, as new grants.
+    TransferIn,
 }
 
 /// What led to it.
@@ -33,6 +52,12 @@ pub enum ActivitySource {
     Manual,
     /// Time did it.
     Clock,
+    /// It was read from a file of opening balances.
+    Import,
+    /// Another grant, of this or of another customer.
+    Transfer,
+    /// A return to a grant that had ended: what came back went to a new one.
+    Reissue,
 }
 
 /// What kind of actor it was.
@@ -167,6 +192,25 @@ impl Activity {
         self.row.internal_note.as_deref().filter(|_| ctx.is_staff())
     }
 
+    /// The hold that it placed or closed.
+    async fn hold(&self, ctx: &Context<'_>) -> Result<Option<Hold>> {
+        let Some(id) = self.row.hold_id else { return Ok(None) };
+        Ok(ctx.reads(Scope::OwnRead).await?.holds.get(id).await?.map(Hold))
+    }
+
+    /// What it gave back, wholly or in part.
+    async fn reverses(&self, ctx: &Context<'_>) -> Result<Option<Activity>> {
+        let Some(id) = self.row.reverses_id else { return Ok(None) };
+        Ok(ctx.reads(Scope::OwnRead).await?.activities.get(id).await?.map(Activity::of))
+    }
+
+    /// What gave it back, or parts of it, oldest first.
+    #[graphql(complexity = "child_complexity.saturating_mul(2).saturating_add(1)")]
+    async fn reversed_by(&self, ctx: &Context<'_>) -> Result<Vec<Activity>> {
+        let found = ctx.reads(Scope::OwnRead).await?.reversals.get(self.row.id).await?;
+        Ok(found.unwrap_or_default().into_iter().map(Activity::of).collect())
+    }
+
     /// When it happened. An expiry is dated when the credits ended, whenever that was written down.
     async fn at(&self) -> DateTime {
         DateTime(self.row.at)
@@ -187,6 +231,16 @@ impl Allocation {
     /// How many of its credits.
     async fn amount(&self) -> Credits {
         Credits(self.0.amount)
+    }
+
+    /// The end that it gave the grant; null if it left that as it was, or gave it none.
+    async fn expires_at(&self) -> Option<DateTime> {
+        self.0.ends_after.map(DateTime)
+    }
+
+    /// When the grant ended before, if its end was moved.
+    async fn previous_expires_at(&self) -> Option<DateTime> {
+        self.0.ends_before.map(DateTime)
     }
 
     /// What these credits had cost.

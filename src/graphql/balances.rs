@@ -48,6 +48,7 @@ impl Balance {
             consumed: Credits(totals.consumed),
             expired: Credits(totals.expired),
             voided: Credits(totals.voided),
+            transferred: Credits(totals.transferred),
         }
     }
 
@@ -75,7 +76,7 @@ impl From<(crate::domain::clock::Instant, entity::Credits)> for Expiry {
 /// What ever became of a customer's credits of one type.
 #[derive(SimpleObject)]
 pub struct BalanceTotals {
-    /// How many were issued.
+    /// How many came in: issued, or received by a transfer.
     issued: Credits,
     /// How many were used.
     consumed: Credits,
@@ -83,4 +84,6 @@ pub struct BalanceTotals {
     expired: Credits,
     /// How many were taken away.
     voided: Credits,
+    /// How many went to another customer, or to a new grant.
+    transferred: Credits,
 }

@@ -9,9 +9,11 @@ use super::activity::{Activity, ActivityKind};
 use super::balances::Balance;
 use super::context::Ask;
 use super::grants::{Grant, GrantStatus};
+use super::holds::CustomerHolds;
 use super::page;
 use super::payload::{UserErrorInterface, answer, id};
 use super::scalars::{DateTime, Json};
+use super::why::CustomerWhy;
 use crate::domain::customers::{self, Changes, NewCustomer, Search};
 use crate::domain::ledger::{activity, grants};
 use crate::domain::{Error, Scope};
@@ -70,6 +72,11 @@ impl Customer {
         DateTime(self.0.updated_at)
     }
 
+    /// Since when it is archived: it gets no more credits, and what it has can be used.
+    async fn archived_at(&self) -> Option<DateTime> {
+        self.0.archived_at.map(DateTime)
+    }
+
     /// The balances: one for each credit type that this customer ever had credits of, oldest type first.
     /// While the account's credits are disabled a customer sees none.
     #[graphql(complexity = "child_complexity.saturating_mul(3).saturating_add(1)")]
@@ -78,7 +85,7 @@ impl Customer {
         ctx: &Context<'_>,
         #[graphql(desc = "Only the balance of this credit type.")] credit_type_id: Option<ID>,
     ) -> Result<Vec<Balance>> {
-        let balances = ctx.reads(Scope::OwnRead).await?.balances.get(self.0.id).await?.unwrap_or_default();
+        let balances = ctx.reads(Scope::OwnRead).await?.balances(self.0.id).await?;
         Ok(match credit_type_id {
             None => balances.into_iter().map(Balance).collect(),
             Some(wanted) => {
@@ -143,6 +150,18 @@ impl Customer {
         let slice = ctx.reads(Scope::OwnRead).await?.activity_pages.get(wanted).await?;
         Ok(page::connection(slice.unwrap_or_default(), |row| (row.at, row.sequence, row.id), Activity::of))
     }
+
+    #[graphql(flatten)]
+    #[expect(clippy::unused_async, reason = "the library asks for it")]
+    async fn holding(&self) -> CustomerHolds {
+        CustomerHolds(self.0.id)
+    }
+
+    #[graphql(flatten)]
+    #[expect(clippy::unused_async, reason = "the library asks for it")]
+    async fn why(&self) -> CustomerWhy {
+        CustomerWhy(self.0.id)
+    }
 }
 
 /// How to find one customer. Exactly one of the fields.
@@ -193,6 +212,7 @@ impl CustomerQuery {
         )]
         search: Option<String>,
         #[graphql(desc = "Only customers with this tag.")] tag: Option<String>,
+        #[graphql(desc = "Archived ones as well.", default)] include_archived: bool,
         #[graphql(desc = "How many from the beginning, 1 to 100; 20 if nothing is said.")] first: Option<i32>,
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
@@ -200,7 +220,7 @@ impl CustomerQuery {
     ) -> Result<Connection<String, Customer>> {
         let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
         let reads = ctx.reads(Scope::StaffRead).await?;
-        let slice = customers::search(&reads.view, &Search { text: search, tag, page }).await?;
+        let slice = customers::search(&reads.view, &Search { text: search, tag, include_archived, page }).await?;
         Ok(page::connection(slice, |row| row.id, Customer))
     }
 }
@@ -248,6 +268,20 @@ pub struct CustomerTagInput {
     id: ID,
     /// The tags, in any case.
     tags: Vec<String>,
+}
+
+/// A customer to archive.
+#[derive(InputObject)]
+pub struct CustomerArchiveInput {
+    /// The customer.
+    id: ID,
+}
+
+/// An archived customer to bring back.
+#[derive(InputObject)]
+pub struct CustomerUnarchiveInput {
+    /// The customer.
+    id: ID,
 }
 
 /// What became of a change to a customer.
@@ -299,6 +333,26 @@ impl CustomerMutation {
             customers::update(ctx.caller()?, id("id", "customer", &input.id)?, changes).await
         };
         Some(payload(ctx, Box::pin(result)).await)
+    }
+
+    /// Archive a customer, who then gets no more credits; what is there can be used. For staff.
+    async fn customer_archive(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The customer.")] input: CustomerArchiveInput,
+    ) -> Option<Result<CustomerPayload>> {
+        let result = async { customers::archive(ctx.caller()?, id("id", "customer", &input.id)?, true).await };
+        Some(payload(ctx, result).await)
+    }
+
+    /// Bring an archived customer back. For staff.
+    async fn customer_unarchive(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The customer.")] input: CustomerUnarchiveInput,
+    ) -> Option<Result<CustomerPayload>> {
+        let result = async { customers::archive(ctx.caller()?, id("id", "customer", &input.id)?, false).await };
+        Some(payload(ctx, result).await)
     }
 
     /// Put tags on a customer, beside those that it has. For staff.

@@ -1,16 +1,19 @@
 //! Grants.
 
-use async_graphql::{Context, Description, Enum, ID, Object, Result};
+use async_graphql::{Context, Description, Enum, ID, InputObject, Object, OneofObject, Result};
 use entity::credit_grant::Model;
 
 use super::activity::ActivitySource;
+use super::answered::{RequestInput, carry_out, payload};
 use super::context::Ask;
 use super::credit_types::CreditType;
 use super::customers::Customer;
-use super::expiration::ExpirationPolicy;
-use super::scalars::{Credits, DateTime, Json, Money, TimeZone};
+use super::expiration::{ExpirationPolicy, PeriodUnitName};
+use super::payload::id;
+use super::scalars::{Credits, Date, DateTime, Json, Money, TimeZone};
 use crate::domain::Scope;
 use crate::domain::ledger::grants::{self, Status};
+use crate::domain::ledger::{Extension, about};
 
 /// What a grant is good for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
@@ -24,7 +27,7 @@ pub enum GrantStatus {
     Voided,
     /// Has none left, and some ended unused.
     Expired,
-    /// Has none left: every one was used or set aside.
+    /// Has none left: every one was used, set aside or transferred.
     UsedUp,
 }
 
@@ -140,6 +143,12 @@ impl Grant {
         self.0.source.into()
     }
 
+    /// The grant that it was transferred from, as far as this caller may see it.
+    async fn origin(&self, ctx: &Context<'_>) -> Result<Option<Grant>> {
+        let Some(id) = self.0.origin_id else { return Ok(None) };
+        Ok(ctx.reads(Scope::OwnRead).await?.grants.get(id).await?.map(Grant))
+    }
+
     /// A JSON object of the business's own. Staff only: null for the customer.
     async fn metadata(&self, ctx: &Context<'_>) -> Option<Json> {
         ctx.is_staff().then(|| Json(self.0.metadata.clone()))
@@ -164,5 +173,101 @@ impl GrantQuery {
             Ok(reads.grants.get(id).await?.map(Grant))
         };
         found.await.transpose()
+    }
+}
+
+/// A grant to take back.
+#[derive(InputObject)]
+pub struct GrantVoidInput {
+    /// The grant.
+    grant_id: ID,
+    /// Why: 1 to 255 characters. The customer sees it.
+    reason: String,
+    #[graphql(flatten)]
+    request: RequestInput,
+}
+
+/// A later end. Exactly one of the fields.
+#[derive(OneofObject)]
+pub enum ExtensionInput {
+    /// So much later than the grant ends, or ended, by the calendar of its time zone.
+    By(ExtensionPeriodInput),
+    /// At the end of a date in the grant's time zone.
+    On(Date),
+    /// At an exact instant.
+    At(DateTime),
+}
+
+/// A number of calendar periods.
+#[derive(InputObject)]
+pub struct ExtensionPeriodInput {
+    /// How many units: 1 up to a hundred years.
+    count: i32,
+    /// The unit.
+    unit: PeriodUnitName,
+}
+
+impl From<ExtensionInput> for Extension {
+    fn from(input: ExtensionInput) -> Self {
+        match input {
+            ExtensionInput::By(period) => Self::By { count: period.count, unit: period.unit.into() },
+            ExtensionInput::On(date) => Self::On(date.0),
+            ExtensionInput::At(at) => Self::At(at.0),
+        }
+    }
+}
+
+/// A grant to give a later end.
+#[derive(InputObject)]
+pub struct GrantExtendInput {
+    /// The grant.
+    grant_id: ID,
+    /// Its later end.
+    to: ExtensionInput,
+    /// Why: 1 to 255 characters, such as illness or a closing day. The customer sees it.
+    reason: String,
+    #[graphql(flatten)]
+    request: RequestInput,
+}
+
+payload! {
+    /// What became of `grantVoid`.
+    GrantVoidPayload with grant
+}
+payload! {
+    /// What became of `grantExtend`.
+    GrantExtendPayload with grant
+}
+
+#[derive(Default)]
+pub struct GrantMutation;
+
+#[Object]
+impl GrantMutation {
+    /// Take away what is left of a grant, for a reason. What is set aside stays so. For staff.
+    async fn grant_void(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The grant and the reason.")] input: GrantVoidInput,
+    ) -> Option<Result<GrantVoidPayload>> {
+        let command = Box::pin(async {
+            let grant = id("grantId", "grant", &input.grant_id)?;
+            about::void(ctx.caller()?, grant, input.reason.clone(), input.request.words()).await
+        });
+        Some(carry_out(ctx, &input.request, command).await.map(GrantVoidPayload))
+    }
+
+    /// Give a grant a later end, for a reason. What had ended unused already comes back. For staff.
+    async fn grant_extend(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The grant, its end, and the reason.")] input: GrantExtendInput,
+    ) -> Option<Result<GrantExtendPayload>> {
+        let GrantExtendInput { grant_id, to, reason, request } = input;
+        let command = Box::pin(async {
+            let grant = id("grantId", "grant", &grant_id)?;
+            about::extend(ctx.caller()?, grant, to.into(), reason, request.words()).await
+        });
+        Some(carry_out(ctx, &request, command).await.map(GrantExtendPayload))
     }
 }

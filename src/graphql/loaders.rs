@@ -10,15 +10,18 @@ use std::sync::{Arc, Mutex};
 use dataloader::BatchFn;
 use dataloader::non_cached::Loader;
 use entity::{
-    ActivityId, CreditTypeId, CustomerId, GrantId, activity, allocation, credit_grant, credit_type, customer,
+    ActivityId, CreditTypeId, CustomerId, GrantId, HoldId, activity, allocation, credit_grant, credit_type, customer,
+    hold,
 };
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use super::batches::Batches;
 use crate::domain::catalog::credit_types;
+use crate::domain::clock::Instant;
 use crate::domain::ledger::balances::{self, Balance};
-use crate::domain::ledger::{activity as activities, grants};
+use crate::domain::ledger::state::Wallet;
+use crate::domain::ledger::{activity as activities, explanation, grants, holds};
 use crate::domain::page::Slice;
 use crate::domain::{Error, Result, View, customers};
 
@@ -101,11 +104,18 @@ pub struct Reads {
     pub credit_types: By<CreditTypeId, credit_type::Model>,
     pub grants: By<GrantId, credit_grant::Model>,
     pub grant_pages: By<grants::Wanted, Slice<credit_grant::Model>>,
-    pub balances: By<CustomerId, Vec<Balance>>,
+    pub wallets: By<CustomerId, Vec<Wallet>>,
+    pub holds: By<HoldId, hold::Model>,
+    pub hold_pages: By<holds::Wanted, Slice<hold::Model>>,
     pub activities: By<ActivityId, activity::Model>,
     pub activity_pages: By<activities::Wanted, Slice<activity::Model>>,
     pub allocations: By<ActivityId, Vec<allocation::Model>>,
+    pub reversals: By<ActivityId, Vec<activity::Model>>,
+    pub touched: By<Touched, Vec<allocation::Model>>,
 }
+
+/// The newest records of a grant until an instant, at most so many.
+pub type Touched = (GrantId, Instant, u64);
 
 impl Reads {
     /// The loaders of a snapshot.
@@ -124,7 +134,11 @@ impl Reads {
             grant_pages: By::new(&view, batches, |view, wanted| {
                 Box::pin(async move { Ok(wanted.iter().cloned().zip(grants::pages(&view, &wanted).await?).collect()) })
             }),
-            balances: By::new(&view, batches, |view, ids| Box::pin(async move { balances::of(&view, &ids).await })),
+            wallets: By::new(&view, batches, |view, ids| Box::pin(async move { balances::wallets(&view, &ids).await })),
+            holds: By::new(&view, batches, |view, ids| Box::pin(async move { holds::by_ids(&view, &ids).await })),
+            hold_pages: By::new(&view, batches, |view, wanted| {
+                Box::pin(async move { Ok(wanted.iter().cloned().zip(holds::pages(&view, &wanted).await?).collect()) })
+            }),
             activities: By::new(&view, batches, |view, ids| {
                 Box::pin(async move { activities::by_ids(&view, &ids).await })
             }),
@@ -136,7 +150,21 @@ impl Reads {
             allocations: By::new(&view, batches, |view, ids| {
                 Box::pin(async move { activities::allocations(&view, &ids).await })
             }),
+            reversals: By::new(&view, batches, |view, ids| {
+                Box::pin(async move { activities::reversals(&view, &ids).await })
+            }),
+            touched: By::new(&view, batches, |view, wanted| {
+                Box::pin(async move {
+                    Ok(wanted.iter().copied().zip(explanation::touched(&view, &wanted).await?).collect())
+                })
+            }),
             view,
         }
+    }
+
+    /// The balances of a customer, as they are at the snapshot's instant.
+    pub async fn balances(&self, customer: CustomerId) -> Result<Vec<Balance>, Arc<Error>> {
+        let wallets = self.wallets.get(customer).await?.unwrap_or_default();
+        Ok(wallets.into_iter().map(|wallet| balances::balance(wallet, self.view.now())).collect())
     }
 }

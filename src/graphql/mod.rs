@@ -2,20 +2,27 @@
 
 mod accounts;
 mod activity;
+mod answered;
 mod balances;
 mod batches;
+mod bulk;
 pub mod context;
 mod credit_types;
 mod customers;
 mod error;
+mod events;
 mod expiration;
 mod grants;
+mod holds;
+mod jobs;
 mod ledger;
 mod loaders;
 mod node;
 mod page;
 mod payload;
 mod scalars;
+mod test_clock;
+mod why;
 
 use async_graphql::connection::Connection;
 use async_graphql::{EmptySubscription, MergedObject, SDLExportOptions, Schema, SchemaBuilder};
@@ -31,6 +38,11 @@ pub struct Query(
     credit_types::CreditTypeQuery,
     activity::ActivityQuery,
     grants::GrantQuery,
+    holds::HoldQuery,
+    why::WhyQuery,
+    jobs::JobQuery,
+    events::EventQuery,
+    bulk::BulkQuery,
 );
 
 /// Everything that can be changed. A field that a rule refuses answers with `userErrors` and changes nothing.
@@ -40,6 +52,11 @@ pub struct Mutation(
     customers::CustomerMutation,
     credit_types::CreditTypeMutation,
     ledger::LedgerMutation,
+    holds::HoldMutation,
+    grants::GrantMutation,
+    bulk::BulkMutation,
+    test_clock::TestClockMutation,
+    jobs::JobMutation,
 );
 
 /// The schema.
@@ -60,6 +77,11 @@ pub fn builder() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
         .override_output_type_description::<Connection<String, credit_types::CreditType>>("A page of credit types.")
         .override_output_type_description::<Connection<String, grants::Grant>>("A page of grants.")
         .override_output_type_description::<Connection<String, activity::Activity>>("A page of activity.")
+        .override_output_type_description::<Connection<String, holds::Hold>>("A page of holds.")
+        .override_output_type_description::<Connection<String, jobs::Job>>("A page of jobs.")
+        .override_output_type_description::<Connection<String, events::Event>>("A page of events.")
+        .override_output_type_description::<Connection<String, bulk::BulkRefusal>>("A page of refusals.")
+        .override_output_type_description::<Connection<String, why::GrantExplanation>>("A page of grants, explained.")
         .limit_complexity(COMPLEXITY)
         .limit_depth(DEPTH)
         .disable_suggestions()

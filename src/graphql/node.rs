@@ -4,12 +4,15 @@ use async_graphql::{Context, ID, Interface, Object, Result};
 
 use super::accounts::Account;
 use super::activity::Activity;
+use super::bulk::BulkOperation;
 use super::context::Ask;
 use super::credit_types::CreditType;
 use super::customers::Customer;
 use super::grants::Grant;
+use super::holds::Hold;
+use super::jobs::Job;
 use crate::domain::page::MOST;
-use crate::domain::{Refusal, Role, Scope};
+use crate::domain::{Refusal, Role, Scope, bulk, jobs};
 
 /// Something with an id that is unique over the whole server.
 #[derive(Interface)]
@@ -20,6 +23,9 @@ pub enum Node {
     CreditType(CreditType),
     Grant(Grant),
     Activity(Activity),
+    Hold(Hold),
+    BulkOperation(BulkOperation),
+    Job(Job),
 }
 
 #[derive(Default)]
@@ -55,7 +61,7 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
     if let Ok(id) = id.parse() {
         // A customer learns of a credit type from its own credits only.
         if let Role::Customer(customer) = ctx.caller()?.role() {
-            let own = reads.balances.get(customer).await?.unwrap_or_default();
+            let own = reads.balances(customer).await?;
             if !own.iter().any(|balance| balance.credit_type == id) {
                 return Ok(None);
             }
@@ -67,6 +73,19 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
     }
     if let Ok(id) = id.parse() {
         return Ok(reads.activities.get(id).await?.map(|row| Node::Activity(Activity::of(row))));
+    }
+    if let Ok(id) = id.parse() {
+        return Ok(reads.holds.get(id).await?.map(|row| Node::Hold(Hold(row))));
+    }
+    // What only staff works with is not there for a customer.
+    if ctx.is_staff() {
+        if let Ok(id) = id.parse() {
+            let found = bulk::by_ids(&reads.view, &[id]).await?.remove(&id);
+            return Ok(found.map(|row| Node::BulkOperation(BulkOperation(row))));
+        }
+        if let Ok(id) = id.parse() {
+            return Ok(jobs::by_ids(&reads.view, &[id]).await?.remove(&id).map(|row| Node::Job(Job(row))));
+        }
     }
     let account = reads.view.account();
     Ok(id.parse().is_ok_and(|id: entity::AccountId| id == account.id).then(|| Node::Account(Account(account.clone()))))

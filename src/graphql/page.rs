@@ -3,7 +3,8 @@
 use async_graphql::OutputType;
 use async_graphql::connection::{Connection, Edge};
 use data_encoding::BASE64URL_NOPAD;
-use entity::{CreditTypeId, CustomerId, GrantId};
+use entity::{CreditTypeId, CustomerId, EventId, GrantId, HoldId, JobId};
+use uuid::Uuid;
 
 use crate::domain::Refusal;
 use crate::domain::clock::Instant;
@@ -32,7 +33,7 @@ macro_rules! id_cursors {
     )+};
 }
 
-id_cursors!(CustomerId, CreditTypeId, GrantId);
+id_cursors!(CustomerId, CreditTypeId, GrantId, HoldId, EventId, JobId, Uuid, u32);
 
 impl Cursor for Place {
     fn write(&self) -> String {

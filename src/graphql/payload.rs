@@ -29,6 +29,34 @@ pub enum UserErrorCode {
     IdempotencyKeyReused,
     /// The grant has no free credits left.
     NothingToVoid,
+    /// The hold was captured, released, or has lapsed.
+    HoldClosed,
+    /// The hold would last longer than the account's `holdLimitDays`.
+    HoldTooLong,
+    /// More was asked for than is left of the hold, or of what can be given back.
+    MoreThanLeft,
+    /// The activity used no credits, so there is nothing to give back.
+    NotReversible,
+    /// All that the activity used was given back before.
+    AlreadyReversed,
+    /// Who gives and who gets are the same customer.
+    TransferToSelf,
+    /// The customer is archived and gets no more credits.
+    CustomerArchived,
+    /// The grant never ends, or not before its first use.
+    NoEndToExtend,
+    /// Nothing is left in the grant that could be used for longer.
+    NothingToExtend,
+    /// The new end is not later than the one there is.
+    ExtensionNotLater,
+    /// The account is live: only a sandbox has a test clock.
+    NotASandbox,
+    /// The test clock shows a later instant already.
+    ClockBackwards,
+    /// Somebody is moving the test clock.
+    ClockMoving,
+    /// The job was not laid aside: it is tried by itself.
+    JobNotDead,
 }
 
 /// Why a mutation did nothing: a rule of the business said no. The request can be changed and sent again.

@@ -57,12 +57,12 @@ pub fn endpoint(doors: Doors) -> impl Endpoint<Output = Response> {
     shell::Shell { inner: routes.map_to_response(), local_only: doors.local_only }
 }
 
-/// Serves until `stop` comes true, then finishes what is under way.
+/// Serves until `stop` comes true, then finishes the requests that are under way. The app stays open.
 pub async fn serve<A>(acceptor: A, doors: Doors, stop: impl Future<Output = ()>) -> std::io::Result<()>
 where
     A: Acceptor + 'static,
 {
-    let (app, tracker) = (doors.app.clone(), doors.tracker.clone());
+    let tracker = doors.tracker.clone();
     let served = Server::new_with_acceptor(acceptor)
         .idle_timeout(IDLE)
         .run_with_graceful_shutdown(endpoint(doors), stop, Some(GRACE))
@@ -70,6 +70,5 @@ where
     // Requests whose connection is gone may still be writing.
     tracker.close();
     tracker.wait().await;
-    app.close().await;
     served
 }

@@ -52,8 +52,8 @@ on_both! {
         let before = house.app.store().statements();
         consume(0).await;
         let one = house.app.store().statements() - before;
-        // Read: account, wallets, types, keys, grants. Written: wallet, grants, activities, allocations, keys.
-        assert_eq!(one, 10);
+        // Read: account, wallets, types, grants, keys. Written: wallet, grants, activities, allocations, events, keys.
+        assert_eq!(one, 11);
         let before = house.app.store().statements();
         join_all((1..=64).map(consume)).await;
         let many = house.app.store().statements() - before;

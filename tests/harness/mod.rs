@@ -53,6 +53,14 @@ macro_rules! on_both {
     )+};
 }
 
+/// What a payload of the ledger is asked for.
+const LEDGER: &str =
+    "activity { id kind amount heldAmount balanceBefore balanceAfter at reason hold { id status captured } }
+    activities { kind amount heldAmount at source customer { name }
+        allocations { amount cost { minor } expiresAt previousExpiresAt grant { id } } }
+    balance { available held notYetEffective totals { issued consumed expired voided transferred } }
+    preview { draws { amount grant { id } } balanceAfter wouldExpire { at amount } cost { decimal currency } }";
+
 pub const SIGNING_SECRET: &str = "a signing secret for tests, 32 bytes";
 pub const LEDGER_KEY: &str = "a ledger key for tests of 32 bytes!";
 
@@ -209,6 +217,58 @@ impl House {
 
     pub fn now(&self) -> Instant {
         self.clock.now()
+    }
+
+    /// A mutation of the ledger, with a key of its own unless the input brings one; its payload.
+    pub async fn ledger(&self, mutation: &str, input: Value) -> Value {
+        self.mutate(mutation, &format!("replayed {LEDGER}"), self.with_key(input)).await
+    }
+
+    /// Any mutation by staff; its payload.
+    pub async fn mutate(&self, mutation: &str, fields: &str, input: Value) -> Value {
+        let (first, rest) = mutation.split_at(1);
+        let query = format!(
+            "mutation($input: {}{rest}Input!) {{ {mutation}(input: $input) {{ {fields} userErrors {{ code message field
+                ... on InsufficientCredits {{ requested available held expired notYetEffective }} }} }} }}",
+            first.to_uppercase()
+        );
+        self.data(&query, json!({ "input": input })).await[mutation].clone()
+    }
+
+    /// The same server, seen from a new sandbox whose clock shows an instant.
+    pub async fn sandbox(mut self, slug: &str, clock_at: &str) -> Self {
+        let operator = Caller::operator(self.app.clone(), "tests");
+        let new = NewAccount {
+            name: "Sandbox".to_owned(),
+            slug: slug.to_owned(),
+            time_zone: "Europe/Zurich".to_owned(),
+            currency: "CHF".to_owned(),
+            mode: Mode::Sandbox,
+            clock_at: Some(at(clock_at)),
+        };
+        self.account = accounts::create(&operator, new).await.expect("a sandbox");
+        self
+    }
+
+    /// Lets the sandbox's clock go on; the payload.
+    pub async fn advance(&self, to: &str) -> Value {
+        let query = "mutation($to: DateTime!) { testClockAdvance(input: { to: $to }) {
+            account { clockAt } steps arrived userErrors { code message field } } }";
+        let response = self.ask(Role::Owner, query, json!({ "to": to })).await;
+        assert!(response.get("errors").is_none(), "{response:#}");
+        response["data"]["testClockAdvance"].clone()
+    }
+
+    /// What the activity of a customer says, oldest first: kind, change of the free and of the held, note of the day.
+    pub async fn history(&self, customer: &str) -> Vec<(String, i64, i64, String)> {
+        let query = "query($id: ID!) { customer(by: { id: $id }) { activity(last: 100) {
+            nodes { kind amount heldAmount at } } } }";
+        let data = self.data(query, json!({ "id": customer })).await;
+        let nodes = data["customer"]["activity"]["nodes"].as_array().expect("nodes").clone();
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        let number = |value: &Value| value.as_i64().expect("a number");
+        let line = |n: &Value| (text(&n["kind"]), number(&n["amount"]), number(&n["heldAmount"]), text(&n["at"]));
+        nodes.iter().rev().map(line).collect()
     }
 
     /// Runs SQL beside the server, as somebody with the database's password could.

@@ -3,8 +3,15 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+#[path = "../naive/mod.rs"]
+mod naive;
+
+mod holds;
 mod idempotency;
 mod model;
 mod races;
+mod returns;
+mod sandbox;
 mod time;
 mod verify;
+mod worker;

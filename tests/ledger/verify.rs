@@ -146,6 +146,9 @@ on_both! {
         house.assert_verified().await;
         house.tamper("UPDATE credit_grant SET expires_at = '2036-01-01T00:00:00+00:00'").await;
         let report = verify::verify(&house.staff()).await.expect("a report");
+        assert!(report.findings.iter().any(|finding| finding.what.contains("ends at 2036-01-01")), "{report:?}");
+        house.tamper("UPDATE allocation SET ends_after = '2036-01-01T00:00:00+00:00' WHERE ends_after IS NOT NULL").await;
+        let report = verify::verify(&house.staff()).await.expect("a report");
         assert!(report.findings.iter().any(|finding| finding.what.contains("does not carry the hash")), "{report:?}");
         house.tamper("UPDATE credit_grant SET first_used_at = '2026-03-01T10:00:00+00:00'").await;
         let report = verify::verify(&house.staff()).await.expect("a report");

@@ -1,16 +1,22 @@
 //! Accounts: the businesses on this server, and their settings.
 
+pub mod test_clock;
 pub mod tokens;
 
 use entity::AccountId;
 use entity::account::{ActiveModel, Column, Entity, Mode, Model};
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, Set};
 
-use super::caller::{Caller, Scope};
+use super::caller::{Caller, Role, Scope};
 use super::clock::{Instant, fresh_id, truncate};
 use super::error::{Error, Refusal, Result, is_taken};
 use super::input;
 use super::store::Store;
+
+/// How many days a hold may last, unless the owner says otherwise.
+const HOLD_LIMIT: i32 = 366;
+/// How many days the owner may say.
+const HOLD_MOST: i32 = 3_660;
 
 /// A business that is about to join.
 #[derive(Clone, Debug)]
@@ -32,15 +38,18 @@ pub struct Changes {
     pub time_zone: Option<String>,
     pub currency: Option<String>,
     pub credits_enabled: Option<bool>,
+    pub hold_limit_days: Option<i32>,
     /// `Some(None)` clears it; likewise below.
     pub sender_name: Option<Option<String>>,
     pub logo_url: Option<Option<String>>,
     pub support_address: Option<Option<String>>,
 }
 
-/// Creates an account, with credits enabled.
+/// Creates an account, with credits enabled. An owner may create sandboxes.
 pub async fn create(caller: &Caller, new: NewAccount) -> Result<Model> {
-    caller.authorise_operator()?;
+    if !(new.mode == Mode::Sandbox && caller.role() == Role::Owner) {
+        caller.authorise_operator()?;
+    }
     let name = input::text("name", &new.name, input::NAME)?;
     let slug = input::slug("slug", &new.slug)?;
     let time_zone = input::time_zone("timeZone", &new.time_zone)?;
@@ -68,6 +77,7 @@ pub async fn create(caller: &Caller, new: NewAccount) -> Result<Model> {
         logo_url: None,
         support_address: None,
         key_check: store.key.check(id),
+        hold_limit_days: HOLD_LIMIT,
         created_at: now,
         updated_at: now,
     };
@@ -108,6 +118,12 @@ pub async fn update(caller: &Caller, changes: Changes) -> Result<Model> {
     if let Some(address) = changes.support_address {
         let address = address.filter(|address| !address.trim().is_empty());
         account.support_address = Set(address.map(|address| input::email("supportAddress", &address)).transpose()?);
+    }
+    if let Some(days) = changes.hold_limit_days {
+        if !(1..=HOLD_MOST).contains(&days) {
+            return Err(Refusal::invalid("holdLimitDays", format!("Must be 1 to {HOLD_MOST}.")).into());
+        }
+        account.hold_limit_days = Set(days);
     }
     account.updated_at = Set(tx.now);
     let account = account.update(tx.db()).await.map_err(refuse_taken)?;

@@ -22,6 +22,8 @@ pub struct Search {
     /// Beginnings of words of the name, e-mail or external id; every one must match.
     pub text: Option<String>,
     pub tag: Option<String>,
+    /// Archived ones are left out unless they are asked for.
+    pub include_archived: bool,
     pub page: Page<CustomerId>,
 }
 
@@ -33,6 +35,9 @@ pub async fn search(view: &View, wanted: &Search) -> Result<Slice<Model>> {
     let page = &wanted.page;
     let order = if page.backwards { Order::Asc } else { Order::Desc };
     let mut select = view.customer_rows::<Entity>();
+    if !wanted.include_archived {
+        select = select.filter(Column::ArchivedAt.is_null());
+    }
     if let Some(text) = wanted.text.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
         let words = terms::words(text).collect::<Vec<_>>();
         if words.is_empty() {

@@ -57,6 +57,7 @@ pub async fn create(caller: &Caller, new: NewCustomer) -> Result<Model> {
         external_id,
         locale,
         metadata: metadata.unwrap_or_else(|| serde_json::json!({})),
+        archived_at: None,
         created_at: tx.now,
         updated_at: tx.now,
     };
@@ -95,6 +96,21 @@ pub async fn update(caller: &Caller, id: CustomerId, changes: Changes) -> Result
     }
     tx.commit().await?;
     Ok(customer)
+}
+
+/// Archives a customer, who then gets no more credits, or brings one back. Doing it twice changes nothing.
+pub async fn archive(caller: &Caller, id: CustomerId, archived: bool) -> Result<Model> {
+    let tx = caller.begin(Scope::CustomersWrite).await?;
+    let customer = load(&tx, id, "id").await?;
+    if customer.archived_at.is_some() == archived {
+        return Ok(customer);
+    }
+    let mut changed: ActiveModel = customer.into_active_model();
+    changed.archived_at = Set(archived.then_some(tx.now));
+    changed.updated_at = Set(tx.now);
+    let changed = changed.update(tx.db()).await?;
+    tx.commit().await?;
+    Ok(changed)
 }
 
 /// Puts tags on a customer, beside those that it has.

@@ -89,3 +89,20 @@ pub async fn allocations(
     }
     Ok(found)
 }
+
+/// What gave back activities, or parts of them, as far as the caller may see it, oldest first.
+pub async fn reversals(view: &View, ids: &[ActivityId]) -> Result<HashMap<ActivityId, Vec<Model>>> {
+    let rows = view
+        .customer_rows::<Entity>()
+        .filter(Column::ReversesId.is_in(ids.iter().copied()))
+        .order_by_asc(Column::Sequence)
+        .all(view.db())
+        .await?;
+    let mut found: HashMap<_, Vec<_>> = HashMap::new();
+    for row in rows {
+        if let Some(id) = row.reverses_id {
+            found.entry(id).or_default().push(row);
+        }
+    }
+    Ok(found)
+}

@@ -1,11 +1,12 @@
 //! What there is: balances as they are at the instant of the snapshot, whether or not time has been written down.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use entity::{CreditTypeId, Credits, CustomerId, credit_grant, wallet};
 use sea_orm::{ColumnTrait, QueryFilter};
 
-use super::state::Wallet;
+use super::holds;
+use super::state::{Held, Wallet, WalletKey};
 use crate::domain::clock::Instant;
 use crate::domain::error::Result;
 use crate::domain::tx::View;
@@ -35,17 +36,20 @@ pub struct Totals {
     pub consumed: Credits,
     pub expired: Credits,
     pub voided: Credits,
+    pub transferred: Credits,
 }
 
-/// The balances of customers, oldest credit type first: one for each type that they ever had credits of.
+/// The wallets of customers, oldest credit type first, as they are stored: one for each type that they ever had
+/// credits of.
 ///
-/// Two statements, however many customers. While credits are disabled a customer sees none: that is data, not an error.
-pub async fn of(view: &View, customers: &[CustomerId]) -> Result<HashMap<CustomerId, Vec<Balance>>> {
-    let mut balances: HashMap<_, Vec<_>> = customers.iter().map(|customer| (*customer, Vec::new())).collect();
+/// Two statements, however many customers, and three more where some of their credits are held. While credits are
+/// disabled a customer has none: that is data, not an error.
+pub async fn wallets(view: &View, customers: &[CustomerId]) -> Result<HashMap<CustomerId, Vec<Wallet>>> {
+    let mut wallets: HashMap<_, Vec<_>> = customers.iter().map(|customer| (*customer, Vec::new())).collect();
     if view.only().is_some() && !view.account().credits_enabled {
-        return Ok(balances);
+        return Ok(wallets);
     }
-    let wallets = view
+    let rows = view
         .customer_rows::<wallet::Entity>()
         .filter(wallet::Column::CustomerId.is_in(customers.iter().copied()))
         .filter(wallet::Column::Sequence.gt(0_i64))
@@ -57,19 +61,35 @@ pub async fn of(view: &View, customers: &[CustomerId]) -> Result<HashMap<Custome
         .filter(credit_grant::Column::Open.eq(true))
         .all(view.db())
         .await?;
+    let holding = rows.iter().any(|row| !row.held.is_zero());
+    let mut held = if holding { holds::open(view, customers).await? } else { HashMap::new() };
     let mut open: HashMap<_, Vec<_>> = HashMap::new();
-    for grant in grants {
+    for grant in grants.into_iter().chain(closed_but_held(view, &held).await?) {
         open.entry((grant.customer_id, grant.credit_type_id)).or_default().push(grant);
     }
-    for row in wallets {
-        let grants = open.remove(&(row.customer_id, row.credit_type_id)).unwrap_or_default();
-        let balance = balance(Wallet::new(row, grants), view.now());
-        balances.entry(balance.customer).or_default().push(balance);
+    for row in rows {
+        let key = (row.customer_id, row.credit_type_id);
+        let (grants, held) = (open.remove(&key).unwrap_or_default(), held.remove(&key).unwrap_or_default());
+        wallets.entry(row.customer_id).or_default().push(Wallet::new(row, grants, held));
     }
-    for of_customer in balances.values_mut() {
-        of_customer.sort_by_key(|balance| balance.credit_type);
+    for of_customer in wallets.values_mut() {
+        of_customer.sort_by_key(|wallet| wallet.row.credit_type_id);
     }
-    Ok(balances)
+    Ok(wallets)
+}
+
+/// The grants that have nothing free, and that a lapse may give something back to.
+async fn closed_but_held(view: &View, held: &HashMap<WalletKey, Vec<Held>>) -> Result<Vec<credit_grant::Model>> {
+    let draws = held.values().flatten().flat_map(|held| &held.draws);
+    let ids = draws.map(|draw| draw.grant).collect::<HashSet<_>>();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let closed = view
+        .customer_rows::<credit_grant::Entity>()
+        .filter(credit_grant::Column::Id.is_in(ids))
+        .filter(credit_grant::Column::Open.eq(false));
+    Ok(closed.all(view.db()).await?)
 }
 
 /// A wallet's balance at an instant (pure).
@@ -89,6 +109,7 @@ pub fn balance(mut wallet: Wallet, now: Instant) -> Balance {
             consumed: wallet.row.consumed,
             expired: wallet.row.expired,
             voided: wallet.row.voided,
+            transferred: wallet.row.transferred,
         },
         as_of,
     }

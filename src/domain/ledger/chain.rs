@@ -1,8 +1,7 @@
 //! The keyed hash chain (pure): each activity signs the one before it in its wallet, so that nothing can be altered,
 //! removed or put in between without the key, which is kept outside the database.
 
-use entity::activity::Kind;
-use entity::{AccountId, Anchor, ExpirationKind, GrantId, activity, allocation, credit_grant};
+use entity::{AccountId, activity, allocation, credit_grant, hold};
 use hmac::{Hmac, KeyInit, Mac};
 use sea_orm::ActiveEnum;
 use secrecy::{ExposeSecret, SecretString};
@@ -38,36 +37,46 @@ impl LedgerKey {
         mac.finalize().into_bytes().to_vec()
     }
 
-    /// The hash of an activity over the one before it, its allocations, the terms of the grant it issued,
-    /// and the ends that it set, being the first use of a grant.
+    /// The hash of a record over the one before it in its wallet.
     #[must_use]
-    pub fn sign(
-        &self,
-        before: &[u8],
-        activity: &activity::Model,
-        allocations: &[allocation::Model],
-        issued: Option<&credit_grant::Model>,
-        ends: &[(GrantId, Instant)],
-    ) -> Vec<u8> {
+    pub fn sign(&self, before: &[u8], record: &Record<'_>) -> Vec<u8> {
         let mut signed = Signed { mac: self.mac() };
         signed.bytes(&[VERSION]);
         signed.bytes(before);
-        signed.activity(activity);
-        signed.number(i64::try_from(allocations.len()).unwrap_or(i64::MAX));
-        for allocation in allocations {
-            signed.bytes(allocation.grant_id.0.as_bytes());
-            signed.number(allocation.amount.0);
-            signed.number(allocation.cost.0);
+        signed.activity(record.activity);
+        signed.number(i64::try_from(record.allocations.len()).unwrap_or(i64::MAX));
+        for allocation in record.allocations {
+            signed.allocation(allocation);
         }
-        if let Some(grant) = issued {
+        for grant in record.issued {
             signed.terms(grant);
         }
-        for (grant, end) in ends {
-            signed.bytes(grant.0.as_bytes());
-            signed.instant(*end);
+        if let Some(hold) = record.opened {
+            signed.bytes(hold.id.0.as_bytes());
+            signed.number(hold.amount.0);
+            signed.instant(hold.placed_at);
+            signed.instant(hold.expires_at);
         }
         signed.mac.finalize().into_bytes().to_vec()
     }
+
+    /// The signature of a text that is kept outside the database.
+    #[must_use]
+    pub fn sign_text(&self, text: &str) -> Vec<u8> {
+        let mut mac = self.mac();
+        mac.update(b"scrip anchor");
+        mac.update(text.as_bytes());
+        mac.finalize().into_bytes().to_vec()
+    }
+}
+
+/// What an activity says: itself, its allocations with their cost and the ends they set, the terms of the grants that
+/// it made, and of the hold that it opened.
+pub struct Record<'a> {
+    pub activity: &'a activity::Model,
+    pub allocations: &'a [allocation::Model],
+    pub issued: &'a [credit_grant::Model],
+    pub opened: Option<&'a hold::Model>,
 }
 
 /// SHA-256 over the salt and the notes: the chain signs this, so that erasing the notes leaves the chain whole.
@@ -127,10 +136,21 @@ impl Signed {
         self.optional(activity.reference.as_deref().map(str::as_bytes));
         self.optional(activity.reason.as_deref().map(str::as_bytes));
         self.optional(activity.note_digest.as_deref());
+        self.optional(activity.hold_id.as_ref().map(|id| id.0.as_bytes().as_slice()));
+        self.optional(activity.reverses_id.as_ref().map(|id| id.0.as_bytes().as_slice()));
         self.instant(activity.at);
     }
 
-    /// What a grant was issued with; what becomes of it is in the activities.
+    fn allocation(&mut self, allocation: &allocation::Model) {
+        self.bytes(allocation.grant_id.0.as_bytes());
+        self.number(allocation.amount.0);
+        self.number(allocation.cost.0);
+        for end in [allocation.ends_before, allocation.ends_after] {
+            self.optional(end.map(|end| end.timestamp_micros().to_be_bytes()).as_ref().map(<[u8; 8]>::as_slice));
+        }
+    }
+
+    /// What a grant was made with; its end, and what becomes of it, is in the allocations.
     fn terms(&mut self, grant: &credit_grant::Model) {
         self.bytes(grant.id.0.as_bytes());
         self.number(grant.amount.0);
@@ -142,27 +162,11 @@ impl Signed {
         self.text(&grant.period_unit.map(|unit| unit.to_value()).unwrap_or_default());
         self.text(&grant.period_from.map(|from| from.to_value()).unwrap_or_default());
         self.text(&grant.expires_on.map(|date| date.to_string()).unwrap_or_default());
-        // The end that a first use sets is signed by the activity that used it.
-        self.number(grant.expires_at.filter(|_| !ends_from_first_use(grant)).map_or(0, |at| at.timestamp_micros()));
         self.text(&grant.time_zone);
         self.number(grant.cost.0);
         self.text(&grant.currency);
         self.text(&grant.source.to_value());
+        self.optional(grant.origin_id.as_ref().map(|id| id.0.as_bytes().as_slice()));
         self.instant(grant.created_at);
-    }
-}
-
-/// Whether a grant has no end before its first use.
-#[must_use]
-pub fn ends_from_first_use(grant: &credit_grant::Model) -> bool {
-    grant.expiration == ExpirationKind::After && grant.period_from == Some(Anchor::FirstUse)
-}
-
-/// Whether an activity of this kind makes a grant, whose terms it then signs.
-#[must_use]
-pub fn makes_grant(kind: Kind) -> bool {
-    match kind {
-        Kind::Issue => true,
-        Kind::Consume | Kind::Expire | Kind::Void => false,
     }
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Days, Months, NaiveDate, NaiveDateTime, NaiveTime, TimeDe
 use chrono_tz::Tz;
 use entity::{Anchor, Expiration, PeriodUnit, credit_grant};
 
+use super::command::Extension;
 use crate::domain::clock::Instant;
 use crate::domain::error::Refusal;
 
@@ -30,6 +31,49 @@ pub fn check(field: &str, policy: Expiration) -> Result<Expiration, Refusal> {
         Expiration::At(at) => crate::domain::input::instant(&format!("{field}.at"), at).map(Expiration::At),
         _ => Ok(policy),
     }
+}
+
+/// Refuses an extension that no calendar can follow.
+pub fn check_extension(field: &str, to: Extension) -> Result<Extension, Refusal> {
+    match to {
+        Extension::By { count, unit } => {
+            let policy = Expiration::After { count, unit, from: Anchor::Issue };
+            check(field, policy)
+                .map(|_| to)
+                .map_err(|_| Refusal::invalid(&format!("{field}.by.count"), format!("Must be 1 to {}.", longest(unit))))
+        }
+        Extension::On(date) => check(field, Expiration::On(date)).map(|_| to),
+        Extension::At(at) => match check(field, Expiration::At(at))? {
+            Expiration::At(at) => Ok(Extension::At(at)),
+            _ => Ok(to),
+        },
+    }
+}
+
+/// The end that an extension gives to a grant that ends, or ended, at `end`.
+#[must_use]
+pub fn extended(end: Instant, to: Extension, zone: Tz) -> Option<Instant> {
+    match to {
+        Extension::By { count, unit } => plus(end, count, unit, zone),
+        Extension::On(date) => end_of(date, zone),
+        Extension::At(at) => Some(at),
+    }
+}
+
+/// The same local time of day some calendar periods later: the date is clamped to the month's end, a time that does not
+/// exist moves forward by the gap, and of one that exists twice it is the earlier.
+#[must_use]
+pub fn plus(at: Instant, count: i32, unit: PeriodUnit, zone: Tz) -> Option<Instant> {
+    let local = at.with_timezone(&zone).naive_local();
+    let later = add(local.date(), count, unit)?.and_time(local.time());
+    if let Some(at) = zone.from_local_datetime(&later).earliest() {
+        return Some(at.to_utc());
+    }
+    // Before the gap the clock was behind by its length: read by that offset, the time moves forward by the gap.
+    let jump = end_of_gap(later, zone)?;
+    let before = zone.from_utc_datetime(&(jump - TimeDelta::seconds(1)).naive_utc());
+    let offset = before.naive_local() - before.naive_utc();
+    Some((later - offset).and_utc())
 }
 
 /// The end of a grant that begins to count at `effective_at`; none if it has no end, or none before its first use.
@@ -62,16 +106,19 @@ pub fn zone_of(name: &str) -> Tz {
 
 /// The first instant after the last day of a period that is counted from `anchor`'s local date.
 fn after(anchor: Instant, count: i32, unit: PeriodUnit, zone: Tz) -> Option<Instant> {
-    let count = u32::try_from(count).ok()?;
     let start = anchor.with_timezone(&zone).date_naive();
-    // chrono clamps to the month's end: 31 January and a month is the last of February.
-    let last_day = match unit {
-        PeriodUnit::Day => start.checked_add_days(Days::new(u64::from(count))),
-        PeriodUnit::Week => start.checked_add_days(Days::new(7 * u64::from(count))),
-        PeriodUnit::Month => start.checked_add_months(Months::new(count)),
-        PeriodUnit::Year => start.checked_add_months(Months::new(12 * count)),
-    };
-    end_of(last_day?, zone)
+    end_of(add(start, count, unit)?, zone)
+}
+
+/// A date some periods later, clamped to the month's end: 31 January and a month is the last of February.
+fn add(date: NaiveDate, count: i32, unit: PeriodUnit) -> Option<NaiveDate> {
+    let count = u32::try_from(count).ok()?;
+    match unit {
+        PeriodUnit::Day => date.checked_add_days(Days::new(u64::from(count))),
+        PeriodUnit::Week => date.checked_add_days(Days::new(7 * u64::from(count))),
+        PeriodUnit::Month => date.checked_add_months(Months::new(count)),
+        PeriodUnit::Year => date.checked_add_months(Months::new(count.checked_mul(12)?)),
+    }
 }
 
 /// The first instant of the day after `date`: credits can be used through their whole last day.

@@ -6,11 +6,9 @@ use entity::credit_grant::{Column, Entity, Model};
 use entity::{CreditTypeId, CustomerId, GrantId};
 use sea_orm::{ColumnTrait, Condition, Order, QueryFilter, QueryOrder, QuerySelect};
 
-use super::command::{Command, Void, Words};
-use super::state;
-use crate::domain::caller::{Caller, Scope};
+use super::{holds, settle};
 use crate::domain::clock::Instant;
-use crate::domain::error::{Refusal, Result};
+use crate::domain::error::Result;
 use crate::domain::page::{self, Page, Slice};
 use crate::domain::tx::View;
 
@@ -25,7 +23,7 @@ pub enum Status {
     Voided,
     /// Has none left, and some of them ended unused.
     Expired,
-    /// Has none left: every one was used or set aside.
+    /// Has none left: every one was used, set aside or transferred.
     UsedUp,
 }
 
@@ -34,7 +32,7 @@ pub enum Status {
 pub fn status(grant: &Model, now: Instant) -> Status {
     // A server whose clock is behind the one that issued it must not call it scheduled.
     let now = now.max(grant.created_at);
-    let grant = state::grant_at(grant.clone(), now);
+    let grant = settle::grant_at(grant.clone(), &[], now);
     match (grant.open, grant.effective_at > now) {
         (true, true) => Status::Scheduled,
         (true, false) => Status::Usable,
@@ -55,7 +53,6 @@ pub struct Wanted {
 
 /// Pages of the grants of many customers, in one statement, each grant as it is now.
 pub async fn pages(view: &View, wanted: &[Wanted]) -> Result<Vec<Slice<Model>>> {
-    let now = view.now();
     let selects = wanted
         .iter()
         .map(|wanted| {
@@ -66,7 +63,7 @@ pub async fn pages(view: &View, wanted: &[Wanted]) -> Result<Vec<Slice<Model>>> 
                 select = select.filter(Column::CreditTypeId.eq(credit_type));
             }
             if let Some(status) = wanted.status {
-                select = select.filter(has(status, now));
+                select = select.filter(has(view, wanted.customer, status));
             }
             if let Some(after) = page.after {
                 select = select.filter(Column::Id.lt(after));
@@ -78,41 +75,36 @@ pub async fn pages(view: &View, wanted: &[Wanted]) -> Result<Vec<Slice<Model>>> 
         })
         .collect();
     let rows = page::many(view.db(), selects).await?;
-    let as_now = |rows: Vec<Model>| rows.into_iter().map(|grant| state::grant_at(grant, now)).collect();
+    let now = holds::grants_now(view, rows.iter().flatten().cloned().collect()).await?;
+    let now = now.into_iter().map(|grant| (grant.id, grant)).collect::<HashMap<_, _>>();
+    let as_now = |rows: Vec<Model>| rows.iter().filter_map(|grant| now.get(&grant.id).cloned()).collect::<Vec<_>>();
     Ok(wanted.iter().zip(rows).map(|(wanted, rows)| wanted.page.slice(as_now(rows))).collect())
 }
 
-/// [`status`] as a condition on stored rows, whose end may not be written yet.
-fn has(status: Status, now: Instant) -> Condition {
-    let over = Condition::all().add(Column::Open.eq(true)).add(Column::ExpiresAt.lte(now));
-    let open = || {
-        Condition::all()
-            .add(Column::Open.eq(true))
-            .add(Condition::any().add(Column::ExpiresAt.is_null()).add(Column::ExpiresAt.gt(now)))
-    };
-    let closed = || Condition::all().add(Column::Open.eq(false));
+/// [`status`] as a condition on stored rows, to which what time has done may not be written yet.
+fn has(view: &View, customer: CustomerId, status: Status) -> Condition {
+    let now = view.now();
+    // What a lapse gives back to a voided grant is voided in the same instant.
+    let voided = || Column::Voided.gt(0_i64);
+    let kept = || Condition::all().add(Column::Voided.eq(0_i64));
+    let free =
+        || Condition::any().add(Column::Open.eq(true)).add(Column::Id.in_subquery(holds::given_back(view, customer)));
+    let over = || Condition::all().add(Column::ExpiresAt.is_not_null()).add(Column::ExpiresAt.lte(now));
     match status {
-        Status::Scheduled => open().add(Column::EffectiveAt.gt(now)),
-        Status::Usable => open().add(Column::EffectiveAt.lte(now)),
-        Status::Voided => closed().add(Column::Voided.gt(0_i64)),
+        Status::Scheduled => kept().add(free()).add(over().not()).add(Column::EffectiveAt.gt(now)),
+        Status::Usable => kept().add(free()).add(over().not()).add(Column::EffectiveAt.lte(now)),
+        Status::Voided => Condition::all().add(voided()),
         Status::Expired => {
-            Condition::any().add(over).add(closed().add(Column::Voided.eq(0_i64)).add(Column::Expired.gt(0_i64)))
+            let ends = Condition::all().add(free()).add(over());
+            let ended = Condition::all().add(free().not()).add(Column::Expired.gt(0_i64));
+            kept().add(Condition::any().add(ends).add(ended))
         }
-        Status::UsedUp => closed().add(Column::Voided.eq(0_i64)).add(Column::Expired.eq(0_i64)),
+        Status::UsedUp => kept().add(free().not()).add(Column::Expired.eq(0_i64)),
     }
-}
-
-/// The command that voids a grant: whose it is never changes, so it is looked up before anything is locked.
-pub async fn to_void(caller: &Caller, grant: GrantId, reason: &str, words: Words) -> Result<Command> {
-    let view = caller.view(Scope::CreditsWrite).await?;
-    let found = by_ids(&view, &[grant]).await?.remove(&grant);
-    let found = found.ok_or_else(|| Refusal::not_found("grantId", "grant"))?;
-    let (customer, credit_type) = (found.customer_id, found.credit_type_id);
-    Ok(Command::Void(Void { grant, customer, credit_type, reason: reason.to_owned(), words }))
 }
 
 /// Grants by id, as far as the caller may see them, each as it is now.
 pub async fn by_ids(view: &View, ids: &[GrantId]) -> Result<HashMap<GrantId, Model>> {
     let rows = view.customer_rows::<Entity>().filter(Column::Id.is_in(ids.iter().copied())).all(view.db()).await?;
-    Ok(rows.into_iter().map(|grant| (grant.id, state::grant_at(grant, view.now()))).collect())
+    Ok(holds::grants_now(view, rows).await?.into_iter().map(|grant| (grant.id, grant)).collect())
 }

@@ -2,82 +2,147 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use entity::{AccountId, CreditTypeId, Credits, CustomerId, Owned, credit_grant, credit_type, customer, wallet};
+use entity::{
+    AccountId, ActivityId, CreditTypeId, Credits, CustomerId, GrantId, HoldId, Owned, account, activity, allocation,
+    credit_grant, credit_type, customer, hold, wallet,
+};
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
-    ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Select,
+    ColumnTrait, Condition, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    QuerySelect, Select,
 };
 
+use super::books::Books;
 use super::chain;
-use super::state::{Wallet, WalletKey};
+use super::command::Command;
+use super::decide::Used;
+use super::state::{Draw, Held, Wallet, WalletKey, uses};
 use crate::domain::clock::Instant;
-use crate::domain::error::Refusal;
 
-/// What the jobs look at and change.
-pub struct Loaded {
-    pub wallets: HashMap<WalletKey, Wallet>,
-    pub types: HashMap<CreditTypeId, credit_type::Model>,
-    pub customers: BTreeSet<CustomerId>,
+/// Whether what is read is to be changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Wallets are locked, and made where they receive.
+    Change,
+    /// Nothing is locked and nothing is made.
+    Look,
 }
 
-/// Locks the wallets in key order, making those that an issue needs, and in the next statements reads what they hold.
-pub async fn lock(
+/// Locks the wallets in key order, making those that receive, and in the next statements reads what they hold.
+pub async fn books(
     txn: &DatabaseTransaction,
-    account: AccountId,
-    keys: &BTreeSet<WalletKey>,
-    issued_to: &BTreeSet<WalletKey>,
-) -> Result<Loaded, DbErr> {
-    let mut rows = lock_wallets(txn, account, keys).await?;
-    let types = self::types(txn, account, keys).await?;
-    let mut customers = rows.iter().map(|row| row.customer_id).collect::<BTreeSet<_>>();
+    account: &account::Model,
+    commands: &[&Command],
+    purpose: Purpose,
+) -> Result<Books, DbErr> {
+    let id = account.id;
+    let mut keys = commands.iter().map(|command| command.wallet()).collect::<BTreeSet<_>>();
+    let receive = commands.iter().filter_map(|command| command.receives()).collect::<BTreeSet<_>>();
+    keys.extend(&receive);
+    let mut rows = wallets(txn, id, &keys, purpose).await?;
+    let types = self::types(txn, id, &keys).await?;
     let found = rows.iter().map(|row| (row.customer_id, row.credit_type_id)).collect::<BTreeSet<_>>();
     let missing = keys.difference(&found).copied().collect::<BTreeSet<_>>();
-    if !missing.is_empty() {
-        customers.extend(self::customers(txn, account, &missing).await?);
-        let new = missing
-            .intersection(issued_to)
-            .filter(|(customer, credit_type)| customers.contains(customer) && types.contains_key(credit_type))
-            .copied()
-            .collect::<BTreeSet<_>>();
-        if !new.is_empty() {
-            let empty = new.iter().map(|key| empty(account, *key).into_active_model());
+    let mut customers = rows.iter().map(|row| (row.customer_id, None)).collect::<HashMap<_, _>>();
+    let asked = missing.union(&receive).map(|(customer, _)| *customer).collect::<BTreeSet<_>>();
+    if !asked.is_empty() {
+        customers.extend(self::customers(txn, id, asked).await?);
+    }
+    let new = missing.intersection(&receive);
+    let new = new.filter(|(customer, credit_type)| customers.contains_key(customer) && types.contains_key(credit_type));
+    let new = new.copied().collect::<BTreeSet<_>>();
+    match purpose {
+        Purpose::Change if !new.is_empty() => {
+            let empty = new.iter().map(|key| empty(id, *key).into_active_model());
             wallet::Entity::insert_many(empty).on_conflict_do_nothing().exec_without_returning(txn).await?;
-            rows.extend(lock_wallets(txn, account, &new).await?);
+            rows.extend(wallets(txn, id, &new, purpose).await?);
         }
+        _ => rows.extend(new.iter().map(|key| empty(id, *key))),
     }
-    let mut grants: HashMap<WalletKey, Vec<credit_grant::Model>> = HashMap::new();
-    for grant in self::grants(txn, account, keys).await? {
-        grants.entry((grant.customer_id, grant.credit_type_id)).or_default().push(grant);
-    }
-    let wallets = rows
-        .into_iter()
-        .map(|row| {
-            let key = (row.customer_id, row.credit_type_id);
-            (key, Wallet::new(row, grants.remove(&key).unwrap_or_default()))
-        })
-        .collect();
-    Ok(Loaded { wallets, types, customers })
+    let (wallets, used) = contents(txn, id, rows, commands).await?;
+    Ok(Books { account: account.clone(), wallets, types, customers, used })
 }
 
-async fn lock_wallets(
+/// What is in wallets, and whatever else the commands are about.
+async fn contents(
+    txn: &DatabaseTransaction,
+    account: AccountId,
+    rows: Vec<wallet::Model>,
+    commands: &[&Command],
+) -> Result<(HashMap<WalletKey, Wallet>, HashMap<ActivityId, Used>), DbErr> {
+    let key_of = |row: &wallet::Model| (row.customer_id, row.credit_type_id);
+    let keys = rows.iter().map(key_of).collect::<BTreeSet<_>>();
+    let holding = rows.iter().filter(|row| !row.held.is_zero()).map(key_of).collect::<BTreeSet<_>>();
+    let about = About::of(commands);
+    let holds = holds(txn, account, &holding, &about.holds).await?;
+    let used = used(txn, account, &about.activities).await?;
+    let mut named = about.grants;
+    named.extend(holds.iter().flat_map(|held| &held.draws).map(|draw| draw.grant));
+    named.extend(used.values().flat_map(|used| &used.left).map(|draw| draw.grant));
+    let mut found = grants(txn, account, &keys).await?;
+    for grant in &found {
+        named.remove(&grant.id);
+    }
+    found.extend(grants_by_id(txn, account, named).await?);
+    let mut grants: HashMap<WalletKey, Vec<_>> = HashMap::new();
+    for grant in found {
+        grants.entry((grant.customer_id, grant.credit_type_id)).or_default().push(grant);
+    }
+    let mut of_wallet: HashMap<WalletKey, Vec<_>> = HashMap::new();
+    for held in holds {
+        of_wallet.entry((held.row.customer_id, held.row.credit_type_id)).or_default().push(held);
+    }
+    let mut content = |row: wallet::Model| {
+        let key = key_of(&row);
+        let (grants, holds) = (grants.remove(&key).unwrap_or_default(), of_wallet.remove(&key).unwrap_or_default());
+        (key, Wallet::new(row, grants, holds))
+    };
+    Ok((rows.into_iter().map(&mut content).collect(), used))
+}
+
+/// What commands name beside their wallets.
+#[derive(Default)]
+struct About {
+    holds: BTreeSet<HoldId>,
+    grants: BTreeSet<GrantId>,
+    activities: BTreeSet<ActivityId>,
+}
+
+impl About {
+    fn of(commands: &[&Command]) -> Self {
+        let mut about = Self::default();
+        for command in commands {
+            match command {
+                Command::Capture(capture) => drop(about.holds.insert(capture.hold)),
+                Command::Release(release) => drop(about.holds.insert(release.hold)),
+                Command::Extend(extend) => drop(about.grants.insert(extend.grant)),
+                Command::Reverse(reverse) => drop(about.activities.insert(reverse.activity)),
+                _ => {}
+            }
+        }
+        about
+    }
+}
+
+async fn wallets(
     txn: &DatabaseTransaction,
     account: AccountId,
     keys: &BTreeSet<WalletKey>,
+    purpose: Purpose,
 ) -> Result<Vec<wallet::Model>, DbErr> {
-    in_wallets(wallet::Entity::of(account), keys)
-        .order_by_asc(wallet::Column::CustomerId)
-        .order_by_asc(wallet::Column::CreditTypeId)
-        .lock_exclusive()
-        .all(txn)
-        .await
-}
-
-pub fn in_wallets(select: Select<wallet::Entity>, keys: &BTreeSet<WalletKey>) -> Select<wallet::Entity> {
     let pair = Expr::tuple([Expr::col(wallet::Column::CustomerId), Expr::col(wallet::Column::CreditTypeId)]);
-    select.filter(pair.in_tuples(keys.iter().map(|(customer, credit_type)| (customer.0, credit_type.0))))
+    let select = wallet::Entity::of(account)
+        .filter(pair.in_tuples(keys.iter().map(|(customer, credit_type)| (customer.0, credit_type.0))))
+        .order_by_asc(wallet::Column::CustomerId)
+        .order_by_asc(wallet::Column::CreditTypeId);
+    match purpose {
+        Purpose::Change => select.lock_exclusive().all(txn).await,
+        Purpose::Look => select.all(txn).await,
+    }
 }
 
-pub async fn grants(
+/// The open grants of wallets.
+async fn grants(
     txn: &DatabaseTransaction,
     account: AccountId,
     keys: &BTreeSet<WalletKey>,
@@ -91,7 +156,100 @@ pub async fn grants(
         .await
 }
 
-pub async fn types(
+async fn grants_by_id(
+    txn: &DatabaseTransaction,
+    account: AccountId,
+    ids: BTreeSet<GrantId>,
+) -> Result<Vec<credit_grant::Model>, DbErr> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    credit_grant::Entity::of(account).filter(credit_grant::Column::Id.is_in(ids)).all(txn).await
+}
+
+/// The open holds of wallets that hold something, and those that are named, open or not.
+async fn holds(
+    txn: &DatabaseTransaction,
+    account: AccountId,
+    wallets: &BTreeSet<WalletKey>,
+    named: &BTreeSet<HoldId>,
+) -> Result<Vec<Held>, DbErr> {
+    let pair = Expr::tuple([Expr::col(hold::Column::CustomerId), Expr::col(hold::Column::CreditTypeId)]);
+    let mut wanted = Condition::any();
+    if !wallets.is_empty() {
+        let of_wallets = pair.in_tuples(wallets.iter().map(|(customer, credit_type)| (customer.0, credit_type.0)));
+        wanted = wanted.add(Condition::all().add(of_wallets).add(hold::Column::Open.eq(true)));
+    }
+    if !named.is_empty() {
+        wanted = wanted.add(hold::Column::Id.is_in(named.iter().copied()));
+    }
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    held(txn, account, hold::Entity::of(account).filter(wanted)).await
+}
+
+/// Holds with what they hold: what their placing activity took.
+pub async fn held(
+    txn: &DatabaseTransaction,
+    account: AccountId,
+    holds: Select<hold::Entity>,
+) -> Result<Vec<Held>, DbErr> {
+    let rows = holds.all(txn).await?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut taken = draws(txn, account, rows.iter().map(|row| row.activity_id)).await?;
+    Ok(rows.into_iter().map(|row| Held { draws: taken.remove(&row.activity_id).unwrap_or_default(), row }).collect())
+}
+
+/// What activities took, first taken first.
+async fn draws(
+    txn: &DatabaseTransaction,
+    account: AccountId,
+    activities: impl Iterator<Item = ActivityId>,
+) -> Result<HashMap<ActivityId, Vec<Draw>>, DbErr> {
+    let rows = allocation::Entity::of(account)
+        .filter(allocation::Column::ActivityId.is_in(activities))
+        .order_by_asc(allocation::Column::ActivityId)
+        .order_by_asc(allocation::Column::Position)
+        .all(txn)
+        .await?;
+    let mut draws: HashMap<_, Vec<_>> = HashMap::new();
+    for row in rows {
+        draws.entry(row.activity_id).or_default().push(Draw::of(row.grant_id, row.amount, row.cost));
+    }
+    Ok(draws)
+}
+
+/// What activities took, less what was given back since.
+async fn used(
+    txn: &DatabaseTransaction,
+    account: AccountId,
+    ids: &BTreeSet<ActivityId>,
+) -> Result<HashMap<ActivityId, Used>, DbErr> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let named = activity::Column::Id.is_in(ids.iter().copied());
+    let undoing = activity::Column::ReversesId.is_in(ids.iter().copied());
+    let rows = activity::Entity::of(account).filter(Condition::any().add(named).add(undoing)).all(txn).await?;
+    let mut taken = draws(txn, account, rows.iter().map(|row| row.id)).await?;
+    let mut used = HashMap::new();
+    for row in rows.iter().filter(|row| ids.contains(&row.id)) {
+        let left = taken.remove(&row.id).unwrap_or_default();
+        used.insert(row.id, Used { reversible: uses(row.kind), left });
+    }
+    for row in &rows {
+        if let Some(used) = row.reverses_id.and_then(|id| used.get_mut(&id)) {
+            let returned = taken.remove(&row.id).unwrap_or_default();
+            used.give_back(returned.iter().map(|draw| (draw.grant, draw.amount, draw.cost)));
+        }
+    }
+    Ok(used)
+}
+
+async fn types(
     txn: &DatabaseTransaction,
     account: AccountId,
     keys: &BTreeSet<WalletKey>,
@@ -101,17 +259,17 @@ pub async fn types(
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
 }
 
-pub async fn customers(
+async fn customers(
     txn: &DatabaseTransaction,
     account: AccountId,
-    keys: &BTreeSet<WalletKey>,
-) -> Result<BTreeSet<CustomerId>, DbErr> {
-    let ids = keys.iter().map(|(customer, _)| *customer).collect::<BTreeSet<_>>();
+    ids: BTreeSet<CustomerId>,
+) -> Result<Vec<(CustomerId, Option<Instant>)>, DbErr> {
     let rows = customer::Entity::of(account).filter(customer::Column::Id.is_in(ids)).all(txn).await?;
-    Ok(rows.into_iter().map(|row| row.id).collect())
+    Ok(rows.into_iter().map(|row| (row.id, row.archived_at)).collect())
 }
 
 /// A wallet before its first activity.
+#[must_use]
 pub fn empty(account: AccountId, (customer, credit_type): WalletKey) -> wallet::Model {
     wallet::Model {
         account_id: account,
@@ -128,16 +286,4 @@ pub fn empty(account: AccountId, (customer, credit_type): WalletKey) -> wallet::
         voided: Credits::ZERO,
         transferred: Credits::ZERO,
     }
-}
-
-/// The credit type, if both ends of a wallet exist.
-pub fn existing<'a>(
-    (customer, credit_type): WalletKey,
-    customers: &BTreeSet<CustomerId>,
-    types: &'a HashMap<CreditTypeId, credit_type::Model>,
-) -> Result<&'a credit_type::Model, Refusal> {
-    if !customers.contains(&customer) {
-        return Err(Refusal::not_found("customerId", "customer"));
-    }
-    types.get(&credit_type).ok_or_else(|| Refusal::not_found("creditTypeId", "credit type"))
 }

@@ -1,41 +1,68 @@
 //! The ledger: every operation and its sentence.
 //!
-//! * [`issue`]: make a new grant.
-//! * [`consume`]: use credits, in burn order, all or nothing.
-//! * [`submit`]: any of them, as a command.
-//! * [`grants::to_void`]: the command that takes away what is left of one grant, with a reason.
-//! * [`preview`]: what a command would do, with nothing written.
-//! * [`balances`], [`activity`], [`grants`]: what there is, what happened, and in which lots.
-//! * [`verify`]: recompute everything from the activities and name what differs.
+//! * [`Command::Issue`]: make a new grant.
+//! * [`Command::Consume`]: use credits, in burn order, all or nothing.
+//! * [`Command::Place`], [`Command::Capture`], [`Command::Release`]: set credits aside; use them, or give them back.
+//! * [`Command::Reverse`]: give back what a consume or a capture used, all or part, up to the whole.
+//! * [`Command::Void`]: take away what is left of one grant, with a reason.
+//! * [`Command::Extend`]: give one grant a later end; what had ended comes back.
+//! * [`Command::Transfer`]: give credits to another customer, who gets them as they were.
+//! * [`Command::Settle`]: write down what time has done. The worker asks for it.
+//! * [`submit`]: any of them, once per key; [`preview`]: what it would do, with nothing written.
+//! * [`about`]: the command for something that is named by its id.
+//! * [`balances`], [`activity`], [`grants`], [`holds`]: what there is, what happened, in which lots, set aside for what.
+//! * [`status`], [`explanation`], [`forecast`]: why a consume would be refused, why a balance is what it is, what ends.
+//! * [`opening`]: balances that are read from a file, rehearsed before anything is written.
+//! * [`verify`], [`anchor`]: recompute everything from the activities and name what differs; find a cut tail.
 //!
-//! Lock order: wallets by key, then any other row, then `request` rows last. Grants are read in the statement after
-//! the one that locks their wallets: under READ COMMITTED only that statement sees what the last holder wrote.
+//! Lock order: wallets by key, then any other row, then `job` and last `request` rows. Grants and holds are read in the
+//! statements after the one that locks their wallets: under READ COMMITTED only those see what the last holder wrote.
 //!
-//! Pure: [`state`], [`draw`], [`expiration`], [`decide`], [`chain`]. Only [`post`] changes a balance.
+//! Pure: [`state`], [`settle`], [`draw`], [`expiration`], [`decide`], [`books`], [`chain`], [`replay`]. Only [`post`]
+//! changes a balance.
 
+pub mod about;
 pub mod activity;
+pub mod anchor;
 pub mod balances;
+pub mod books;
 pub(super) mod chain;
 pub mod command;
 pub(super) mod commit;
-mod decide;
-mod draw;
+pub mod decide;
+pub mod draw;
 pub mod expiration;
+pub mod explanation;
+pub mod fault;
+pub mod forecast;
 pub mod grants;
-mod load;
-mod post;
-#[cfg(test)]
-mod properties;
-mod requests;
+pub mod holds;
+pub mod load;
+pub mod opening;
+pub(super) mod post;
+mod preview;
+mod record;
+mod replay;
+pub(super) mod requests;
+pub mod settle;
 pub mod state;
+pub mod status;
 pub mod verify;
 
 pub use chain::LedgerKey;
-pub use command::{Command, Consume, Cost, Issue, Outcome, Preview, Void, Words};
+pub use command::{
+    Capture, Command, Consume, Cost, Extend, Extension, Issue, OnExpired, Outcome, Place, Preview, Release, Reverse,
+    Settle, Transfer, Void, Words,
+};
+
+use entity::activity::Source;
 
 use super::caller::{Caller, Scope};
 use super::error::Result;
 use super::input;
+
+/// Whose keys the keys of rows in a file are.
+const IMPORT: &str = "import";
 
 /// Makes a new grant, once per key.
 pub async fn issue(caller: &Caller, issue: Issue, key: &str) -> Result<Outcome> {
@@ -51,20 +78,22 @@ pub async fn consume(caller: &Caller, consume: Consume, key: &str) -> Result<Out
 pub async fn preview(caller: &Caller, command: Command) -> Result<Preview> {
     let command = command.check()?;
     let view = caller.view(Scope::CreditsWrite).await?;
-    post::preview(&view, &command).await
+    preview::preview(&view, &command).await
 }
 
 /// Carries out a command, once per key.
 pub async fn submit(caller: &Caller, command: Command, key: &str) -> Result<Outcome> {
+    carry_out(caller, command, (caller.key_space(), key), Source::Manual).await
+}
+
+/// Carries out a command that was read from a file, once per key of its row.
+pub async fn import(caller: &Caller, command: Command, key: &str) -> Result<Outcome> {
+    carry_out(caller, command, (IMPORT.to_owned(), key), Source::Import).await
+}
+
+async fn carry_out(caller: &Caller, command: Command, key: (String, &str), source: Source) -> Result<Outcome> {
     let account = caller.authorise(Scope::CreditsWrite)?;
-    let key = input::key("idempotencyKey", key)?;
-    let command = command.check()?;
-    let job = post::Job {
-        account,
-        key: (caller.key_space(), key),
-        fingerprint: command.fingerprint(),
-        actor: caller.actor(),
-        command,
-    };
+    let key = (key.0, input::key("idempotencyKey", key.1)?);
+    let job = post::Job { account, key: Some(key), actor: caller.actor(), source, command: command.check()? };
     caller.app().lanes().submit(job).await
 }

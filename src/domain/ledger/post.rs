@@ -7,33 +7,36 @@
 use std::collections::{BTreeSet, HashMap};
 
 use entity::activity::{ActorKind, Source};
-use entity::{AccountId, ActivityId, Credits, GrantId, Owned, account, activity, allocation, credit_grant, wallet};
+use entity::{AccountId, account, activity, allocation, credit_grant, hold, job, wallet};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
-    ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IdenStatic, IntoActiveModel, Iterable, PrimaryKeyToColumn,
-    QueryFilter, QueryOrder,
+    ActiveModelBehavior, ActiveModelTrait, DatabaseTransaction, DbErr, EntityTrait, IdenStatic, IntoActiveModel,
+    Iterable, PrimaryKeyToColumn,
 };
 
-use super::chain;
-use super::command::{Command, Outcome, Preview, Words};
-use super::decide::{Circumstances, decide};
-use super::load::{self, Loaded};
-use super::requests::{self, Known, Recorded, RequestKey};
-use super::state::{Entry, Wallet};
-use crate::domain::clock::{Instant, fresh_id, fresh_salt};
-use crate::domain::error::{Error, Refusal, Result};
+use super::books::{Ask, Author, Books};
+use super::command::{Command, Outcome};
+use super::load::{self, Purpose};
+use super::record::{Posted, Told, record};
+use super::requests::{self, Answer, Known, Recorded, RequestKey};
+use super::state::{Wallet, WalletKey};
+use crate::domain::clock::{Instant, fresh_id};
+use crate::domain::error::{Refusal, Result};
+use crate::domain::event;
+use crate::domain::jobs::{self, wallet_key};
 use crate::domain::store::Store;
-use crate::domain::tx::{self, View};
+use crate::domain::tx;
 
-/// Rows per statement: the widest table has 35 columns, and SQLite binds at most 32,766 values.
+/// Rows per statement: the widest table has 36 columns, and SQLite binds at most 32,766 values.
 const ROWS: usize = 900;
 
 /// One command, who asked for it, and under which key.
 pub struct Job {
     pub account: AccountId,
-    pub key: RequestKey,
-    pub fingerprint: Vec<u8>,
+    /// None for what the server does by itself and can do again without harm.
+    pub key: Option<RequestKey>,
     pub actor: (ActorKind, String),
+    pub source: Source,
     pub command: Command,
 }
 
@@ -59,296 +62,157 @@ impl From<DbErr> for Failure {
 
 /// Posts jobs of one account, in order. Nothing of it lasts until the caller commits.
 pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outcome>>, Failure> {
-    let keys = jobs.iter().map(|job| job.command.wallet()).collect::<BTreeSet<_>>();
-    let issues = jobs.iter().filter(|job| matches!(job.command, Command::Issue(_)));
-    let issued_to = issues.map(|job| job.command.wallet()).collect::<BTreeSet<_>>();
-    let mut loaded = load::lock(ground.txn, ground.account.id, &keys, &issued_to).await?;
+    let commands = jobs.iter().map(|job| &job.command).collect::<Vec<_>>();
+    let mut books = load::books(ground.txn, ground.account, &commands, Purpose::Change).await?;
+    let due_before = due(&books);
     // The time is read after the locks: whoever waited for one decides by the time at which it got it.
     let (server_clock, clock) = (ground.store.clock.now(), tx::account_now(ground.account, ground.store));
-    let wanted = jobs.iter().map(|job| job.key.clone());
+    let wanted = jobs.iter().filter_map(|job| job.key.clone());
     let mut known = requests::load(ground.txn, ground.account.id, wanted, server_clock).await?;
 
     let mut written = Written::default();
     let mut answers = Vec::with_capacity(jobs.len());
     for job in jobs {
-        if let Some(known) = known.get(&job.key) {
-            answers.push(replay(known, job));
+        let fingerprint = job.command.fingerprint();
+        if let Some(known) = job.key.as_ref().and_then(|key| known.get(key)) {
+            answers.push(known.answer(&fingerprint));
             continue;
         }
-        match run(ground, clock, &mut loaded, &mut written, job) {
-            Ok(activities) => {
-                let recorded = Recorded::Done(activities.iter().map(|(activity, _)| activity.id).collect());
-                known.insert(job.key.clone(), Known { fingerprint: job.fingerprint.clone(), recorded, fresh: true });
-                answers.push(Answer::Done(activities));
+        let (answer, recorded) = match run(ground, clock, &mut books, &mut written, job) {
+            Ok(posted) => {
+                let ids = posted.iter().map(|(activity, _)| activity.id).collect();
+                (Answer::Done(posted), Some(Recorded::Done(ids)))
             }
             Err(refusal) => {
-                if refusal.is_recorded() {
-                    let recorded = Recorded::Refused(refusal.clone());
-                    known
-                        .insert(job.key.clone(), Known { fingerprint: job.fingerprint.clone(), recorded, fresh: true });
-                }
-                answers.push(Answer::Refused(refusal));
+                let recorded = refusal.is_recorded().then(|| Recorded::Refused(refusal.clone()));
+                (Answer::Refused(refusal), recorded)
             }
+        };
+        if let (Some(key), Some(recorded)) = (&job.key, recorded) {
+            known.insert(key.clone(), Known { fingerprint, recorded, fresh: true });
         }
+        answers.push(answer);
     }
-    write(ground, &loaded, written).await?;
+    write(ground, &books, written).await?;
+    schedule(ground, &books, &due_before, &commands).await?;
     if !requests::record(ground.txn, ground.account.id, &known, server_clock).await? {
         return Err(Failure::Twin);
     }
-    Ok(finish(ground, answers).await?)
+    Ok(requests::finish(ground.txn, ground.account.id, answers).await?)
 }
 
-/// What a command would do to what a snapshot shows.
-pub async fn preview(view: &View, command: &Command) -> Result<Preview> {
-    let key = command.wallet();
-    let keys = BTreeSet::from([key]);
-    let found = load::in_wallets(view.rows::<wallet::Entity>(), &keys).all(view.db()).await?;
-    let types = load::types(view.db(), view.account().id, &keys).await?;
-    let customers = load::customers(view.db(), view.account().id, &keys).await?;
-    let credit_type = load::existing(key, &customers, &types)?;
-    let grants = load::grants(view.db(), view.account().id, &keys).await?;
-    let row = found.into_iter().next().unwrap_or_else(|| load::empty(view.account().id, key));
-    let mut wallet = Wallet::new(row, grants);
-    let at = wallet.instant(view.now());
-    wallet.settle(at);
-    let around = Circumstances { account: view.account(), credit_type, grant: GrantId(fresh_id()), at };
-    let entry = decide(&wallet, command, &around)?;
-    wallet.touched.clear();
-    wallet.apply(&entry);
-    Ok(describe(&wallet, &entry))
-}
-
-fn describe(wallet: &Wallet, entry: &Entry) -> Preview {
-    let mut left = wallet.clone();
-    left.grants.retain(|grant| wallet.touched.contains(&grant.id));
-    let mut cost = std::collections::BTreeMap::new();
-    for draw in &entry.draws {
-        let grant = left.grants.iter().find(|grant| grant.id == draw.grant).expect("an entry touches what it draws");
-        *cost.entry(grant.currency.clone()).or_default() += draw.cost;
-    }
-    let draws = entry.draws.iter().filter(|_| entry.issued.is_none());
-    Preview {
-        draws: draws.map(|draw| (draw.grant, draw.amount)).collect(),
-        balance_after: wallet.row.balance,
-        would_expire: left.expiries(),
-        cost: cost.into_iter().collect(),
-    }
-}
-
-/// The rows to write.
+/// The rows to write that are only ever added.
 #[derive(Default)]
 struct Written {
     activities: Vec<activity::Model>,
     allocations: Vec<allocation::Model>,
 }
 
-type Posted = Vec<(activity::Model, Vec<allocation::Model>)>;
-
-enum Answer {
-    Done(Posted),
-    Replayed(Vec<ActivityId>),
-    Refused(Refusal),
-    RefusedBefore(Refusal),
-}
-
-fn replay(known: &Known, job: &Job) -> Answer {
-    if known.fingerprint != job.fingerprint {
-        return Answer::Refused(Refusal::IdempotencyKeyReused);
-    }
-    match &known.recorded {
-        Recorded::Done(activities) => Answer::Replayed(activities.clone()),
-        Recorded::Refused(refusal) => Answer::RefusedBefore(refusal.clone()),
-    }
-}
-
-/// Settles the command's wallet, decides the command, and makes the rows of both.
+/// Settles and decides one command, and makes the rows of both; answers those of the command.
 fn run(
     ground: &Ground<'_>,
     clock: Instant,
-    loaded: &mut Loaded,
+    books: &mut Books,
     written: &mut Written,
     job: &Job,
-) -> Result<Posted, Refusal> {
-    let key = job.command.wallet();
-    let credit_type = load::existing(key, &loaded.customers, &loaded.types)?;
-    let mut none = Wallet::new(load::empty(ground.account.id, key), Vec::new());
-    let wallet = loaded.wallets.get_mut(&key).unwrap_or(&mut none);
-    let at = wallet.instant(clock);
-    settle(ground, wallet, written, at);
-    let around = Circumstances { account: ground.account, credit_type, grant: GrantId(fresh_id()), at };
-    let entry = decide(wallet, &job.command, &around)?;
-    let posted = record(ground, wallet, &entry, &Told::by(job));
-    wallet.apply(&entry);
-    wallet.row.hash.clone_from(&posted.0.hash);
-    written.activities.push(posted.0.clone());
-    written.allocations.extend(posted.1.iter().cloned());
-    Ok(vec![posted])
-}
-
-/// Writes down what time has already done.
-fn settle(ground: &Ground<'_>, wallet: &mut Wallet, written: &mut Written, at: Instant) {
-    let nothing = Words::default();
-    let mut before = wallet.row.clone();
-    for entry in wallet.settle(at) {
-        let settled = Wallet { row: before, grants: Vec::new(), touched: BTreeSet::new() };
-        let (activity, allocations) = record(ground, &settled, &entry, &Told::by_time(&nothing));
-        before = wallet::Model {
-            sequence: activity.sequence,
-            hash: activity.hash.clone(),
-            balance: activity.balance_after,
-            ..settled.row
-        };
-        wallet.row.hash.clone_from(&activity.hash);
-        written.activities.push(activity);
-        written.allocations.extend(allocations);
-    }
-}
-
-/// Who did it, what led to it, and what was said about it.
-struct Told<'a> {
-    actor: (ActorKind, &'a str),
-    source: Source,
-    words: &'a Words,
-    reason: Option<&'a str>,
-}
-
-impl<'a> Told<'a> {
-    fn by(job: &'a Job) -> Self {
-        let actor = (job.actor.0, job.actor.1.as_str());
-        Self { actor, source: Source::Manual, words: job.command.words(), reason: job.command.reason() }
-    }
-
-    fn by_time(nothing: &'a Words) -> Self {
-        Self { actor: (ActorKind::System, ""), source: Source::Clock, words: nothing, reason: None }
-    }
-}
-
-/// The rows of an entry that comes next in its wallet.
-fn record(
-    ground: &Ground<'_>,
-    wallet: &Wallet,
-    entry: &Entry,
-    told: &Told<'_>,
-) -> (activity::Model, Vec<allocation::Model>) {
-    let (row, words) = (&wallet.row, told.words);
-    let id = ActivityId(fresh_id());
-    let salt = (words.note.is_some() || words.internal_note.is_some()).then(fresh_salt);
-    let digest =
-        salt.as_ref().map(|salt| chain::note_digest(salt, words.note.as_deref(), words.internal_note.as_deref()));
-    let mut activity = activity::Model {
-        account_id: row.account_id,
-        id,
-        customer_id: row.customer_id,
-        credit_type_id: row.credit_type_id,
-        sequence: row.sequence + 1,
-        kind: entry.kind,
-        amount: entry.amount(),
-        held_amount: Credits::ZERO,
-        balance_before: row.balance,
-        balance_after: row.balance + entry.amount(),
-        actor_kind: told.actor.0,
-        actor: told.actor.1.to_owned(),
-        source: told.source,
-        reference: words.reference.clone(),
-        reason: told.reason.map(str::to_owned),
-        note: words.note.clone(),
-        internal_note: words.internal_note.clone(),
-        note_salt: salt,
-        note_digest: digest,
-        at: entry.at,
-        hash: Vec::new(),
-    };
-    let allocations = entry
-        .draws
-        .iter()
-        .zip(0..)
-        .map(|(draw, position)| allocation::Model {
-            account_id: row.account_id,
-            activity_id: id,
-            position,
-            grant_id: draw.grant,
-            amount: draw.amount,
-            cost: draw.cost,
-        })
-        .collect::<Vec<_>>();
-    let ends = wallet.ends_set_by(entry);
-    activity.hash = ground.store.key.sign(&row.hash, &activity, &allocations, entry.issued.as_deref(), &ends);
-    (activity, allocations)
+) -> Result<Vec<Posted>, Refusal> {
+    let (by_command, by_time) = (Told::by(job.actor.clone(), job.source, &job.command), Told::by_time());
+    let mut answer = Vec::new();
+    let ask = Ask { command: &job.command, source: job.source, clock, fresh: &fresh_id };
+    books.play(&ask, &mut |wallet, entry, author| {
+        let told = if author == Author::Command { &by_command } else { &by_time };
+        let posted = record(&ground.store.key, wallet, entry, told);
+        let hash = posted.0.hash.clone();
+        written.activities.push(posted.0.clone());
+        written.allocations.extend(posted.1.iter().cloned());
+        if author == Author::Command {
+            answer.push(posted);
+        }
+        hash
+    })?;
+    Ok(answer)
 }
 
 /// Writes what changed: parents before children.
-async fn write(ground: &Ground<'_>, loaded: &Loaded, written: Written) -> Result<(), DbErr> {
-    let mut wallets = Vec::new();
-    let mut grants = Vec::new();
-    for wallet in loaded.wallets.values().filter(|wallet| !wallet.touched.is_empty()) {
-        wallets.push(wallet.row.clone());
-        grants.extend(wallet.grants.iter().filter(|grant| wallet.touched.contains(&grant.id)).cloned());
-    }
+async fn write(ground: &Ground<'_>, books: &Books, written: Written) -> Result<(), DbErr> {
+    let touched = || books.wallets.values().filter(|wallet| !wallet.touched.is_empty());
+    let mut wallets = touched().map(|wallet| wallet.row.clone()).collect::<Vec<_>>();
+    let grants =
+        touched().flat_map(|wallet| wallet.grants.iter().filter(|grant| wallet.touched.contains(&grant.id)).cloned());
+    let mut grants = grants.collect::<Vec<_>>();
+    let holds = touched().flat_map(|wallet| {
+        let rows = wallet.holds.iter().map(|held| &held.row);
+        rows.filter(|row| wallet.touched_holds.contains(&row.id)).cloned()
+    });
+    let mut holds = holds.collect::<Vec<_>>();
     wallets.sort_by_key(|row| (row.customer_id, row.credit_type_id));
     grants.sort_by_key(|grant| grant.id);
-    for rows in wallets.chunks(ROWS) {
-        wallet::Entity::insert_many(rows.iter().cloned().map(IntoActiveModel::into_active_model))
-            .on_conflict(overwrite::<wallet::Entity>())
-            .exec_without_returning(ground.txn)
-            .await?;
-    }
-    for rows in grants.chunks(ROWS) {
-        credit_grant::Entity::insert_many(rows.iter().cloned().map(IntoActiveModel::into_active_model))
-            .on_conflict(overwrite::<credit_grant::Entity>())
-            .exec_without_returning(ground.txn)
-            .await?;
-    }
-    for rows in written.activities.chunks(ROWS) {
-        activity::Entity::insert_many(rows.iter().cloned().map(IntoActiveModel::into_active_model))
-            .exec_without_returning(ground.txn)
-            .await?;
-    }
-    for rows in written.allocations.chunks(ROWS) {
-        allocation::Entity::insert_many(rows.iter().cloned().map(IntoActiveModel::into_active_model))
-            .exec_without_returning(ground.txn)
-            .await?;
+    holds.sort_by_key(|hold| hold.id);
+    let events = written.activities.iter().map(event::of_activity).collect();
+    overwrite::<wallet::Entity>(ground.txn, wallets).await?;
+    overwrite::<credit_grant::Entity>(ground.txn, grants).await?;
+    add::<activity::Entity>(ground.txn, written.activities).await?;
+    overwrite::<hold::Entity>(ground.txn, holds).await?;
+    add::<allocation::Entity>(ground.txn, written.allocations).await?;
+    add::<entity::event::Entity>(ground.txn, events).await
+}
+
+/// Adds rows.
+async fn add<E>(txn: &DatabaseTransaction, rows: Vec<E::Model>) -> Result<(), DbErr>
+where
+    E: EntityTrait,
+    E::Model: IntoActiveModel<E::ActiveModel>,
+    E::ActiveModel: ActiveModelBehavior + Send,
+{
+    let mut rows = rows.into_iter().map(IntoActiveModel::into_active_model).peekable();
+    while rows.peek().is_some() {
+        E::insert_many(rows.by_ref().take(ROWS)).exec_without_returning(txn).await?;
     }
     Ok(())
 }
 
-/// Full rows over those with the same key: SeaORM has no multi-row UPDATE.
-fn overwrite<E: EntityTrait>() -> OnConflict {
+/// Writes full rows over those with the same key: SeaORM has no multi-row UPDATE.
+async fn overwrite<E>(txn: &DatabaseTransaction, rows: Vec<E::Model>) -> Result<(), DbErr>
+where
+    E: EntityTrait,
+    E::Model: IntoActiveModel<E::ActiveModel>,
+    E::ActiveModel: ActiveModelTrait<Entity = E> + ActiveModelBehavior + Send,
+{
     let key = E::PrimaryKey::iter().map(PrimaryKeyToColumn::into_column).collect::<Vec<_>>();
     let is_key = |column: &E::Column| key.iter().any(|key| key.as_str() == column.as_str());
-    OnConflict::columns(key.iter().copied()).update_columns(E::Column::iter().filter(|c| !is_key(c))).to_owned()
+    let over = OnConflict::columns(key.iter().copied())
+        .update_columns(E::Column::iter().filter(|column| !is_key(column)))
+        .to_owned();
+    let mut rows = rows.into_iter().map(IntoActiveModel::into_active_model).peekable();
+    while rows.peek().is_some() {
+        E::insert_many(rows.by_ref().take(ROWS)).on_conflict(over.clone()).exec_without_returning(txn).await?;
+    }
+    Ok(())
 }
 
-/// Brings the activities of replays, a set at a time, and answers each job in order.
-async fn finish(ground: &Ground<'_>, answers: Vec<Answer>) -> Result<Vec<Result<Outcome>>, DbErr> {
-    let ids = answers
-        .iter()
-        .filter_map(|answer| if let Answer::Replayed(ids) = answer { Some(ids.iter().copied()) } else { None })
-        .flatten()
-        .collect::<BTreeSet<_>>();
-    let mut first: HashMap<ActivityId, (activity::Model, Vec<allocation::Model>)> = HashMap::new();
-    if !ids.is_empty() {
-        let rows = activity::Entity::of(ground.account.id).filter(activity::Column::Id.is_in(ids.clone()));
-        for row in rows.all(ground.txn).await? {
-            first.insert(row.id, (row, Vec::new()));
-        }
-        let rows = allocation::Entity::of(ground.account.id)
-            .filter(allocation::Column::ActivityId.is_in(ids))
-            .order_by_asc(allocation::Column::Position);
-        for row in rows.all(ground.txn).await? {
-            if let Some((_, allocations)) = first.get_mut(&row.activity_id) {
-                allocations.push(row);
-            }
-        }
-    }
-    Ok(answers
-        .into_iter()
-        .map(|answer| match answer {
-            Answer::Done(activities) => Ok(Outcome { replayed: false, activities }),
-            Answer::Replayed(ids) => {
-                Ok(Outcome { replayed: true, activities: ids.iter().filter_map(|id| first.get(id).cloned()).collect() })
-            }
-            Answer::Refused(refusal) => Err(Error::Refused(refusal)),
-            Answer::RefusedBefore(refusal) => Err(Error::RefusedBefore(refusal)),
-        })
-        .collect())
+/// When time next does something to each wallet.
+fn due(books: &Books) -> HashMap<WalletKey, Instant> {
+    books.wallets.iter().filter_map(|(key, wallet)| Some((*key, wallet.next_due()?))).collect()
+}
+
+/// Sees to it that what time will do is written down when it has: a job per wallet, due when time next does something.
+///
+/// A due instant that moved back leaves its job: it finds nothing to do, and asks again for what comes next.
+/// So only what makes or lengthens no end costs no row.
+async fn schedule(
+    ground: &Ground<'_>,
+    books: &Books,
+    before: &HashMap<WalletKey, Instant>,
+    commands: &[&Command],
+) -> Result<(), DbErr> {
+    let settled = commands.iter().filter(|command| matches!(command, Command::Settle(_)));
+    let settled = settled.map(|command| command.wallet()).collect::<BTreeSet<_>>();
+    let next = |key: &WalletKey| books.wallets.get(key).and_then(Wallet::next_due);
+    let sooner = books.wallets.keys().filter(|key| !settled.contains(key)).filter_map(|key| {
+        let next = next(key)?;
+        before.get(key).is_none_or(|due| next < *due).then(|| (wallet_key(*key), next))
+    });
+    jobs::schedule(ground.txn, ground.account, job::Kind::Settle, sooner.collect(), ground.store.clock.now()).await?;
+    let settled = settled.iter().map(|key| (wallet_key(*key), next(key))).collect();
+    jobs::reschedule(ground.txn, ground.account, job::Kind::Settle, settled).await
 }

@@ -1,15 +1,19 @@
 //! Idempotency: what a key was answered is answered again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::TimeDelta;
-use entity::{AccountId, ActivityId, Owned, request};
+use entity::{AccountId, ActivityId, BulkOperationId, Owned, activity, allocation, request};
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter};
+use sea_orm::{ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder};
 use serde::{Deserialize, Serialize};
 
+use super::command::Outcome;
+use super::fault::{self, Fault};
+use super::record::Posted;
 use crate::domain::clock::Instant;
-use crate::domain::error::Refusal;
+use crate::domain::error::{Error, Refusal};
+use crate::domain::tx::View;
 
 /// Whose key, and the key.
 pub type RequestKey = (String, String);
@@ -25,6 +29,16 @@ pub enum Recorded {
     Done(Vec<ActivityId>),
     /// A rule said no.
     Refused(Refusal),
+    /// Long work was begun.
+    Begun(BulkOperationId),
+}
+
+/// What a job is answered.
+pub enum Answer {
+    Done(Vec<Posted>),
+    Replayed(Vec<ActivityId>),
+    Refused(Refusal),
+    RefusedBefore(Refusal),
 }
 
 /// A key that was used.
@@ -33,6 +47,21 @@ pub struct Known {
     pub recorded: Recorded,
     /// Written by this transaction, or found.
     pub fresh: bool,
+}
+
+impl Known {
+    /// What a request under this key is answered: the first answer once more, if it is the same request.
+    pub fn answer(&self, fingerprint: &[u8]) -> Answer {
+        if self.fingerprint != fingerprint && !fault::is(Fault::Idempotency) {
+            return Answer::Refused(Refusal::IdempotencyKeyReused);
+        }
+        match &self.recorded {
+            Recorded::Done(activities) => Answer::Replayed(activities.clone()),
+            Recorded::Refused(refusal) => Answer::RefusedBefore(refusal.clone()),
+            // A fingerprint covers the mutation: one of the ledger's is never that of long work.
+            Recorded::Begun(_) => Answer::Refused(Refusal::IdempotencyKeyReused),
+        }
+    }
 }
 
 /// The keys of these that are known. What is past its time is forgotten here.
@@ -45,6 +74,9 @@ pub async fn load(
     let mut keys = keys.collect::<Vec<_>>();
     keys.sort();
     keys.dedup();
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
     let pair = Expr::tuple([Expr::col(request::Column::Caller), Expr::col(request::Column::Key)]);
     let wanted = pair.in_tuples(keys);
     let rows = request::Entity::of(account).filter(wanted).all(txn).await?;
@@ -56,6 +88,22 @@ pub async fn load(
         }
         let recorded = serde_json::from_value(row.outcome).map_err(|error| DbErr::Json(error.to_string()))?;
         known.insert((row.caller, row.key), Known { fingerprint: row.fingerprint, recorded, fresh: false });
+    }
+    Ok(known)
+}
+
+/// What keys of one caller were used for, as a snapshot shows it.
+pub async fn used(view: &View, caller: &str, keys: &[String]) -> Result<HashMap<String, Known>, DbErr> {
+    let rows = view
+        .rows::<request::Entity>()
+        .filter(request::Column::Caller.eq(caller))
+        .filter(request::Column::Key.is_in(keys.iter().map(String::as_str)))
+        .all(view.db())
+        .await?;
+    let mut known = HashMap::new();
+    for row in rows {
+        let recorded = serde_json::from_value(row.outcome).map_err(|error| DbErr::Json(error.to_string()))?;
+        known.insert(row.key, Known { fingerprint: row.fingerprint, recorded, fresh: false });
     }
     Ok(known)
 }
@@ -94,4 +142,43 @@ pub async fn record(
         .exec_with_returning_keys(txn)
         .await?;
     Ok(matches!(written, sea_orm::TryInsertResult::Inserted(keys) if keys.len() == count))
+}
+
+/// Brings the activities of replays, a set at a time, and answers each job in order.
+pub async fn finish(
+    txn: &DatabaseTransaction,
+    account: AccountId,
+    answers: Vec<Answer>,
+) -> Result<Vec<crate::domain::error::Result<Outcome>>, DbErr> {
+    let ids = answers
+        .iter()
+        .filter_map(|answer| if let Answer::Replayed(ids) = answer { Some(ids.iter().copied()) } else { None })
+        .flatten()
+        .collect::<BTreeSet<_>>();
+    let mut first: HashMap<ActivityId, Posted> = HashMap::new();
+    if !ids.is_empty() {
+        let rows = activity::Entity::of(account).filter(activity::Column::Id.is_in(ids.clone()));
+        for row in rows.all(txn).await? {
+            first.insert(row.id, (row, Vec::new()));
+        }
+        let rows = allocation::Entity::of(account)
+            .filter(allocation::Column::ActivityId.is_in(ids))
+            .order_by_asc(allocation::Column::Position);
+        for row in rows.all(txn).await? {
+            if let Some((_, allocations)) = first.get_mut(&row.activity_id) {
+                allocations.push(row);
+            }
+        }
+    }
+    Ok(answers
+        .into_iter()
+        .map(|answer| match answer {
+            Answer::Done(activities) => Ok(Outcome { replayed: false, activities }),
+            Answer::Replayed(ids) => {
+                Ok(Outcome { replayed: true, activities: ids.iter().filter_map(|id| first.get(id).cloned()).collect() })
+            }
+            Answer::Refused(refusal) => Err(Error::Refused(refusal)),
+            Answer::RefusedBefore(refusal) => Err(Error::RefusedBefore(refusal)),
+        })
+        .collect())
 }

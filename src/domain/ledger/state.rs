@@ -1,22 +1,35 @@
-//! A wallet in memory (pure): what time has done to it, and what an entry changes.
+//! A wallet in memory (pure): its grants, its holds, and what an entry changes. What time does to it is `settle`'s.
 
 use std::collections::BTreeSet;
 
-use entity::activity::Kind;
-use entity::{CreditTypeId, Credits, CustomerId, GrantId, Minor, credit_grant, wallet};
+use entity::activity::{Kind, Source};
+use entity::hold::Status;
+use entity::{ActivityId, CreditTypeId, Credits, CustomerId, GrantId, HoldId, Minor, credit_grant, hold, wallet};
 
-use super::expiration;
+use super::fault::{self, Fault};
 use crate::domain::clock::Instant;
 
 /// The key of a wallet within its account; wallets are locked in its order.
 pub type WalletKey = (CustomerId, CreditTypeId);
 
-/// How much of an entry, and how much cost, fell on one grant.
+/// How much of an entry, and how much cost, fell on one grant, and the end that it gave the grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Draw {
     pub grant: GrantId,
     pub amount: Credits,
     pub cost: Minor,
+    /// Where the grant's end was moved: when it ended before.
+    pub ends_before: Option<Instant>,
+    /// Where the grant's end was set: when it ends since.
+    pub ends_after: Option<Instant>,
+}
+
+impl Draw {
+    /// One that leaves the grant's end as it is.
+    #[must_use]
+    pub fn of(grant: GrantId, amount: Credits, cost: Minor) -> Self {
+        Self { grant, amount, cost, ends_before: None, ends_after: None }
+    }
 }
 
 /// An activity to be: what happens to one wallet at one instant.
@@ -25,91 +38,145 @@ pub struct Entry {
     pub kind: Kind,
     pub at: Instant,
     pub draws: Vec<Draw>,
-    /// The lot that an issue makes.
-    pub issued: Option<Box<credit_grant::Model>>,
-}
-
-/// Where credits of a grant can be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pool {
-    Remaining,
-    Consumed,
-    Expired,
-    Voided,
-}
-
-/// From where to where an entry moves credits within each grant. An issue brings them from outside.
-fn movement(kind: Kind) -> (Option<Pool>, Pool) {
-    match kind {
-        Kind::Issue => (None, Pool::Remaining),
-        Kind::Consume => (Some(Pool::Remaining), Pool::Consumed),
-        Kind::Expire => (Some(Pool::Remaining), Pool::Expired),
-        Kind::Void => (Some(Pool::Remaining), Pool::Voided),
-    }
+    /// The lots that it makes.
+    pub issued: Vec<credit_grant::Model>,
+    /// The hold that it opens.
+    pub opened: Option<Box<hold::Model>>,
+    /// The hold that it is about.
+    pub hold: Option<HoldId>,
+    /// The activity that it undoes.
+    pub reverses: Option<ActivityId>,
+    /// What led to it, where that is not what led to its command.
+    pub source: Option<Source>,
+    /// Why credits go, where that is not what the command says.
+    pub reason: Option<&'static str>,
 }
 
 impl Entry {
+    /// One that only moves credits.
+    #[must_use]
+    pub fn new(kind: Kind, at: Instant, draws: Vec<Draw>) -> Self {
+        Self {
+            kind,
+            at,
+            draws,
+            issued: Vec::new(),
+            opened: None,
+            hold: None,
+            reverses: None,
+            source: None,
+            reason: None,
+        }
+    }
+
     /// How many credits it moves.
     #[must_use]
     pub fn total(&self) -> Credits {
         self.draws.iter().map(|draw| draw.amount).sum()
     }
-
-    /// Signed change of the free credits.
-    #[must_use]
-    pub fn amount(&self) -> Credits {
-        signed_amount(self.kind, self.total())
-    }
-
-    /// What the credits that it moves had cost.
-    #[must_use]
-    pub fn cost(&self) -> Minor {
-        self.draws.iter().map(|draw| draw.cost).sum()
-    }
 }
 
-/// Signed change of the free credits by an activity of a kind that moves `total`.
+/// Where credits of a grant can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pool {
+    Remaining,
+    Held,
+    Consumed,
+    Expired,
+    Voided,
+    Transferred,
+}
+
+/// From where to where an entry moves credits within each grant. What makes a grant brings them from outside.
 #[must_use]
-pub fn signed_amount(kind: Kind, total: Credits) -> Credits {
+pub fn movement(kind: Kind) -> (Option<Pool>, Option<Pool>) {
+    let (from, to) = match kind {
+        Kind::Issue | Kind::TransferIn => return (None, Some(Pool::Remaining)),
+        Kind::Extend => return (None, None),
+        Kind::Consume => (Pool::Remaining, Pool::Consumed),
+        Kind::Hold => (Pool::Remaining, Pool::Held),
+        Kind::Capture => (Pool::Held, Pool::Consumed),
+        Kind::Release | Kind::Lapse => (Pool::Held, Pool::Remaining),
+        Kind::Reverse => (Pool::Consumed, Pool::Remaining),
+        Kind::Expire => (Pool::Remaining, Pool::Expired),
+        Kind::Void => (Pool::Remaining, Pool::Voided),
+        Kind::Revive => (Pool::Expired, Pool::Remaining),
+        Kind::TransferOut => (Pool::Remaining, Pool::Transferred),
+    };
+    (Some(from), Some(to))
+}
+
+/// Signed change of a pool by an activity of a kind that moves `total`.
+#[must_use]
+pub fn change(kind: Kind, pool: Pool, total: Credits) -> Credits {
     match movement(kind) {
-        (Some(Pool::Remaining), _) => -total,
-        (_, Pool::Remaining) => total,
+        (Some(from), _) if from == pool => -total,
+        (_, Some(to)) if to == pool => total,
         _ => Credits::ZERO,
     }
 }
 
+/// Whether an activity of a kind makes grants, whose terms it then signs.
+#[must_use]
+pub fn makes_grants(kind: Kind) -> bool {
+    matches!(kind, Kind::Issue | Kind::TransferIn)
+}
+
+/// Whether an activity of a kind uses credits, which is what a period from first use begins with.
+#[must_use]
+pub fn uses(kind: Kind) -> bool {
+    matches!(kind, Kind::Consume | Kind::Capture)
+}
+
+/// The end that an activity of a kind sets for a grant: outer none where it sets none, inner none where that is never.
+#[must_use]
+pub fn sets_end(kind: Kind, ends_after: Option<Instant>) -> Option<Option<Instant>> {
+    match kind {
+        Kind::Issue | Kind::TransferIn | Kind::Extend | Kind::Revive => Some(ends_after),
+        _ => ends_after.map(Some),
+    }
+}
+
+/// A pool of a grant: its credits and what they cost.
+fn pool_of(grant: &mut credit_grant::Model, pool: Pool) -> (&mut Credits, &mut Minor) {
+    match pool {
+        Pool::Remaining => (&mut grant.remaining, &mut grant.cost_left),
+        Pool::Held => (&mut grant.held, &mut grant.cost_held),
+        Pool::Consumed => (&mut grant.consumed, &mut grant.cost_consumed),
+        Pool::Expired => (&mut grant.expired, &mut grant.cost_expired),
+        Pool::Voided => (&mut grant.voided, &mut grant.cost_voided),
+        Pool::Transferred => (&mut grant.transferred, &mut grant.cost_transferred),
+    }
+}
+
 /// Moves credits and their cost within a grant.
-fn shift(grant: &mut credit_grant::Model, kind: Kind, draw: Draw) {
+pub fn shift(grant: &mut credit_grant::Model, kind: Kind, draw: Draw) {
     let (from, to) = movement(kind);
-    for (pool, amount, cost) in [(from, -draw.amount, -draw.cost), (Some(to), draw.amount, draw.cost)] {
-        let Some(pool) = pool else { continue };
-        let (credits, money) = match pool {
-            Pool::Remaining => (&mut grant.remaining, &mut grant.cost_left),
-            Pool::Consumed => (&mut grant.consumed, &mut grant.cost_consumed),
-            Pool::Expired => (&mut grant.expired, &mut grant.cost_expired),
-            Pool::Voided => (&mut grant.voided, &mut grant.cost_voided),
-        };
-        *credits += amount;
-        *money += cost;
+    for (pool, sign) in [(from, -1), (to, 1)] {
+        if let Some(pool) = pool {
+            let (credits, cost) = pool_of(grant, pool);
+            *credits += Credits(sign * draw.amount.0);
+            *cost += Minor(sign * draw.cost.0);
+        }
     }
     grant.open = !grant.remaining.is_zero();
 }
 
-/// What the next `amount` of a grant's free credits cost: `floor(cost_left * amount / remaining)`,
+/// What the next `amount` of `units` that cost `cost` together cost: `floor(cost * amount / units)`,
 /// so that the last credit takes what rounding left over (domain.md, *Cost*).
 #[must_use]
-pub fn cost_of(grant: &credit_grant::Model, amount: Credits) -> Minor {
-    if grant.remaining.is_zero() {
+pub fn share(cost: Minor, amount: Credits, units: Credits) -> Minor {
+    if units.is_zero() {
         return Minor::ZERO;
     }
-    let cost = i128::from(grant.cost_left.0) * i128::from(amount.0) / i128::from(grant.remaining.0);
-    Minor(i64::try_from(cost).expect("a part is no larger than the whole"))
+    let part = i128::from(cost.0) * i128::from(amount.0) / i128::from(units.0);
+    Minor(i64::try_from(part).expect("a part is no larger than the whole"))
 }
 
 /// Whether a grant's free credits have ended.
 #[must_use]
 pub fn is_over(grant: &credit_grant::Model, now: Instant) -> bool {
-    grant.expires_at.is_some_and(|end| end <= now)
+    grant.expires_at.is_some_and(|end| end < now || (end == now && !fault::is(Fault::Expiry)))
 }
 
 /// Whether a grant's free credits can be used: within `[effective_at, expires_at)`.
@@ -118,31 +185,37 @@ pub fn is_usable(grant: &credit_grant::Model, now: Instant) -> bool {
     grant.effective_at <= now && !is_over(grant, now)
 }
 
-/// A grant as it is at an instant, whether or not its end has been written.
-#[must_use]
-pub fn grant_at(mut grant: credit_grant::Model, now: Instant) -> credit_grant::Model {
-    if is_over(&grant, now) && grant.open {
-        let draw = Draw { grant: grant.id, amount: grant.remaining, cost: grant.cost_left };
-        shift(&mut grant, Kind::Expire, draw);
-    }
-    grant
+/// An open hold, and what of which grants it holds, first taken first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub row: hold::Model,
+    pub draws: Vec<Draw>,
 }
 
-/// A wallet with its open grants in burn order.
+/// A wallet with its open grants in burn order, its open holds, and whatever else a command is about.
 #[derive(Clone, Debug)]
 pub struct Wallet {
     pub row: wallet::Model,
     pub grants: Vec<credit_grant::Model>,
+    pub holds: Vec<Held>,
     /// The grants that differ from what is stored.
     pub touched: BTreeSet<GrantId>,
+    /// The holds that differ from what is stored.
+    pub touched_holds: BTreeSet<HoldId>,
 }
 
 impl Wallet {
     /// A wallet as it is stored.
     #[must_use]
-    pub fn new(row: wallet::Model, mut grants: Vec<credit_grant::Model>) -> Self {
+    pub fn new(row: wallet::Model, mut grants: Vec<credit_grant::Model>, holds: Vec<Held>) -> Self {
         grants.sort_by_key(super::draw::burn_key);
-        Self { row, grants, touched: BTreeSet::new() }
+        Self { row, grants, holds, touched: BTreeSet::new(), touched_holds: BTreeSet::new() }
+    }
+
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> WalletKey {
+        (self.row.customer_id, self.row.credit_type_id)
     }
 
     /// The instant of an operation: never before the newest activity, even where a clock went back.
@@ -151,65 +224,85 @@ impl Wallet {
         clock.max(self.row.newest_at)
     }
 
-    /// Does what time has done until `now`, oldest first, and answers what it was.
-    pub fn settle(&mut self, now: Instant) -> Vec<Entry> {
-        let mut due = self
-            .grants
-            .iter()
-            .filter(|grant| grant.open)
-            .filter_map(|grant| grant.expires_at.filter(|end| *end <= now).map(|end| (end, grant)))
-            .map(|(at, grant)| {
-                let draw = Draw { grant: grant.id, amount: grant.remaining, cost: grant.cost_left };
-                Entry { kind: Kind::Expire, at, draws: vec![draw], issued: None }
-            })
-            .collect::<Vec<_>>();
-        due.sort_by_key(|entry| (entry.at, entry.draws[0].grant));
-        for entry in &due {
-            self.apply(entry);
-        }
-        due
+    /// A grant of it.
+    #[must_use]
+    pub fn grant(&self, id: GrantId) -> Option<&credit_grant::Model> {
+        self.grants.iter().find(|grant| grant.id == id)
     }
 
-    /// The ends that an entry sets, being the first use of a grant whose period begins with it.
+    /// A hold of it.
     #[must_use]
-    pub fn ends_set_by(&self, entry: &Entry) -> Vec<(GrantId, Instant)> {
-        let grants = entry.draws.iter().filter(|_| entry.kind == Kind::Consume);
-        let grants = grants.filter_map(|draw| self.grants.iter().find(|grant| grant.id == draw.grant));
-        grants.filter_map(|grant| expiration::at_first_use(grant, entry.at).map(|end| (grant.id, end))).collect()
+    pub fn hold(&self, id: HoldId) -> Option<&Held> {
+        self.holds.iter().find(|hold| hold.row.id == id)
     }
 
     /// Makes an entry true.
     pub fn apply(&mut self, entry: &Entry) {
-        if let Some(issued) = &entry.issued {
-            self.grants.push(credit_grant::Model {
-                remaining: Credits::ZERO,
-                cost_left: Minor::ZERO,
-                ..issued.as_ref().clone()
-            });
-        }
+        let made = entry.issued.iter().cloned();
+        self.grants.extend(made.map(|grant| credit_grant::Model {
+            remaining: Credits::ZERO,
+            cost_left: Minor::ZERO,
+            ..grant
+        }));
+        let mut moved = !entry.issued.is_empty();
         for draw in &entry.draws {
             let grant =
                 self.grants.iter_mut().find(|grant| grant.id == draw.grant).expect("entries name loaded grants");
             shift(grant, entry.kind, *draw);
-            if entry.kind == Kind::Consume {
-                if let Some(end) = expiration::at_first_use(grant, entry.at) {
-                    grant.expires_at = Some(end);
-                }
+            if let Some(end) = sets_end(entry.kind, draw.ends_after) {
+                moved |= grant.expires_at != end;
+                grant.expires_at = end;
+            }
+            if uses(entry.kind) {
                 grant.first_used_at = grant.first_used_at.or(Some(entry.at));
             }
             self.touched.insert(draw.grant);
         }
-        let total = entry.total();
-        self.row.balance += entry.amount();
-        match entry.kind {
-            Kind::Issue => self.row.issued += total,
-            Kind::Consume => self.row.consumed += total,
-            Kind::Expire => self.row.expired += total,
-            Kind::Void => self.row.voided += total,
+        if let Some(opened) = &entry.opened {
+            self.touched_holds.insert(opened.id);
+            self.holds.push(Held { row: opened.as_ref().clone(), draws: entry.draws.clone() });
         }
-        self.row.sequence += 1;
-        self.row.newest_at = entry.at;
-        self.grants.sort_by_key(super::draw::burn_key);
+        self.close_hold(entry);
+        self.count(entry);
+        if moved {
+            self.grants.sort_by_key(super::draw::burn_key);
+        }
+    }
+
+    /// The first entry that takes credits out of a hold closes it: what is captured, then what goes back.
+    fn close_hold(&mut self, entry: &Entry) {
+        let status = match entry.kind {
+            Kind::Capture => Status::Captured,
+            Kind::Release => Status::Released,
+            Kind::Lapse => Status::Lapsed,
+            _ => return,
+        };
+        let held = self.holds.iter_mut().find(|held| Some(held.row.id) == entry.hold).expect("entries name holds");
+        if held.row.open {
+            held.row.open = false;
+            held.row.status = status;
+            held.row.closed_at = Some(entry.at);
+            if status == Status::Captured {
+                held.row.captured = entry.total();
+            }
+        }
+        self.touched_holds.insert(held.row.id);
+    }
+
+    fn count(&mut self, entry: &Entry) {
+        let total = entry.total();
+        let row = &mut self.row;
+        row.balance += change(entry.kind, Pool::Remaining, total);
+        row.held += change(entry.kind, Pool::Held, total);
+        row.consumed += change(entry.kind, Pool::Consumed, total);
+        row.expired += change(entry.kind, Pool::Expired, total);
+        row.voided += change(entry.kind, Pool::Voided, total);
+        row.transferred += change(entry.kind, Pool::Transferred, total);
+        if makes_grants(entry.kind) {
+            row.issued += total;
+        }
+        row.sequence += 1;
+        row.newest_at = entry.at;
     }
 
     /// The free credits that can be used now. The wallet is settled.

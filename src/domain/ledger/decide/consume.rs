@@ -5,10 +5,10 @@ use entity::activity::Kind;
 use crate::domain::clock::Instant;
 use crate::domain::error::Refusal;
 use crate::domain::ledger::command::Consume;
-use crate::domain::ledger::draw::draw;
+use crate::domain::ledger::draw::{draw, with_first_use};
 use crate::domain::ledger::state::{Entry, Wallet};
 
-pub(super) fn decide(wallet: &Wallet, command: &Consume, at: Instant) -> Result<Entry, Refusal> {
+pub(super) fn decide(wallet: &Wallet, command: &Consume, at: Instant) -> Result<Vec<Entry>, Refusal> {
     let draws = draw(wallet, command.amount, at)?;
-    Ok(Entry { kind: Kind::Consume, at, draws, issued: None })
+    Ok(vec![Entry::new(Kind::Consume, at, with_first_use(wallet, draws, at))])
 }

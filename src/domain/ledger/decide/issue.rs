@@ -1,7 +1,7 @@
 //! Issue: a new grant, with the policy of its credit type unless it brings its own.
 
-use entity::activity::{Kind, Source};
-use entity::{Credits, Minor, credit_grant};
+use entity::activity::Kind;
+use entity::{Credits, GrantId, Minor, credit_grant};
 
 use super::Circumstances;
 use crate::domain::error::Refusal;
@@ -12,8 +12,11 @@ use crate::domain::ledger::state::{Draw, Entry, Wallet};
 /// The priority of a grant that names none.
 const PRIORITY: i16 = 50;
 
-pub(super) fn decide(wallet: &Wallet, command: &Issue, around: &Circumstances<'_>) -> Result<Entry, Refusal> {
-    let Circumstances { account, credit_type, grant: id, at } = *around;
+pub(super) fn decide(wallet: &Wallet, command: &Issue, around: &Circumstances<'_>) -> Result<Vec<Entry>, Refusal> {
+    let Circumstances { account, credit_type, at, .. } = *around;
+    if around.archived {
+        return Err(Refusal::CustomerArchived { field: "customerId".to_owned() });
+    }
     if credit_type.archived_at.is_some() {
         return Err(Refusal::CreditTypeArchived);
     }
@@ -30,7 +33,7 @@ pub(super) fn decide(wallet: &Wallet, command: &Issue, around: &Circumstances<'_
     let period = policy.period();
     let grant = credit_grant::Model {
         account_id: account.id,
-        id,
+        id: GrantId((around.fresh)()),
         customer_id: wallet.row.customer_id,
         credit_type_id: wallet.row.credit_type_id,
         amount: command.amount,
@@ -60,10 +63,11 @@ pub(super) fn decide(wallet: &Wallet, command: &Issue, around: &Circumstances<'_
         cost_voided: Minor::ZERO,
         cost_transferred: Minor::ZERO,
         currency,
-        source: Source::Manual,
+        source: around.source,
+        origin_id: None,
         metadata: command.metadata.clone().unwrap_or_else(|| serde_json::json!({})),
         created_at: at,
     };
-    let draw = Draw { grant: id, amount: command.amount, cost };
-    Ok(Entry { kind: Kind::Issue, at, draws: vec![draw], issued: Some(Box::new(grant)) })
+    let draw = Draw { ends_after: expires_at, ..Draw::of(grant.id, command.amount, cost) };
+    Ok(vec![Entry { issued: vec![grant], ..Entry::new(Kind::Issue, at, vec![draw]) }])
 }

@@ -7,9 +7,7 @@ use crate::domain::error::Refusal;
 use crate::domain::ledger::command::Void;
 use crate::domain::ledger::state::{Draw, Entry, Wallet};
 
-pub(super) fn decide(wallet: &Wallet, command: &Void, at: Instant) -> Result<Entry, Refusal> {
-    let grant = wallet.grants.iter().find(|grant| grant.id == command.grant && grant.open);
-    let grant = grant.ok_or(Refusal::NothingToVoid)?;
-    let draw = Draw { grant: grant.id, amount: grant.remaining, cost: grant.cost_left };
-    Ok(Entry { kind: Kind::Void, at, draws: vec![draw], issued: None })
+pub(super) fn decide(wallet: &Wallet, command: &Void, at: Instant) -> Result<Vec<Entry>, Refusal> {
+    let grant = wallet.grant(command.grant).filter(|grant| grant.open).ok_or(Refusal::NothingToVoid)?;
+    Ok(vec![Entry::new(Kind::Void, at, vec![Draw::of(grant.id, grant.remaining, grant.cost_left)])])
 }

@@ -1,0 +1,51 @@
+//! `hold`: credits set aside for a booking. Which grants they are of is what its placing activity allocated.
+
+use chrono::{DateTime, Utc};
+use sea_orm::entity::prelude::*;
+
+use crate::{AccountId, ActivityId, CreditTypeId, Credits, CustomerId, CustomerOwned, HoldId, Owned};
+
+/// What became of a hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "snake_case")]
+pub enum Status {
+    Open,
+    Captured,
+    Released,
+    Lapsed,
+}
+
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "hold")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub account_id: AccountId,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: HoldId,
+    pub customer_id: CustomerId,
+    pub credit_type_id: CreditTypeId,
+    /// The activity that placed it.
+    pub activity_id: ActivityId,
+    pub amount: Credits,
+    /// How many of them were used; the rest went back.
+    pub captured: Credits,
+    pub status: Status,
+    /// Whether `status` is open: a flag for indexes.
+    pub open: bool,
+    pub reference: Option<String>,
+    pub placed_at: DateTime<Utc>,
+    /// The first instant at which it no longer holds.
+    pub expires_at: DateTime<Utc>,
+    pub closed_at: Option<DateTime<Utc>>,
+}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Owned for Entity {
+    const ACCOUNT: Column = Column::AccountId;
+}
+
+impl CustomerOwned for Entity {
+    const CUSTOMER: Column = Column::CustomerId;
+}

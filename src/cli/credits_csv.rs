@@ -1,0 +1,229 @@
+//! Credits as CSV: the form that `import` reads and `export` writes.
+
+use std::fs::File;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use chrono::{NaiveDate, SecondsFormat};
+use csv::StringRecord;
+use entity::{Anchor, Credits, Expiration, Minor, PeriodUnit};
+
+use crate::domain::Refusal;
+use crate::domain::clock::{Instant, truncate};
+use crate::domain::ledger::opening::{Exported, Row};
+
+/// The columns, in the order in which they are written.
+const COLUMNS: [&str; 10] =
+    ["customer", "credit_type", "amount", "expires", "cost", "currency", "effective", "priority", "note", "key"];
+/// Those that must be there.
+const NEEDED: [&str; 4] = ["customer", "credit_type", "amount", "key"];
+
+/// The rows of a file with their lines, each understood or refused. Fails if the file cannot be read at all.
+pub fn read(path: &Path) -> Result<Vec<(u64, Result<Row, Refusal>)>> {
+    let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(file);
+    let header = reader.headers().with_context(|| format!("{} has no header", path.display()))?.clone();
+    let names = header.iter().map(|name| name.trim_start_matches('\u{feff}').to_lowercase()).collect::<Vec<_>>();
+    let expected = COLUMNS.join(",");
+    if let Some(unknown) = names.iter().find(|name| !COLUMNS.contains(&name.as_str())) {
+        bail!("the header has an unknown column {unknown:?}. Expected, in any order: {expected}");
+    }
+    if let Some(missing) = NEEDED.iter().find(|needed| !names.iter().any(|name| name == *needed)) {
+        bail!("the header lacks the column {missing:?}. Expected, in any order: {expected}");
+    }
+    if let Some(twice) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
+        bail!("the header has the column {:?} twice", twice.1);
+    }
+    let mut rows = Vec::new();
+    let mut record = StringRecord::new();
+    loop {
+        let line = reader.position().line();
+        match reader.read_record(&mut record) {
+            Ok(false) => return Ok(rows),
+            Ok(true) => {
+                let line = record.position().map_or(line, csv::Position::line);
+                rows.push((line, row(&names, &record)));
+            }
+            Err(error) if matches!(error.kind(), csv::ErrorKind::Utf8 { .. }) => {
+                rows.push((line, Err(Refusal::invalid("row", "Is not UTF-8 text. Save the file as UTF-8."))));
+            }
+            Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
+        }
+    }
+}
+
+fn row(names: &[String], record: &StringRecord) -> Result<Row, Refusal> {
+    if record.len() != names.len() {
+        let message = format!("Has {} fields, the header has {}.", record.len(), names.len());
+        return Err(Refusal::invalid("row", message));
+    }
+    let get = |column: &str| {
+        let at = names.iter().position(|name| name == column)?;
+        record.get(at).filter(|value| !value.is_empty())
+    };
+    let needed = |column: &str| get(column).ok_or_else(|| Refusal::invalid(column, "Must not be empty."));
+    let whole = || Refusal::invalid("amount", "Must be a whole number from 1 to 1,000,000,000.");
+    let currency = get("currency").map(str::to_uppercase);
+    Ok(Row {
+        customer: needed("customer")?.to_owned(),
+        credit_type: needed("credit_type")?.to_owned(),
+        amount: needed("amount")?.parse().map(Credits).map_err(|_| whole())?,
+        expiration: get("expires").map(expiration).transpose()?,
+        effective_at: get("effective").map(|text| instant("effective", text)).transpose()?,
+        priority: get("priority").map(priority).transpose()?,
+        cost: get("cost").map(|text| Ok((minor(text, currency.as_deref())?, currency.clone()))).transpose()?,
+        note: get("note").map(str::to_owned),
+        key: needed("key")?.to_owned(),
+    })
+}
+
+fn priority(text: &str) -> Result<i16, Refusal> {
+    text.parse().map_err(|_| Refusal::invalid("priority", "Must be 0 to 100. Lower is used first."))
+}
+
+fn instant(field: &str, text: &str) -> Result<Instant, Refusal> {
+    let at = chrono::DateTime::parse_from_rfc3339(text).map(|at| truncate(at.to_utc()));
+    at.map_err(|_| Refusal::invalid(field, "Must be an instant with its offset, such as 2026-03-31T16:30:00Z."))
+}
+
+/// `never`, a date, an instant, or `3 MONTH from FIRST_USE`.
+fn expiration(text: &str) -> Result<Expiration, Refusal> {
+    if text.eq_ignore_ascii_case("never") {
+        return Ok(Expiration::Never);
+    }
+    if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+        return Ok(Expiration::On(date));
+    }
+    if let Ok(at) = instant("expires", text) {
+        return Ok(Expiration::At(at));
+    }
+    first_use(text).ok_or_else(|| {
+        let message = "Must be empty (as the credit type says), never, a date such as 2026-03-31, an instant such as \
+                       2026-03-31T16:30:00Z, or a period such as 3 MONTH from FIRST_USE.";
+        Refusal::invalid("expires", message)
+    })
+}
+
+fn first_use(text: &str) -> Option<Expiration> {
+    let words = text.split_whitespace().collect::<Vec<_>>();
+    let [count, unit, "from", "FIRST_USE"] = words[..] else { return None };
+    let unit = UNITS.iter().find(|(_, name)| *name == unit)?.0;
+    Some(Expiration::After { count: count.parse().ok()?, unit, from: Anchor::FirstUse })
+}
+
+const UNITS: [(PeriodUnit, &str); 4] =
+    [(PeriodUnit::Day, "DAY"), (PeriodUnit::Week, "WEEK"), (PeriodUnit::Month, "MONTH"), (PeriodUnit::Year, "YEAR")];
+
+/// How many decimals a currency has; two where it is not known, which is then refused for itself.
+fn decimals(currency: Option<&str>) -> usize {
+    let known = currency.and_then(iso_currency::Currency::from_code);
+    known.and_then(iso_currency::Currency::exponent).map_or(2, usize::from)
+}
+
+/// An amount as people write it, such as `650.00`, in the minor unit.
+fn minor(text: &str, currency: Option<&str>) -> Result<Minor, Refusal> {
+    let places = decimals(currency);
+    let refuse = || {
+        let form = if places == 0 { "1250".to_owned() } else { format!("1250.{}", "5".repeat(places)) };
+        Refusal::invalid("cost", format!("Must be an amount such as {form}, with a point and without separators."))
+    };
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(part) || part.len() > places {
+        return Err(refuse());
+    }
+    format!("{whole}{part:0<places$}").parse().map(Minor).map_err(|_| refuse())
+}
+
+/// Writes grants as rows.
+pub struct Writer {
+    csv: csv::Writer<File>,
+    rows: u64,
+    credits: i64,
+    held: i64,
+}
+
+impl Writer {
+    /// Begins a file.
+    pub fn create(path: &Path) -> Result<Self> {
+        let file = File::create(path).with_context(|| format!("{} cannot be written", path.display()))?;
+        let mut csv = csv::Writer::from_writer(file);
+        csv.write_record(COLUMNS)?;
+        Ok(Self { csv, rows: 0, credits: 0, held: 0 })
+    }
+
+    /// What is free of a grant, as a row.
+    pub fn write(&mut self, exported: &Exported) -> csv::Result<()> {
+        let Exported { grant, customer, credit_type } = exported;
+        self.held += grant.held.0;
+        if !grant.open {
+            return Ok(());
+        }
+        self.rows += 1;
+        self.credits += grant.remaining.0;
+        let id = customer.id.to_string();
+        let name = customer.external_id.as_ref().or(customer.email.as_ref()).unwrap_or(&id);
+        let written = |at: Instant| at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        let expires = match (grant.expires_at, grant.policy_period()) {
+            (Some(at), _) => written(at),
+            (None, Some((count, unit, _))) => {
+                let unit = UNITS.iter().find(|(known, _)| *known == unit).map_or("DAY", |(_, name)| name);
+                format!("{count} {unit} from FIRST_USE")
+            }
+            (None, None) => "never".to_owned(),
+        };
+        let cost = if grant.promotional { String::new() } else { decimal(grant.cost_left, &grant.currency) };
+        self.csv.write_record([
+            name,
+            &credit_type.name,
+            &grant.remaining.to_string(),
+            &expires,
+            &cost,
+            &grant.currency,
+            &written(grant.effective_at),
+            &grant.priority.to_string(),
+            "",
+            &grant.id.to_string(),
+        ])
+    }
+
+    /// Ends the file; answers how many rows, credits, and held credits that are not in it.
+    pub fn finish(mut self) -> Result<(u64, i64, i64)> {
+        self.csv.flush()?;
+        Ok((self.rows, self.credits, self.held))
+    }
+}
+
+fn decimal(minor: Minor, currency: &str) -> String {
+    let places = decimals(Some(currency));
+    let text = format!("{:0>width$}", minor.0, width = places + 1);
+    let (whole, part) = text.split_at(text.len() - places);
+    if places == 0 { whole.to_owned() } else { format!("{whole}.{part}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_is_read_as_it_is_written() {
+        for (text, currency, amount) in [("650", "CHF", 65_000), ("0.5", "CHF", 50), ("1250", "JPY", 1250)] {
+            assert_eq!(minor(text, Some(currency)), Ok(Minor(amount)));
+            assert_eq!(minor(&decimal(Minor(amount), currency), Some(currency)), Ok(Minor(amount)));
+        }
+        for wrong in ["", ".5", "1.234", "1,000", "-1", "1e3", "99999999999999999999"] {
+            assert!(minor(wrong, Some("CHF")).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_form_of_an_end_is_read() {
+        assert_eq!(expiration("never"), Ok(Expiration::Never));
+        let date = NaiveDate::from_ymd_opt(2026, 3, 31).expect("a date");
+        assert_eq!(expiration("2026-03-31"), Ok(Expiration::On(date)));
+        let period = Expiration::After { count: 3, unit: PeriodUnit::Month, from: Anchor::FirstUse };
+        assert_eq!(expiration("3 MONTH from FIRST_USE"), Ok(period));
+        assert!(matches!(expiration("2026-03-31T16:30:00+02:00"), Ok(Expiration::At(_))));
+        assert!(expiration("31.3.2026").is_err());
+    }
+}

@@ -1,0 +1,231 @@
+//! `scrip import`: opening balances from a file. Rehearses first, and says of every row that is refused where and why.
+
+use std::collections::HashMap;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::account::meant;
+use super::house::{self, House};
+use super::{credits_csv, say};
+use crate::config::Settings;
+use crate::domain::ledger::opening::{self, CHUNK, Row, Verdict};
+use crate::domain::ledger::{self, Command, Issue};
+use crate::domain::{Caller, Error, Refusal, Role, Scope};
+
+/// Refused rows that are printed; the report has them all.
+const SHOWN: usize = 20;
+/// Rows that are under way at once.
+const AT_ONCE: usize = 512;
+
+/// Read opening balances from a CSV file.
+///
+/// The first line names the columns, in any order: customer, `credit_type`, amount and key; expires, cost, currency,
+/// effective, priority and note where they are wanted. Nothing is written without --apply.
+#[derive(Args)]
+pub struct Import {
+    /// The file.
+    file: PathBuf,
+    /// The slug of the account; needed where there are several.
+    #[arg(long, value_name = "SLUG")]
+    account: Option<String>,
+    /// Import the rows that nothing refuses. Rows that were imported before are left alone.
+    #[arg(long)]
+    apply: bool,
+}
+
+/// A row that was refused: its line in the file, its key, and why.
+struct Refused {
+    line: u64,
+    key: String,
+    refusal: Refusal,
+}
+
+/// What a rehearsal found.
+#[derive(Default)]
+struct Rehearsal {
+    new: Vec<(u64, String, Box<Issue>)>,
+    known: usize,
+    refused: Vec<Refused>,
+}
+
+impl Import {
+    pub async fn run(self, settings: Settings) -> Result<ExitCode> {
+        let rows = credits_csv::read(&self.file)?;
+        let house = House::open(&house::with_development(settings)?).await?;
+        let account = meant(&house, self.account.as_deref()).await?;
+        let staff = Caller::of(house.app.clone(), account.id, Role::Owner, "import");
+        let mut found = rehearse(&staff, rows).await?;
+        let credits = found.new.iter().map(|(_, _, issue)| issue.amount.0).sum::<i64>();
+        say(format_args!(
+            "{}: {} rows to import ({credits} credits), {} imported before, {} refused",
+            account.slug,
+            found.new.len(),
+            found.known,
+            found.refused.len()
+        ));
+        if self.apply {
+            let count = found.new.len();
+            let refused = apply(&staff, found.new).await?;
+            say(format_args!("Imported {} rows.", count - refused.len()));
+            found.refused.extend(refused);
+        }
+        house.app.close().await;
+        report(&self.file, &mut found.refused)?;
+        if !self.apply {
+            say("Nothing was written. Run it again with --apply to import the rows that are not refused.");
+        }
+        Ok(if found.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// What would become of every row.
+async fn rehearse(staff: &Caller, rows: Vec<(u64, Result<Row, Refusal>)>) -> Result<Rehearsal> {
+    let bar = bar("Rehearsing", rows.len());
+    let mut found = Rehearsal::default();
+    let mut keys: HashMap<String, u64> = HashMap::new();
+    let view = staff.view(Scope::StaffRead).await.map_err(house::said)?;
+    for chunk in rows.chunks(CHUNK) {
+        let mut good = Vec::new();
+        for (line, row) in chunk {
+            match row {
+                Err(refusal) => {
+                    found.refused.push(Refused { line: *line, key: String::new(), refusal: refusal.clone() });
+                }
+                Ok(row) => match keys.insert(row.key.clone(), *line) {
+                    Some(first) => {
+                        keys.insert(row.key.clone(), first);
+                        let message = format!("Line {first} has this key already. Give each row a key of its own.");
+                        let refusal = Refusal::invalid("key", message);
+                        found.refused.push(Refused { line: *line, key: row.key.clone(), refusal });
+                    }
+                    None => good.push((*line, row.clone())),
+                },
+            }
+        }
+        let plain = good.iter().map(|(_, row)| row.clone()).collect::<Vec<_>>();
+        let verdicts = opening::rehearse(&view, &plain).await.map_err(house::said)?;
+        for ((line, row), verdict) in good.into_iter().zip(verdicts) {
+            match verdict {
+                Verdict::New(issue) => found.new.push((line, row.key, issue)),
+                Verdict::Known => found.known += 1,
+                Verdict::Refused(refusal) => found.refused.push(Refused { line, key: row.key, refusal }),
+            }
+        }
+        bar.inc(chunk.len() as u64);
+    }
+    bar.finish_and_clear();
+    Ok(found)
+}
+
+/// Issues the rows; answers those that were refused after all.
+async fn apply(staff: &Caller, rows: Vec<(u64, String, Box<Issue>)>) -> Result<Vec<Refused>> {
+    let bar = bar("Importing", rows.len());
+    let (mut rows, mut running, mut refused) = (rows.into_iter(), FuturesUnordered::new(), Vec::new());
+    loop {
+        while running.len() < AT_ONCE
+            && let Some((line, key, issue)) = rows.next()
+        {
+            running.push(async move {
+                let outcome = ledger::import(staff, Command::Issue(*issue), &key).await;
+                (line, key, outcome)
+            });
+        }
+        let Some((line, key, outcome)) = running.next().await else { break };
+        match outcome {
+            Ok(_) => {}
+            Err(Error::Refused(refusal) | Error::RefusedBefore(refusal)) => {
+                refused.push(Refused { line, key, refusal });
+            }
+            Err(error) => {
+                bar.abandon();
+                let rest = "Run the same command again: what is imported already is found, and nothing is done twice.";
+                return Err(house::said(error).context(format!("line {line} could not be imported. {rest}")));
+            }
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(refused)
+}
+
+/// Says which rows were refused, and keeps them all in a report beside the file.
+fn report(file: &Path, refused: &mut [Refused]) -> Result<()> {
+    let beside = PathBuf::from(format!("{}.refused.csv", file.display()));
+    if refused.is_empty() {
+        return Ok(());
+    }
+    refused.sort_by_key(|refused| refused.line);
+    for refused in refused.iter().take(SHOWN) {
+        let field = refused.refusal.field().map(|field| format!("{}: ", field.join("."))).unwrap_or_default();
+        say(format_args!("  line {}: {field}{}", refused.line, refused.refusal.message()));
+    }
+    if refused.len() > SHOWN {
+        say(format_args!("  … and {} more", refused.len() - SHOWN));
+    }
+    let mut writer =
+        csv::Writer::from_path(&beside).with_context(|| format!("{} cannot be written", beside.display()))?;
+    writer.write_record(["line", "key", "code", "field", "message"])?;
+    for Refused { line, key, refusal } in refused.iter() {
+        let field = refusal.field().map(|field| field.join(".")).unwrap_or_default();
+        writer.write_record([&line.to_string(), key, refusal.code().name(), &field, &refusal.message()])?;
+    }
+    writer.flush()?;
+    say(format_args!("Every refused row is in {}.", beside.display()));
+    Ok(())
+}
+
+/// A progress bar, where somebody looks.
+fn bar(what: &'static str, rows: usize) -> ProgressBar {
+    let bar = ProgressBar::new(rows as u64);
+    if !std::io::stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} rows, {eta} left");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.with_message(what)
+}
+
+/// Write the free credits of an account as a file that `import` reads.
+#[derive(Args)]
+pub struct Export {
+    /// The file to write; it must not be there yet.
+    file: PathBuf,
+    /// The slug of the account; needed where there are several.
+    #[arg(long, value_name = "SLUG")]
+    account: Option<String>,
+}
+
+impl Export {
+    pub async fn run(self, settings: Settings) -> Result<()> {
+        if self.file.exists() {
+            bail!("{} is there already. Choose another name, or move it away.", self.file.display());
+        }
+        let house = House::open(&house::with_development(settings)?).await?;
+        let account = meant(&house, self.account.as_deref()).await?;
+        let staff = Caller::of(house.app.clone(), account.id, Role::Owner, "export");
+        let unfinished = PathBuf::from(format!("{}.new", self.file.display()));
+        let mut writer = credits_csv::Writer::create(&unfinished)?;
+        let written = opening::export(&staff, |grants| {
+            let mut rows = grants.iter();
+            rows.try_for_each(|grant| writer.write(grant))
+                .map_err(|error| Error::Internal(format!("the file cannot be written: {error}")))
+        });
+        written.await.map_err(house::said)?;
+        let (rows, credits, held) = writer.finish()?;
+        std::fs::rename(&unfinished, &self.file)
+            .with_context(|| format!("{} could not get its name", self.file.display()))?;
+        house.app.close().await;
+        say(format_args!("{}: {rows} rows, {credits} credits in {}", account.slug, self.file.display()));
+        if held > 0 {
+            say(format_args!("{held} credits are held, and not in it: release or capture their holds first."));
+        }
+        Ok(())
+    }
+}

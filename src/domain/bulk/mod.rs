@@ -1,0 +1,279 @@
+//! Long work over many customers: begun by one request, done by jobs in parts, each of which survives a crash.
+//!
+//! Each customer or grant is a command of the ledger with a key of its own, (operation, subject): done once, however
+//! often its part is run. What a rule refuses is written down with its reason, and does not stop the others.
+
+mod step;
+mod subjects;
+
+pub(super) use step::step;
+
+use std::collections::HashMap;
+
+use entity::bulk_operation::{self, Column, Entity, Kind, Model, Status};
+use entity::{
+    BulkOperationId, CreditTypeId, Credits, CustomerId, Owned, account::Mode, bulk_refusal, credit_type, customer, job,
+};
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, Order, QueryFilter,
+    QueryOrder, QuerySelect,
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::caller::{Caller, Scope};
+use super::clock::fresh_id;
+use super::error::{Error, Refusal, Result};
+use super::input;
+use super::jobs;
+use super::ledger::requests::{self, Known, Recorded};
+use super::ledger::{Command, Extend, Extension, Issue, Words};
+use super::page::{Page, Slice};
+use super::tx::{Tx, View};
+
+/// What is done to each.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Plan {
+    /// Issue the same to every customer with a tag.
+    Issue { tag: String, issue: Issue },
+    /// Give every grant that matches a later end.
+    Extend(ExtendMany),
+}
+
+/// Which grants get a later end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExtendMany {
+    /// At least one of the three says which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credit_type: Option<CreditTypeId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub customer: Option<CustomerId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    pub to: Extension,
+    /// Whether what has ended already comes back as well.
+    pub revive: bool,
+    pub reason: String,
+    pub words: Words,
+}
+
+/// What became of a request for long work.
+#[derive(Clone, Debug)]
+pub enum Begun {
+    /// It goes on by itself.
+    Operation { operation: Box<Model>, replayed: bool },
+    /// A dry run: how many it would be done to, and how many credits that would issue or keep.
+    Preview { subjects: u64, credits: Credits },
+}
+
+/// Begins long work, once per key; or says how much it would be.
+pub async fn begin(caller: &Caller, plan: Plan, key: &str, dry_run: bool) -> Result<Begun> {
+    caller.authorise(Scope::CreditsWrite)?;
+    let plan = check(plan)?;
+    if dry_run {
+        let view = caller.view(Scope::CreditsWrite).await?;
+        exists(view.db(), view.account(), &plan).await?;
+        let (subjects, credits) = subjects::count(view.db(), view.account(), &plan, view.now()).await?;
+        return Ok(Begun::Preview { subjects, credits });
+    }
+    let key = (caller.key_space(), input::key("idempotencyKey", key)?);
+    loop {
+        // A twin with the same key was faster: run again, and its record is found.
+        if let Some(begun) = attempt(caller, &plan, &key).await? {
+            return Ok(begun);
+        }
+    }
+}
+
+async fn attempt(caller: &Caller, plan: &Plan, key: &(String, String)) -> Result<Option<Begun>> {
+    let tx = caller.begin(Scope::CreditsWrite).await?;
+    let (account, server_now) = (tx.account.id, caller.app().store().clock.now());
+    let fingerprint = fingerprint(plan);
+    let mut known = requests::load(tx.db(), account, std::iter::once(key.clone()), server_now).await?;
+    if let Some(known) = known.get(key) {
+        return match known.recorded {
+            Recorded::Begun(id) if known.fingerprint == fingerprint => {
+                let found = Entity::of(account).filter(Column::Id.eq(id)).one(tx.db()).await?;
+                let operation = found.ok_or_else(|| Error::Internal(format!("{id} was begun and is gone")))?;
+                Ok(Some(Begun::Operation { operation: Box::new(operation), replayed: true }))
+            }
+            _ => Err(Refusal::IdempotencyKeyReused.into()),
+        };
+    }
+    exists(tx.db(), &tx.account, plan).await?;
+    let operation = open(&tx, caller, plan).await?;
+    known.insert(key.clone(), Known { fingerprint, recorded: Recorded::Begun(operation.id), fresh: true });
+    if !requests::record(tx.db(), account, &known, server_now).await? {
+        return Ok(None);
+    }
+    let sandbox = tx.account.mode == Mode::Sandbox;
+    tx.commit().await?;
+    if sandbox {
+        // No worker comes to a sandbox: what is due there now is done now.
+        super::accounts::test_clock::catch_up(caller.app(), account).await?;
+    } else {
+        caller.app().wake();
+    }
+    let view = caller.view(Scope::CreditsWrite).await?;
+    let operation = by_ids(&view, &[operation.id]).await?.remove(&operation.id).unwrap_or(operation);
+    Ok(Some(Begun::Operation { operation: Box::new(operation), replayed: false }))
+}
+
+async fn open(tx: &Tx, caller: &Caller, plan: &Plan) -> Result<Model> {
+    let (total, _) = subjects::count(tx.db(), &tx.account, plan, tx.now).await?;
+    let id = BulkOperationId(fresh_id());
+    let (actor_kind, actor) = caller.actor();
+    let operation = Model {
+        account_id: tx.account.id,
+        id,
+        kind: if matches!(plan, Plan::Issue { .. }) { Kind::Issue } else { Kind::Extend },
+        input: serde_json::to_value(plan).map_err(|error| Error::Internal(error.to_string()))?,
+        actor_kind,
+        actor,
+        status: Status::Running,
+        cursor: None,
+        total: i64::try_from(total).unwrap_or(i64::MAX),
+        done: 0,
+        refused: 0,
+        created_at: tx.now,
+        finished_at: None,
+    };
+    let operation = operation.into_active_model().insert(tx.db()).await?;
+    jobs::schedule(tx.db(), &tx.account, job::Kind::Bulk, vec![(id.to_string(), tx.now)], tx.now).await?;
+    Ok(operation)
+}
+
+/// The limits of the input: those of the command that each gets.
+fn check(plan: Plan) -> Result<Plan, Refusal> {
+    Ok(match plan {
+        Plan::Issue { tag, issue } => {
+            let tag = input::text("tag", &tag.to_lowercase(), 64)?;
+            match Command::Issue(issue).check()? {
+                Command::Issue(issue) => Plan::Issue { tag, issue },
+                _ => unreachable!("a checked command is the command"),
+            }
+        }
+        Plan::Extend(mut many) => {
+            if many.credit_type.is_none() && many.customer.is_none() && many.tag.is_none() {
+                let message = "Say whose grants: give a creditTypeId, a customerId or a tag, or several of them.";
+                return Err(Refusal::invalid("creditTypeId", message));
+            }
+            many.tag = many.tag.map(|tag| input::text("tag", &tag.to_lowercase(), 64)).transpose()?;
+            let nobody = (CustomerId(uuid::Uuid::nil()), CreditTypeId(uuid::Uuid::nil()));
+            match Command::Extend(many.extend(entity::GrantId(uuid::Uuid::nil()), nobody)).check()? {
+                Command::Extend(extend) => {
+                    Plan::Extend(ExtendMany { to: extend.to, reason: extend.reason, words: extend.words, ..many })
+                }
+                _ => unreachable!("a checked command is the command"),
+            }
+        }
+    })
+}
+
+impl ExtendMany {
+    /// The command for one grant.
+    fn extend(&self, grant: entity::GrantId, (customer, credit_type): (CustomerId, CreditTypeId)) -> Extend {
+        let (reason, words) = (self.reason.clone(), self.words.clone());
+        Extend { grant, customer, credit_type, to: self.to, reason, words }
+    }
+}
+
+/// Refuses ids that lead nowhere, and what would be refused for everybody.
+async fn exists(txn: &DatabaseTransaction, account: &entity::account::Model, plan: &Plan) -> Result<()> {
+    let (credit_type, customer) = match plan {
+        Plan::Issue { issue, .. } => (Some(issue.credit_type), None),
+        Plan::Extend(many) => (many.credit_type, many.customer),
+    };
+    if let Some(id) = credit_type {
+        let found = credit_type::Entity::of(account.id).filter(credit_type::Column::Id.eq(id)).one(txn).await?;
+        let found = found.ok_or_else(|| Refusal::not_found("creditTypeId", "credit type"))?;
+        if matches!(plan, Plan::Issue { .. }) && found.archived_at.is_some() {
+            return Err(Refusal::CreditTypeArchived.into());
+        }
+    }
+    if let Some(id) = customer {
+        let found = customer::Entity::of(account.id).filter(customer::Column::Id.eq(id)).one(txn).await?;
+        found.ok_or_else(|| Refusal::not_found("customerId", "customer"))?;
+    }
+    if matches!(plan, Plan::Issue { .. }) && !account.credits_enabled {
+        return Err(Refusal::CreditsDisabled.into());
+    }
+    Ok(())
+}
+
+fn fingerprint(plan: &Plan) -> Vec<u8> {
+    const VERSION: u8 = 1;
+    let canonical = serde_json::to_vec(plan).expect("a plan is plain data");
+    [&[VERSION], Sha256::digest(canonical).as_slice()].concat()
+}
+
+fn of_job(job: &job::Model) -> Result<BulkOperationId> {
+    job.key.parse().map_err(|_| Error::Internal(format!("the key of {} names no bulk operation", job.id)))
+}
+
+/// Its job was laid aside.
+pub(super) async fn fail(txn: &DatabaseTransaction, job: &job::Model) -> Result<()> {
+    mark(txn, job, Status::Failed, Some(super::clock::truncate(job.run_at))).await
+}
+
+/// Its job is tried again.
+pub(super) async fn resume(txn: &DatabaseTransaction, job: &job::Model) -> Result<()> {
+    mark(txn, job, Status::Running, None).await
+}
+
+async fn mark(
+    txn: &DatabaseTransaction,
+    job: &job::Model,
+    status: Status,
+    finished_at: Option<super::clock::Instant>,
+) -> Result<()> {
+    Entity::update_many()
+        .col_expr(Column::Status, Expr::value(status))
+        .col_expr(Column::FinishedAt, Expr::value(finished_at))
+        .filter(Column::AccountId.eq(job.account_id))
+        .filter(Column::Id.eq(of_job(job)?))
+        .exec(txn)
+        .await?;
+    Ok(())
+}
+
+/// Bulk operations by id, for staff.
+pub async fn by_ids(view: &View, ids: &[BulkOperationId]) -> Result<HashMap<BulkOperationId, Model>> {
+    staff_only(view)?;
+    let rows = view.rows::<Entity>().filter(Column::Id.is_in(ids.iter().copied())).all(view.db()).await?;
+    Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+}
+
+/// What a bulk operation could not be done to, and why, for staff.
+pub async fn refusals(
+    view: &View,
+    operation: BulkOperationId,
+    page: &Page<uuid::Uuid>,
+) -> Result<Slice<(bulk_refusal::Model, Refusal)>> {
+    staff_only(view)?;
+    let order = if page.backwards { Order::Desc } else { Order::Asc };
+    let mut select = view.rows::<bulk_refusal::Entity>().filter(bulk_refusal::Column::OperationId.eq(operation));
+    if let Some(after) = page.after {
+        select = select.filter(bulk_refusal::Column::SubjectId.gt(after));
+    }
+    if let Some(before) = page.before {
+        select = select.filter(bulk_refusal::Column::SubjectId.lt(before));
+    }
+    let rows = select.order_by(bulk_refusal::Column::SubjectId, order).limit(page.limit()).all(view.db()).await?;
+    let read = |row: bulk_refusal::Model| {
+        let refusal = serde_json::from_value(row.refusal.clone()).map_err(|error| DbErr::Json(error.to_string()))?;
+        Ok((row, refusal))
+    };
+    Ok(page.slice(rows.into_iter().map(read).collect::<Result<_, DbErr>>()?))
+}
+
+fn staff_only(view: &View) -> Result<()> {
+    if view.only().is_some() { Err(Error::Forbidden(Scope::StaffRead)) } else { Ok(()) }
+}
+
+/// The operation as it was stored, its plan read.
+fn plan_of(operation: &bulk_operation::Model) -> Result<Plan> {
+    serde_json::from_value(operation.input.clone()).map_err(|error| Error::Internal(error.to_string()))
+}

@@ -1,0 +1,133 @@
+//! One part of long work: the next subjects, each with a command of its own, then how far it came.
+
+use entity::activity::Source;
+use entity::bulk_operation::{Column, Entity, Model, Status};
+use entity::{BulkOperationId, GrantId, Owned, bulk_refusal, job};
+use futures_util::future::join_all;
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use sea_orm::{ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter};
+use uuid::Uuid;
+
+use super::subjects::{self, Subject};
+use super::{Plan, of_job, plan_of};
+use crate::domain::app::App;
+use crate::domain::error::{Error, Refusal, Result};
+use crate::domain::jobs::After;
+use crate::domain::ledger::{self, Command, Issue};
+use crate::domain::tx;
+
+/// Subjects of one part.
+const PART: u64 = 200;
+
+/// Does the next part of an operation.
+pub(in crate::domain) async fn step(app: &App, job: &job::Model) -> Result<After> {
+    let store = app.store();
+    let id = of_job(job)?;
+    let (operation, plan, subjects) = {
+        let txn = store.snapshot().await?;
+        let Some(operation) = Entity::of(job.account_id).filter(Column::Id.eq(id)).one(&txn).await? else {
+            return Ok(After::Done);
+        };
+        let account = tx::find_account(&txn, job.account_id).await?;
+        let account = account.ok_or_else(|| Error::Internal(format!("{id} belongs to no account")))?;
+        let plan = plan_of(&operation)?;
+        let (now, until) = (tx::account_now(&account, store), operation.created_at);
+        let subjects = subjects::next(&txn, &account, &plan, operation.cursor, until, now, PART).await?;
+        (operation, plan, subjects)
+    };
+    let outcomes = join_all(subjects.iter().map(|subject| carry_out(app, &operation, &plan, subject))).await;
+    let mut refusals = Vec::new();
+    for (subject, outcome) in subjects.iter().zip(outcomes) {
+        if let Err(error) = outcome {
+            let (Error::Refused(refusal) | Error::RefusedBefore(refusal)) = error else { return Err(error) };
+            refusals.push((subject, refusal));
+        }
+    }
+    let last = subjects.last().map(|subject| subject.id);
+    let over = (subjects.len() as u64) < PART;
+    advance(app, &operation, last, subjects.len(), refusals, over).await?;
+    Ok(if over { After::Done } else { After::Again })
+}
+
+async fn carry_out(app: &App, operation: &Model, plan: &Plan, subject: &Subject) -> Result<()> {
+    let command = match plan {
+        Plan::Issue { issue, .. } => Command::Issue(Issue { customer: subject.customer, ..issue.clone() }),
+        Plan::Extend(many) => {
+            let credit_type =
+                subject.credit_type.ok_or_else(|| Error::Internal("a grant without a type".to_owned()))?;
+            Command::Extend(many.extend(GrantId(subject.id), (subject.customer, credit_type)))
+        }
+    };
+    let job = ledger::post::Job {
+        account: operation.account_id,
+        key: Some((format!("bulk:{}", operation.id), subject.id.to_string())),
+        actor: (operation.actor_kind, operation.actor.clone()),
+        source: Source::Manual,
+        command,
+    };
+    app.lanes().submit(job).await.map(drop)
+}
+
+/// Writes how far it came; a twin that did the same part has written it already.
+async fn advance(
+    app: &App,
+    operation: &Model,
+    last: Option<Uuid>,
+    count: usize,
+    refusals: Vec<(&Subject, Refusal)>,
+    over: bool,
+) -> Result<()> {
+    let txn = app.store().begin().await?;
+    let (count, refused) = (i64::try_from(count).unwrap_or(0), i64::try_from(refusals.len()).unwrap_or(0));
+    let mut update = Entity::update_many()
+        .col_expr(Column::Done, Expr::col(Column::Done).add(count - refused))
+        .col_expr(Column::Refused, Expr::col(Column::Refused).add(refused))
+        .filter(Column::AccountId.eq(operation.account_id))
+        .filter(Column::Id.eq(operation.id))
+        .filter(Column::Status.eq(Status::Running));
+    update = match operation.cursor {
+        Some(cursor) => update.filter(Column::Cursor.eq(cursor)),
+        None => update.filter(Column::Cursor.is_null()),
+    };
+    if let Some(last) = last {
+        update = update.col_expr(Column::Cursor, Expr::value(last));
+    }
+    if over {
+        let account = tx::find_account(&txn, operation.account_id).await?;
+        let now = account.map_or(operation.created_at, |account| tx::account_now(&account, app.store()));
+        update = update.col_expr(Column::Status, Expr::value(Status::Done));
+        update = update.col_expr(Column::FinishedAt, Expr::value(now));
+    }
+    if update.exec(&txn).await?.rows_affected == 1 {
+        write_refusals(&txn, operation.id, operation, refusals).await?;
+    }
+    Ok(txn.commit().await?)
+}
+
+async fn write_refusals(
+    txn: &DatabaseTransaction,
+    id: BulkOperationId,
+    operation: &Model,
+    refusals: Vec<(&Subject, Refusal)>,
+) -> Result<(), DbErr> {
+    if refusals.is_empty() {
+        return Ok(());
+    }
+    let rows = refusals.into_iter().map(|(subject, refusal)| {
+        let refusal = serde_json::to_value(refusal).map_err(|error| DbErr::Json(error.to_string()))?;
+        Ok(bulk_refusal::Model {
+            account_id: operation.account_id,
+            operation_id: id,
+            subject_id: subject.id,
+            customer_id: subject.customer,
+            refusal,
+        })
+    });
+    let rows = rows.collect::<Result<Vec<_>, DbErr>>()?;
+    let key = [bulk_refusal::Column::AccountId, bulk_refusal::Column::OperationId, bulk_refusal::Column::SubjectId];
+    bulk_refusal::Entity::insert_many(rows.into_iter().map(IntoActiveModel::into_active_model))
+        .on_conflict(OnConflict::columns(key).do_nothing().to_owned())
+        .exec_without_returning(txn)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! Events: what happened, for whoever follows. Each is written in the transaction of its fact.
+
+use entity::EventId;
+use entity::activity::{self, Kind};
+use entity::event::{Column, Entity, Model};
+use sea_orm::{ColumnTrait, Order, QueryFilter, QueryOrder, QuerySelect};
+use serde_json::json;
+
+use super::caller::Scope;
+use super::clock::fresh_id;
+use super::error::{Error, Result};
+use super::page::{Page, Slice};
+use super::tx::View;
+
+/// Of the payloads of the ledger's events.
+const VERSION: i16 = 1;
+
+/// What an activity of a kind is called as an event.
+#[must_use]
+pub fn name_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Issue => "credits.issued",
+        Kind::Consume => "credits.consumed",
+        Kind::Hold => "credits.held",
+        Kind::Capture => "credits.captured",
+        Kind::Release => "credits.released",
+        Kind::Lapse => "credits.lapsed",
+        Kind::Reverse => "credits.reversed",
+        Kind::Expire => "credits.expired",
+        Kind::Void => "credits.voided",
+        Kind::Extend => "credits.extended",
+        Kind::Revive => "credits.revived",
+        Kind::TransferOut => "credits.transferred_out",
+        Kind::TransferIn => "credits.transferred_in",
+    }
+}
+
+/// The event of an activity. It repeats what a follower branches on, and nothing that is erased with a person.
+#[must_use]
+pub fn of_activity(activity: &activity::Model) -> Model {
+    Model {
+        account_id: activity.account_id,
+        id: EventId(fresh_id()),
+        name: name_of(activity.kind).to_owned(),
+        version: VERSION,
+        customer_id: Some(activity.customer_id),
+        subject_id: activity.id.0,
+        payload: json!({
+            "activityId": activity.id,
+            "creditTypeId": activity.credit_type_id,
+            "amount": activity.amount,
+            "heldAmount": activity.held_amount,
+            "balanceAfter": activity.balance_after,
+            "holdId": activity.hold_id,
+            "reversesId": activity.reverses_id,
+        }),
+        at: activity.at,
+    }
+}
+
+/// Events, newest first, for staff.
+pub async fn list(view: &View, page: &Page<EventId>) -> Result<Slice<Model>> {
+    if view.only().is_some() {
+        return Err(Error::Forbidden(Scope::StaffRead));
+    }
+    let order = if page.backwards { Order::Asc } else { Order::Desc };
+    let mut select = view.rows::<Entity>();
+    if let Some(after) = page.after {
+        select = select.filter(Column::Id.lt(after));
+    }
+    if let Some(before) = page.before {
+        select = select.filter(Column::Id.gt(before));
+    }
+    let rows = select.order_by(Column::Id, order).limit(page.limit()).all(view.db()).await?;
+    Ok(page.slice(rows))
+}

@@ -1,0 +1,61 @@
+//! Jobs as staff sees them: what waits, what failed, what was laid aside, and trying that again.
+
+use std::collections::HashMap;
+
+use entity::job::{Column, Entity, Kind, Model};
+use entity::{JobId, Owned};
+use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, Order, QueryFilter, QueryOrder, QuerySelect, Set};
+
+use crate::domain::bulk;
+use crate::domain::caller::{Caller, Scope};
+use crate::domain::error::{Error, Refusal, Result};
+use crate::domain::page::{Page, Slice};
+use crate::domain::tx::View;
+
+/// Jobs, oldest first: all of them, or only those that were laid aside.
+pub async fn list(view: &View, dead: bool, page: &Page<JobId>) -> Result<Slice<Model>> {
+    staff_only(view)?;
+    let order = if page.backwards { Order::Desc } else { Order::Asc };
+    let mut select = view.rows::<Entity>().filter(Column::Kind.ne(Kind::Clock));
+    if dead {
+        select = select.filter(Column::DeadAt.is_not_null());
+    }
+    if let Some(after) = page.after {
+        select = select.filter(Column::Id.gt(after));
+    }
+    if let Some(before) = page.before {
+        select = select.filter(Column::Id.lt(before));
+    }
+    let rows = select.order_by(Column::Id, order).limit(page.limit()).all(view.db()).await?;
+    Ok(page.slice(rows))
+}
+
+/// Jobs by id, for staff.
+pub async fn by_ids(view: &View, ids: &[JobId]) -> Result<HashMap<JobId, Model>> {
+    staff_only(view)?;
+    let rows = view.rows::<Entity>().filter(Column::Id.is_in(ids.iter().copied())).all(view.db()).await?;
+    Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+}
+
+fn staff_only(view: &View) -> Result<()> {
+    if view.only().is_some() { Err(Error::Forbidden(Scope::StaffRead)) } else { Ok(()) }
+}
+
+/// Lets a job that was laid aside be tried again, from the beginning.
+pub async fn retry(caller: &Caller, id: JobId) -> Result<Model> {
+    let tx = caller.begin(Scope::CreditsWrite).await?;
+    let job = Entity::of(tx.account.id).filter(Column::Id.eq(id)).lock_exclusive().one(tx.db()).await?;
+    let job = job.ok_or_else(|| Refusal::not_found("id", "job"))?;
+    if job.dead_at.is_none() {
+        return Err(Refusal::JobNotDead.into());
+    }
+    if job.kind == Kind::Bulk {
+        bulk::resume(tx.db(), &job).await?;
+    }
+    let mut again = job.into_active_model();
+    (again.dead_at, again.not_before, again.attempts) = (Set(None), Set(None), Set(0));
+    let again = again.update(tx.db()).await?;
+    tx.commit().await?;
+    caller.app().wake();
+    Ok(again)
+}

@@ -1,0 +1,247 @@
+//! Who does a job: claiming it for a while, keeping it, and saying what became of it.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+use entity::job::{Column, Entity, Kind, Model};
+use entity::{AccountId, JobId};
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{
+    ColumnTrait, Condition, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    Statement,
+};
+
+use super::After;
+use crate::domain::app::App;
+use crate::domain::bulk;
+use crate::domain::clock::{Clock, Instant, SystemClock, fresh_salt, truncate};
+use crate::domain::error::{Error, Fault, Result, fault};
+use crate::domain::store::Store;
+
+/// How long a claim lasts unless it is renewed.
+const LEASE: TimeDelta = TimeDelta::seconds(30);
+/// How often a job is tried before it is laid aside.
+const TRIES: i32 = 8;
+/// The longest pause between two tries.
+const LONGEST: TimeDelta = TimeDelta::hours(1);
+/// Characters of an error that are kept.
+const ERROR: usize = 500;
+
+/// A job that this server has for a while.
+#[derive(Clone, Debug)]
+pub struct Claimed(pub(in crate::domain) Model);
+
+impl From<Claimed> for Model {
+    fn from(claimed: Claimed) -> Self {
+        claimed.0
+    }
+}
+
+impl Claimed {
+    /// Which job.
+    #[must_use]
+    pub fn id(&self) -> JobId {
+        self.0.id
+    }
+}
+
+/// The database's clock: that by which several servers agree on leases. SQLite is in this process, and so is its clock.
+pub(in crate::domain) async fn database_now(txn: &DatabaseTransaction) -> Result<Instant, DbErr> {
+    use sea_orm::ConnectionTrait;
+    if txn.get_database_backend() == DbBackend::Sqlite {
+        return Ok(SystemClock.now());
+    }
+    let question = Statement::from_string(txn.get_database_backend(), "SELECT clock_timestamp()");
+    let row = txn.query_one_raw(question).await?;
+    let row = row.ok_or_else(|| DbErr::Custom("the database does not say what time it is".to_owned()))?;
+    row.try_get_by_index::<Instant>(0).map(truncate)
+}
+
+/// Not leased to anybody, and not waiting for its next try.
+fn is_free(now: Instant) -> Condition {
+    Condition::all()
+        .add(Column::DeadAt.is_null())
+        .add(Condition::any().add(Column::LeasedUntil.is_null()).add(Column::LeasedUntil.lte(now)))
+        .add(Condition::any().add(Column::NotBefore.is_null()).add(Column::NotBefore.lte(now)))
+}
+
+/// Claims jobs of live accounts that are due, at most so many. They are looked up without a lock; each is then claimed
+/// by its whole key, account by account, and only if nobody was faster.
+pub async fn claim(app: &App, most: u64) -> Result<Vec<Claimed>> {
+    let store = app.store();
+    let due = store.clock.now();
+    let mut found: BTreeMap<AccountId, Vec<JobId>> = BTreeMap::new();
+    {
+        let txn = store.snapshot().await?;
+        let now = database_now(&txn).await?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the worker serves every account; each row is claimed by its key"
+        )]
+        let rows = Entity::find()
+            .filter(Column::Live.eq(true))
+            .filter(Column::RunAt.lte(due))
+            .filter(is_free(now))
+            .order_by_asc(Column::RunAt)
+            .limit(most)
+            .all(&txn)
+            .await?;
+        for row in rows {
+            found.entry(row.account_id).or_default().push(row.id);
+        }
+    }
+    let mut claimed = Vec::new();
+    for (account, jobs) in found {
+        match claim_in(store, account, &jobs, due).await {
+            Ok(rows) => claimed.extend(rows.into_iter().map(Claimed)),
+            // Another server was claiming the same ones: they are in good hands.
+            Err(error) if fault(&error) == Fault::Conflict => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(claimed)
+}
+
+async fn claim_in(store: &Store, account: AccountId, jobs: &[JobId], due: Instant) -> Result<Vec<Model>, DbErr> {
+    let txn = store.begin().await?;
+    let now = database_now(&txn).await?;
+    let rows = Entity::update_many()
+        .col_expr(Column::Lease, Expr::col(Column::Lease).add(1))
+        .col_expr(Column::LeasedUntil, Expr::value(now + LEASE))
+        .col_expr(Column::Attempts, Expr::col(Column::Attempts).add(1))
+        .filter(Column::AccountId.eq(account))
+        .filter(Column::Id.is_in(jobs.iter().copied()))
+        .filter(Column::RunAt.lte(due))
+        .filter(is_free(now))
+        .exec_with_returning(&txn)
+        .await?;
+    txn.commit().await?;
+    Ok(rows)
+}
+
+/// Renews the leases of jobs whose work goes on; those that were lost meanwhile stay lost.
+pub async fn heartbeat(app: &App, claimed: &[Claimed]) -> Result<()> {
+    let mut by_account: BTreeMap<AccountId, Vec<&Model>> = BTreeMap::new();
+    for Claimed(job) in claimed {
+        by_account.entry(job.account_id).or_default().push(job);
+    }
+    for (account, jobs) in by_account {
+        let txn = app.store().begin().await?;
+        let now = database_now(&txn).await?;
+        let mut mine = Condition::any();
+        for job in jobs {
+            mine = mine.add(Condition::all().add(Column::Id.eq(job.id)).add(Column::Lease.eq(job.lease)));
+        }
+        Entity::update_many()
+            .col_expr(Column::LeasedUntil, Expr::value(now + LEASE))
+            .filter(Column::AccountId.eq(account))
+            .filter(Column::LeasedUntil.is_not_null())
+            .filter(mine)
+            .exec(&txn)
+            .await?;
+        txn.commit().await?;
+    }
+    Ok(())
+}
+
+/// Says what became of a job. Who lost the lease meanwhile is not listened to.
+pub async fn conclude(app: &App, Claimed(job): &Claimed, became: Result<After>) -> Result<()> {
+    if matches!(became, Ok(After::Said)) {
+        return Ok(());
+    }
+    let store = app.store();
+    let txn = store.begin().await?;
+    let mine = Condition::all()
+        .add(Column::AccountId.eq(job.account_id))
+        .add(Column::Id.eq(job.id))
+        .add(Column::Lease.eq(job.lease));
+    match became {
+        Ok(After::Said) => {}
+        Ok(After::Done) => {
+            Entity::delete_many().filter(mine).exec(&txn).await?;
+        }
+        Ok(After::Again) => {
+            let again = Entity::update_many()
+                .col_expr(Column::Attempts, Expr::value(0))
+                .col_expr(Column::Error, Expr::value(Option::<String>::None))
+                .col_expr(Column::LeasedUntil, Expr::value(Option::<Instant>::None));
+            again.filter(mine).exec(&txn).await?;
+        }
+        Err(error) => {
+            let now = database_now(&txn).await?;
+            let dead = job.attempts >= TRIES;
+            tracing::warn!(job = %job.id, kind = ?job.kind, attempts = job.attempts, dead, %error, "a job failed");
+            let said = error.to_string().chars().take(ERROR).collect::<String>();
+            let failed = Entity::update_many()
+                .col_expr(Column::Error, Expr::value(said))
+                .col_expr(Column::NotBefore, Expr::value(now + pause(job.attempts)))
+                .col_expr(Column::DeadAt, Expr::value(dead.then(|| store.clock.now())))
+                .col_expr(Column::LeasedUntil, Expr::value(Option::<Instant>::None))
+                .filter(mine)
+                .exec(&txn)
+                .await?;
+            if dead && failed.rows_affected == 1 && job.kind == Kind::Bulk {
+                bulk::fail(&txn, job).await?;
+            }
+        }
+    }
+    Ok(txn.commit().await?)
+}
+
+/// Says what became of a job that a test clock did: nothing else does it meanwhile, and what fails is laid aside at once.
+pub(in crate::domain) async fn conclude_here(app: &App, job: &Model, became: Result<After>) -> Result<()> {
+    let store = app.store();
+    let it = Condition::all().add(Column::AccountId.eq(job.account_id)).add(Column::Id.eq(job.id));
+    match became {
+        Ok(After::Said | After::Again) => return Ok(()),
+        Ok(After::Done) => {
+            let txn = store.begin().await?;
+            Entity::delete_many().filter(it).exec(&txn).await?;
+            txn.commit().await?;
+        }
+        Err(error) => {
+            tracing::warn!(job = %job.id, kind = ?job.kind, %error, "a job of a sandbox failed");
+            let txn = store.begin().await?;
+            Entity::update_many()
+                .col_expr(Column::Error, Expr::value(error.to_string().chars().take(ERROR).collect::<String>()))
+                .col_expr(Column::DeadAt, Expr::value(Some(store.clock.now())))
+                .filter(it)
+                .exec(&txn)
+                .await?;
+            if job.kind == Kind::Bulk {
+                bulk::fail(&txn, job).await?;
+            }
+            txn.commit().await?;
+        }
+    }
+    Ok(())
+}
+
+/// How long to wait before the next try: twice as long each time, and somewhere between half of that and all of it, so
+/// that what failed together does not come back together.
+fn pause(attempts: i32) -> TimeDelta {
+    let whole = TimeDelta::seconds(1 << attempts.clamp(0, 12)).min(LONGEST);
+    let random = u16::from_be_bytes([fresh_salt()[0], fresh_salt()[1]]);
+    let half = whole / 2;
+    half + TimeDelta::microseconds(half.num_microseconds().unwrap_or(0) * i64::from(random) / i64::from(u16::MAX))
+}
+
+impl From<tokio::task::JoinError> for Error {
+    fn from(error: tokio::task::JoinError) -> Self {
+        Self::Internal(format!("a task ended early: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_differ() {
+        let pauses = (1..=TRIES).map(pause).collect::<Vec<_>>();
+        assert!(pauses.windows(2).all(|pair| pair[1] * 2 >= pair[0]), "{pauses:?}");
+        assert!(pauses[0] >= TimeDelta::seconds(1) && pause(100) <= LONGEST);
+        let same = (0..20).map(|_| pause(6)).collect::<std::collections::HashSet<_>>();
+        assert!(same.len() > 10, "{same:?}");
+    }
+}

@@ -1,0 +1,52 @@
+//! What each kind of job does. The worker runs these for live accounts, a sandbox's test clock for its own.
+
+use entity::activity::{ActorKind, Source};
+use entity::job::{Kind, Model};
+
+use super::read_wallet_key;
+use crate::domain::app::App;
+use crate::domain::bulk;
+use crate::domain::error::{Error, Result};
+use crate::domain::ledger::{self, Command, Settle};
+
+/// What is to become of a job that ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// It is over.
+    Done,
+    /// There is more of it, at once.
+    Again,
+    /// Its own transaction has said so already.
+    Said,
+}
+
+/// Does a job, in a task of its own: a panic in one is an error of that one, and nobody's hanging up cancels it.
+pub async fn perform(app: &App, job: impl Into<Model>) -> Result<After> {
+    let (app, job) = (app.clone(), job.into());
+    tokio::spawn(async move { run(&app, &job).await }).await?
+}
+
+async fn run(app: &App, job: &Model) -> Result<After> {
+    match job.kind {
+        Kind::Settle => {
+            let Some((customer, credit_type)) = read_wallet_key(&job.key) else {
+                return Err(Error::Internal(format!("the key of {} names no wallet", job.id)));
+            };
+            let settle = ledger::post::Job {
+                account: job.account_id,
+                key: None,
+                actor: (ActorKind::System, String::new()),
+                source: Source::Clock,
+                command: Command::Settle(Settle { customer, credit_type }),
+            };
+            match app.lanes().submit(settle).await {
+                Ok(_) => Ok(After::Said),
+                // What is gone needs no settling.
+                Err(Error::Refused(_)) => Ok(After::Done),
+                Err(error) => Err(error),
+            }
+        }
+        Kind::Bulk => bulk::step(app, job).await,
+        Kind::Clock => Ok(After::Said),
+    }
+}

@@ -1,0 +1,209 @@
+//! Opening balances: rows of a file become issues. A rehearsal takes the same path as the issue itself, in memory, so
+//! that what it lets pass is refused later only if something changed meanwhile.
+
+use std::collections::{BTreeSet, HashMap};
+
+use entity::activity::Source;
+use entity::{CreditTypeId, Credits, CustomerId, Expiration, Minor, credit_grant, credit_type, customer};
+use sea_orm::{ColumnTrait, Condition, QueryFilter, QueryOrder, QuerySelect};
+
+use super::books::{Ask, Books};
+use super::command::{Command, Cost, Issue, Words};
+use super::requests::{self, Recorded};
+use super::state::Wallet;
+use super::{IMPORT, load};
+use crate::domain::caller::{Caller, Scope};
+use crate::domain::clock::{Instant, fresh_id};
+use crate::domain::error::{Refusal, Result};
+use crate::domain::input;
+use crate::domain::tx::View;
+
+/// Rows that are looked up at a time.
+pub const CHUNK: usize = 500;
+
+/// One row of a file, its fields understood, and nothing looked up yet.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// An id, an e-mail address, or the business's own id.
+    pub customer: String,
+    /// An id or a name.
+    pub credit_type: String,
+    pub amount: Credits,
+    /// As the credit type says, if left out.
+    pub expiration: Option<Expiration>,
+    pub effective_at: Option<Instant>,
+    pub priority: Option<i16>,
+    /// In the account's currency, if none is named.
+    pub cost: Option<(Minor, Option<String>)>,
+    pub note: Option<String>,
+    /// Whoever brings the same key again brings nothing new.
+    pub key: String,
+}
+
+/// What would become of a row.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// It would be issued by this command.
+    New(Box<Issue>),
+    /// It was imported before.
+    Known,
+    Refused(Refusal),
+}
+
+/// What would become of rows, at most [`CHUNK`] of them.
+pub async fn rehearse(view: &View, rows: &[Row]) -> Result<Vec<Verdict>> {
+    let (customers, types) = (customers(view, rows).await?, types(view, rows).await?);
+    let keys = rows.iter().map(|row| row.key.clone()).collect::<Vec<_>>();
+    let known = requests::used(view, IMPORT, &keys).await?;
+    let mut books = Books {
+        account: view.account().clone(),
+        wallets: HashMap::new(),
+        types: types.values().map(|found| (found.id, found.clone())).collect(),
+        customers: customers.values().map(|found| (found.id, found.archived_at)).collect(),
+        used: HashMap::new(),
+    };
+    let mut verdicts = Vec::with_capacity(rows.len());
+    for row in rows {
+        let issue = issue(view, row, customers.get(&row.customer), types.get(&row.credit_type));
+        let issue = issue.and_then(|issue| match Command::Issue(issue).check()? {
+            Command::Issue(issue) => Ok(issue),
+            _ => unreachable!("a checked command is the command"),
+        });
+        verdicts.push(match issue {
+            Err(refusal) => Verdict::Refused(refusal),
+            Ok(issue) => match known.get(&row.key) {
+                Some(known) if known.fingerprint != Command::Issue(issue.clone()).fingerprint() => {
+                    Verdict::Refused(Refusal::IdempotencyKeyReused)
+                }
+                Some(known) => match &known.recorded {
+                    Recorded::Refused(refusal) => Verdict::Refused(refusal.clone()),
+                    _ => Verdict::Known,
+                },
+                None => match try_out(&mut books, view.now(), &issue) {
+                    Ok(()) => Verdict::New(Box::new(issue)),
+                    Err(refusal) => Verdict::Refused(refusal),
+                },
+            },
+        });
+    }
+    Ok(verdicts)
+}
+
+fn issue(
+    view: &View,
+    row: &Row,
+    customer: Option<&customer::Model>,
+    credit_type: Option<&credit_type::Model>,
+) -> Result<Issue, Refusal> {
+    input::key("key", &row.key)?;
+    let customer = customer.ok_or_else(|| Refusal::not_found("customer", "customer"))?;
+    let credit_type = credit_type.ok_or_else(|| Refusal::not_found("credit_type", "credit type"))?;
+    let currency = |named: &Option<String>| named.clone().unwrap_or_else(|| view.account().currency.clone());
+    Ok(Issue {
+        customer: customer.id,
+        credit_type: credit_type.id,
+        amount: row.amount,
+        effective_at: row.effective_at,
+        expiration: row.expiration,
+        priority: row.priority,
+        cost: row.cost.as_ref().map(|(minor, named)| Cost { minor: *minor, currency: currency(named) }),
+        metadata: None,
+        words: Words { note: row.note.clone(), ..Words::default() },
+    })
+}
+
+/// The issue itself, on a wallet that is thrown away.
+fn try_out(books: &mut Books, now: Instant, issue: &Issue) -> Result<(), Refusal> {
+    let key = (issue.customer, issue.credit_type);
+    let empty = Wallet::new(load::empty(books.account.id, key), Vec::new(), Vec::new());
+    books.wallets.insert(key, empty);
+    let command = Command::Issue(issue.clone());
+    let ask = Ask { command: &command, source: Source::Import, clock: now, fresh: &fresh_id };
+    let tried = books.play(&ask, &mut |wallet, _, _| wallet.row.hash.clone());
+    books.wallets.clear();
+    tried
+}
+
+/// The customers that rows name, by what they are named.
+async fn customers(view: &View, rows: &[Row]) -> Result<HashMap<String, customer::Model>> {
+    use customer::Column;
+    let names = rows.iter().map(|row| row.customer.as_str()).filter(|name| !name.contains('\0'));
+    let names = names.collect::<BTreeSet<_>>();
+    let ids = names.iter().filter_map(|name| name.parse::<CustomerId>().ok()).collect::<Vec<_>>();
+    let emails = names.iter().filter(|name| name.contains('@')).map(|name| name.to_lowercase()).collect::<Vec<_>>();
+    let mut wanted = Condition::any().add(Column::ExternalId.is_in(names.iter().copied()));
+    if !ids.is_empty() {
+        wanted = wanted.add(Column::Id.is_in(ids));
+    }
+    if !emails.is_empty() {
+        wanted = wanted.add(Column::Email.is_in(emails));
+    }
+    let found = view.customer_rows::<customer::Entity>().filter(wanted).all(view.db()).await?;
+    let mut by_name = HashMap::new();
+    for name in names {
+        let email = name.to_lowercase();
+        let matching = |row: &&customer::Model| {
+            row.id.to_string() == name
+                || row.email.as_deref() == Some(&email)
+                || row.external_id.as_deref() == Some(name)
+        };
+        if let Some(row) = found.iter().find(matching) {
+            by_name.insert(name.to_owned(), row.clone());
+        }
+    }
+    Ok(by_name)
+}
+
+/// The credit types that rows name, by what they are named.
+async fn types(view: &View, rows: &[Row]) -> Result<HashMap<String, credit_type::Model>> {
+    use credit_type::Column;
+    let names = rows.iter().map(|row| row.credit_type.as_str()).filter(|name| !name.contains('\0'));
+    let names = names.collect::<BTreeSet<_>>();
+    let ids = names.iter().filter_map(|name| name.parse::<CreditTypeId>().ok()).collect::<Vec<_>>();
+    let mut wanted = Condition::any().add(Column::Name.is_in(names.iter().copied()));
+    if !ids.is_empty() {
+        wanted = wanted.add(Column::Id.is_in(ids));
+    }
+    let found = view.rows::<credit_type::Entity>().filter(wanted).all(view.db()).await?;
+    let by_name = names.into_iter().filter_map(|name| {
+        let row = found.iter().find(|row| row.name == name || row.id.to_string() == name)?;
+        Some((name.to_owned(), row.clone()))
+    });
+    Ok(by_name.collect())
+}
+
+/// A grant as a row: what is free of it.
+#[derive(Clone, Debug)]
+pub struct Exported {
+    pub grant: credit_grant::Model,
+    pub customer: customer::Model,
+    pub credit_type: credit_type::Model,
+}
+
+/// The grants of an account with something free, oldest first, a part at a time.
+pub async fn export(caller: &Caller, mut each: impl FnMut(Vec<Exported>) -> Result<()>) -> Result<()> {
+    use credit_grant::Column;
+    let view = caller.view(Scope::StaffRead).await?;
+    let mut after = None;
+    loop {
+        let mut select = view.rows::<credit_grant::Entity>();
+        if let Some(after) = after {
+            select = select.filter(Column::Id.gt(after));
+        }
+        let open = Condition::any().add(Column::Open.eq(true)).add(Column::Held.gt(0_i64));
+        let grants = select.filter(open).order_by_asc(Column::Id).limit(CHUNK as u64).all(view.db()).await?;
+        let Some(last) = grants.last() else { return Ok(()) };
+        after = Some(last.id);
+        let grants = super::holds::grants_now(&view, grants).await?;
+        let ids = grants.iter().map(|grant| grant.customer_id).collect::<Vec<_>>();
+        let customers = crate::domain::customers::by_ids(&view, &ids).await?;
+        let ids = grants.iter().map(|grant| grant.credit_type_id).collect::<Vec<_>>();
+        let types = crate::domain::catalog::credit_types::by_ids(&view, &ids).await?;
+        let exported = grants.into_iter().filter_map(|grant| {
+            let customer = customers.get(&grant.customer_id)?.clone();
+            let credit_type = types.get(&grant.credit_type_id)?.clone();
+            Some(Exported { grant, customer, credit_type })
+        });
+        each(exported.collect())?;
+    }
+}

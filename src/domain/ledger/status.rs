@@ -1,0 +1,111 @@
+//! Why a consume would be refused (pure): every reason at once, for whoever has to explain it.
+
+use entity::{Credits, account};
+
+use super::state::Wallet;
+use crate::domain::clock::Instant;
+
+/// Why credits cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The account has its credits switched off.
+    CreditsDisabled,
+    /// The customer never had any of this type.
+    NoneIssued,
+    /// Some can be used, but fewer than were asked for.
+    NotEnough,
+    /// Some are set aside.
+    Held,
+    /// Some count only later.
+    NotYetEffective,
+    /// Some ended unused.
+    Expired,
+    /// Some were taken away.
+    Voided,
+    /// Some went to other customers, or to new grants.
+    Transferred,
+    /// Some were used.
+    Used,
+}
+
+/// One reason, and how many credits it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why {
+    pub reason: Reason,
+    pub amount: Credits,
+    /// When it changes by itself: when the first hold lapses, when the first credits begin to count.
+    pub until: Option<Instant>,
+}
+
+/// Whether credits can be used, and if not, why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    pub wanted: Credits,
+    pub available: Credits,
+    /// None if they can be used.
+    pub reasons: Vec<Why>,
+}
+
+/// Whether `wanted` credits of a wallet can be used at an instant; `None` is the wallet of who never had any.
+#[must_use]
+pub fn status(account: &account::Model, wallet: Option<Wallet>, wanted: Credits, now: Instant) -> Status {
+    let mut reasons = Vec::new();
+    if !account.credits_enabled {
+        reasons.push(Why { reason: Reason::CreditsDisabled, amount: Credits::ZERO, until: None });
+    }
+    let Some(mut wallet) = wallet.filter(|wallet| wallet.row.sequence > 0) else {
+        reasons.push(Why { reason: Reason::NoneIssued, amount: Credits::ZERO, until: None });
+        return Status { wanted, available: Credits::ZERO, reasons };
+    };
+    let at = wallet.instant(now);
+    wallet.settle(at);
+    let available = wallet.available(at);
+    if available < wanted {
+        let row = &wallet.row;
+        let lapse = wallet.holds.iter().filter(|held| held.row.open).map(|held| held.row.expires_at).min();
+        let later = wallet.grants.iter().filter(|grant| grant.open && grant.effective_at > at);
+        let begins = later.map(|grant| grant.effective_at).min();
+        let figures = [
+            (Reason::NotEnough, available, None),
+            (Reason::Held, row.held, lapse),
+            (Reason::NotYetEffective, wallet.not_yet_effective(at), begins),
+            (Reason::Expired, row.expired, None),
+            (Reason::Voided, row.voided, None),
+            (Reason::Transferred, row.transferred, None),
+            (Reason::Used, row.consumed, None),
+        ];
+        let some = figures.into_iter().filter(|(_, amount, _)| !amount.is_zero());
+        reasons.extend(some.map(|(reason, amount, until)| Why { reason, amount, until }));
+    }
+    Status { wanted, available, reasons }
+}
+
+impl Why {
+    /// The reason in words for staff.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let (amount, until) =
+            (self.amount, self.until.map(|at| at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)));
+        match self.reason {
+            Reason::CreditsDisabled => {
+                "Credits are switched off for this account: the owner can switch them on.".to_owned()
+            }
+            Reason::NoneIssued => "This customer never had credits of this type: issue some, or sell some.".to_owned(),
+            Reason::NotEnough => format!("Only {amount} can be used now."),
+            Reason::Held => match until {
+                Some(at) => {
+                    format!("{amount} are set aside; the first hold lapses at {at}, unless it is captured or released.")
+                }
+                None => format!("{amount} are set aside."),
+            },
+            Reason::NotYetEffective => match until {
+                Some(at) => format!("{amount} count only later, the first from {at} on."),
+                None => format!("{amount} count only later."),
+            },
+            Reason::Expired => format!("{amount} ended unused: grantExtend can bring them back."),
+            Reason::Voided => format!("{amount} were taken away."),
+            Reason::Transferred => format!("{amount} were transferred."),
+            Reason::Used => format!("{amount} were used."),
+        }
+    }
+}

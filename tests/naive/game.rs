@@ -1,0 +1,234 @@
+//! The pure core beside the naive ledger: after every step, what was written and what there is must be the same.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+
+use chrono::TimeDelta;
+use chrono_tz::Tz;
+use entity::account::{self, Mode};
+use entity::activity::{Kind, Source};
+use entity::hold::Status;
+use entity::{
+    AccountId, ActivityId, CreditTypeId, Credits, CustomerId, Expiration, GrantId, HoldId, Minor, credit_grant,
+    credit_type,
+};
+use scrip::domain::clock::Instant;
+use scrip::domain::ledger::books::{Ask, Author, Books};
+use scrip::domain::ledger::decide::Used;
+use scrip::domain::ledger::load;
+use scrip::domain::ledger::state::{Entry, Wallet, uses};
+use uuid::Uuid;
+
+use super::steps::{Names, PEOPLE, Timed};
+use super::{Line, Naive, Place};
+
+pub fn start() -> Instant {
+    Instant::from_timestamp(1_800_000_000, 0).expect("in range")
+}
+
+const ACCOUNT: AccountId = AccountId(Uuid::from_u128(1));
+const TYPE: CreditTypeId = CreditTypeId(Uuid::from_u128(3));
+
+fn account(zone: Tz) -> account::Model {
+    account::Model {
+        id: ACCOUNT,
+        slug: "studio".to_owned(),
+        name: "Studio".to_owned(),
+        time_zone: zone.name().to_owned(),
+        currency: "CHF".to_owned(),
+        credits_enabled: true,
+        mode: Mode::Live,
+        clock_at: None,
+        sender_name: None,
+        logo_url: None,
+        support_address: None,
+        key_check: Vec::new(),
+        hold_limit_days: 366,
+        created_at: start(),
+        updated_at: start(),
+    }
+}
+
+fn credit_type() -> credit_type::Model {
+    credit_type::Model {
+        account_id: ACCOUNT,
+        id: TYPE,
+        name: "Session".to_owned(),
+        description: None,
+        expiration: Expiration::Never.kind(),
+        period_count: None,
+        period_unit: None,
+        period_from: None,
+        expires_on: None,
+        low_balance_at: None,
+        expiry_notice_days: serde_json::json!([]),
+        archived_at: None,
+        created_at: start(),
+        updated_at: start(),
+    }
+}
+
+/// Two ledgers, playing the same history.
+pub struct Game {
+    pub books: Books,
+    pub naive: Naive,
+    people: Vec<CustomerId>,
+    lots: Vec<GrantId>,
+    holds: Vec<HoldId>,
+    uses: Vec<ActivityId>,
+    ids: Cell<u128>,
+    newest: HashMap<CustomerId, Instant>,
+}
+
+impl Game {
+    pub fn new(zone: Tz) -> Self {
+        let people = (0..PEOPLE).map(|n| CustomerId(Uuid::from_u128(100 + n as u128))).collect::<Vec<_>>();
+        let wallet = |customer: &CustomerId| {
+            let key = (*customer, TYPE);
+            (key, Wallet::new(load::empty(ACCOUNT, key), Vec::new(), Vec::new()))
+        };
+        let books = Books {
+            account: account(zone),
+            wallets: people.iter().map(wallet).collect(),
+            types: HashMap::from([(TYPE, credit_type())]),
+            customers: people.iter().map(|customer| (*customer, None)).collect(),
+            used: HashMap::new(),
+        };
+        Self {
+            books,
+            naive: Naive::new(zone, start()),
+            people,
+            lots: Vec::new(),
+            holds: Vec::new(),
+            uses: Vec::new(),
+            ids: Cell::new(1000),
+            newest: HashMap::new(),
+        }
+    }
+
+    /// Plays a step on both; answers the kinds that were written.
+    pub fn play(&mut self, (hours, step): &Timed) -> Vec<Kind> {
+        self.naive.now += TimeDelta::hours(*hours);
+        let Some(settled) = step.whom(&self.naive) else { return Vec::new() };
+        let names =
+            Names { people: &self.people, credit_type: TYPE, lots: &self.lots, holds: &self.holds, uses: &self.uses };
+        let command = step.command(&self.naive, &names);
+        let mut expected = Vec::new();
+        let mut wallets = settled.clone();
+        wallets.sort_unstable();
+        for who in wallets {
+            expected.extend(self.naive.settle(who));
+        }
+        let answer = step.answer(&mut self.naive);
+
+        let fresh = || {
+            self.ids.set(self.ids.get() + 1);
+            Uuid::from_u128(self.ids.get())
+        };
+        let ask = Ask { command: &command, source: Source::Manual, clock: self.naive.now, fresh: &fresh };
+        let mut written: Vec<(CustomerId, Entry, Author)> = Vec::new();
+        let outcome = self.books.play(&ask, &mut |wallet, entry, author| {
+            written.push((wallet.row.customer_id, entry.clone(), author));
+            Vec::new()
+        });
+        for (customer, entry, _) in &written {
+            let newest = self.newest.entry(*customer).or_insert(entry.at);
+            assert!(*newest <= entry.at, "activities go back in time: {entry:?}");
+            *newest = entry.at;
+            self.learn(entry);
+        }
+        let lines = written.iter().map(|(customer, entry, _)| self.line(*customer, entry)).collect::<Vec<_>>();
+        match (answer, outcome) {
+            (Ok(done), Ok(())) => expected.extend(done),
+            (Err(code), Err(refusal)) => assert_eq!(code, refusal.code(), "{step:?}"),
+            (expected, outcome) => panic!("{step:?}: the naive ledger says {expected:?}, the core {outcome:?}"),
+        }
+        assert_eq!(lines, expected, "{step:?}");
+        self.check();
+        lines.into_iter().map(|(_, kind, _)| kind).collect()
+    }
+
+    /// Learns the ids of what was made.
+    fn learn(&mut self, entry: &Entry) {
+        self.lots.extend(entry.issued.iter().map(|grant| grant.id));
+        self.holds.extend(entry.opened.iter().map(|hold| hold.id));
+        if uses(entry.kind) {
+            let id = ActivityId(Uuid::from_u128(1_000_000 + self.uses.len() as u128));
+            self.uses.push(id);
+            self.books.used.insert(id, Used { reversible: true, left: entry.draws.clone() });
+        }
+    }
+
+    fn line(&self, customer: CustomerId, entry: &Entry) -> Line {
+        let owner = self.people.iter().position(|known| *known == customer).expect("one of them");
+        let lot = |id: GrantId| self.lots.iter().position(|known| *known == id).expect("a lot that was made");
+        (owner, entry.kind, entry.draws.iter().map(|draw| (lot(draw.grant), draw.amount.0)).collect())
+    }
+
+    /// Everything adds up, and is what the naive ledger says.
+    fn check(&self) {
+        let mut seen = 0;
+        for wallet in self.books.wallets.values() {
+            let row = &wallet.row;
+            let out = [row.balance, row.held, row.consumed, row.expired, row.voided, row.transferred];
+            assert_eq!(row.issued, out.into_iter().sum(), "{row:?}");
+            let sum = |of: fn(&credit_grant::Model) -> Credits| wallet.grants.iter().map(of).sum::<Credits>();
+            assert_eq!((row.balance, row.held), (sum(|grant| grant.remaining), sum(|grant| grant.held)));
+            for grant in &wallet.grants {
+                seen += 1;
+                self.check_grant(grant);
+            }
+        }
+        assert_eq!(seen, self.naive.lots.len());
+        for (number, booking) in self.naive.bookings.iter().enumerate() {
+            let key = (self.people[booking.owner], TYPE);
+            let held = self.books.wallets[&key].hold(self.holds[number]).expect("a hold that was placed");
+            assert_eq!(held.row.status == Status::Open, booking.open);
+            assert_eq!(held.row.open, booking.open);
+            assert_eq!(usize::try_from(held.row.captured.0).expect("small"), booking.used);
+        }
+    }
+
+    fn check_grant(&self, grant: &credit_grant::Model) {
+        let number = self.lots.iter().position(|id| *id == grant.id).expect("a lot that was made");
+        let lot = &self.naive.lots[number];
+        let credits = [grant.remaining, grant.held, grant.consumed, grant.expired, grant.voided, grant.transferred];
+        assert!(credits.iter().all(|amount| *amount >= Credits::ZERO), "{grant:?}");
+        assert_eq!(grant.amount, credits.into_iter().sum(), "{grant:?}");
+        let places = [Place::Free, Place::Held, Place::Used, Place::Ended, Place::Voided, Place::Gone];
+        let counted = places.map(|place| Credits(self.naive.count(number, place)));
+        assert_eq!(credits, counted, "{grant:?}");
+        assert_eq!((grant.expires_at, grant.priority, grant.effective_at), (lot.end, lot.priority, lot.from));
+        let money = [
+            grant.cost_left,
+            grant.cost_held,
+            grant.cost_consumed,
+            grant.cost_expired,
+            grant.cost_voided,
+            grant.cost_transferred,
+        ];
+        assert!(money.iter().all(|cost| *cost >= Minor::ZERO), "{grant:?}");
+        assert_eq!(grant.cost, money.into_iter().sum(), "{grant:?}");
+        for (amount, cost) in credits.into_iter().zip(money) {
+            assert!(!amount.is_zero() || cost.is_zero(), "no credits, and a cost: {grant:?}");
+        }
+        assert_eq!(grant.open, !grant.remaining.is_zero());
+    }
+}
+
+/// The kinds that a history can write, to show that none is left out.
+pub const KINDS: [Kind; 13] = [
+    Kind::Issue,
+    Kind::Consume,
+    Kind::Hold,
+    Kind::Capture,
+    Kind::Release,
+    Kind::Lapse,
+    Kind::Reverse,
+    Kind::Expire,
+    Kind::Void,
+    Kind::Extend,
+    Kind::Revive,
+    Kind::TransferOut,
+    Kind::TransferIn,
+];
