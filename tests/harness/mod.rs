@@ -235,6 +235,21 @@ impl House {
         self.data(&query, json!({ "input": input })).await[mutation].clone()
     }
 
+    /// The same server once more.
+    pub fn beside(&self) -> Self {
+        Self {
+            app: self.app.clone(),
+            tokens: self.tokens.clone(),
+            clock: self.clock.clone(),
+            account: self.account.clone(),
+            url: self.url.clone(),
+            backend: self.backend,
+            client: client(&self.app, &self.tokens),
+            keys: AtomicU64::new(1),
+            _folder: None,
+        }
+    }
+
     /// The same server, seen from a new sandbox whose clock shows an instant.
     pub async fn sandbox(mut self, slug: &str, clock_at: &str) -> Self {
         let operator = Caller::operator(self.app.clone(), "tests");

@@ -3,6 +3,8 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+#[path = "../naive/database.rs"]
+mod database;
 #[path = "../naive/mod.rs"]
 mod naive;
 
