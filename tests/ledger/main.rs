@@ -8,6 +8,8 @@ mod database;
 #[path = "../naive/mod.rs"]
 mod naive;
 
+mod bulk;
+mod contests;
 mod holds;
 mod idempotency;
 mod model;
@@ -16,4 +18,5 @@ mod returns;
 mod sandbox;
 mod time;
 mod verify;
+mod why;
 mod worker;

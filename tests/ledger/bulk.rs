@@ -1,0 +1,164 @@
+//! Long work over many customers.
+
+use scrip::domain::jobs;
+use scrip::worker;
+use serde_json::{Value, json};
+
+use crate::harness::{Backend, House, codes};
+use crate::on_both;
+
+const FIELDS: &str = "replayed preview { count credits }
+    operation { id kind status total done refused finishedAt refusals { nodes { customer { name } userError { code } } } }";
+
+async fn begin(house: &House, mutation: &str, mut input: Value) -> Value {
+    if input.get("idempotencyKey").is_none() {
+        input["idempotencyKey"] = json!(house.key());
+    }
+    house.mutate(mutation, FIELDS, input).await
+}
+
+async fn work(house: &House) {
+    while worker::round(&house.app).await.expect("a round") > 0 {}
+}
+
+async fn operation(house: &House, payload: &Value) -> Value {
+    let query = format!("query($id: ID!) {{ node(id: $id) {{ ... on BulkOperation {{ {} }} }} }}",
+        "status total done refused finishedAt refusals { nodes { customer { name } userError { code } } }");
+    house.data(&query, json!({ "id": payload["operation"]["id"] })).await["node"].clone()
+}
+
+async fn members(house: &House, count: usize) -> Vec<String> {
+    let mut members = Vec::new();
+    for n in 0..count {
+        let customer = house.customer(&format!("Member {n}")).await;
+        house.mutate("customerTag", "customer { id }", json!({ "id": customer, "tags": ["Member"] })).await;
+        members.push(customer);
+    }
+    members
+}
+
+on_both! {
+    async fn everybody_with_a_tag_gets_credits_once(house: House) {
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        let mut everybody = members(&house, 5).await;
+        let archived = everybody.remove(2);
+        house.customer("No member").await;
+        house.mutate("customerArchive", "customer { id }", json!({ "id": archived })).await;
+        let input = json!({ "tag": "MEMBER", "creditTypeId": class, "amount": 3, "note": "Thank you", "idempotencyKey": "gift" });
+        let mut dry = input.clone();
+        dry["dryRun"] = json!(true);
+        let preview = begin(&house, "creditsIssueBulk", dry).await;
+        assert_eq!((&preview["preview"], &preview["operation"]), (&json!({ "count": 5, "credits": 15 }), &json!(null)));
+        let begun = begin(&house, "creditsIssueBulk", input.clone()).await;
+        assert_eq!((&begun["operation"]["status"], &begun["operation"]["total"]), (&json!("RUNNING"), &json!(5)));
+        let again = begin(&house, "creditsIssueBulk", input.clone()).await;
+        assert_eq!((&again["replayed"], &again["operation"]["id"]), (&json!(true), &begun["operation"]["id"]));
+        let mut other = input.clone();
+        other["amount"] = json!(4);
+        assert_eq!(codes(&begin(&house, "creditsIssueBulk", other).await), ["IDEMPOTENCY_KEY_REUSED"]);
+        work(&house).await;
+        let done = operation(&house, &begun).await;
+        assert_eq!(done["finishedAt"], "2026-03-01T09:00:00Z");
+        assert_eq!(done["refusals"]["nodes"], json!([{ "customer": { "name": "Member 2" }, "userError": { "code": "CUSTOMER_ARCHIVED" } }]));
+        assert_eq!((&done["status"], &done["done"], &done["refused"]), (&json!("DONE"), &json!(4), &json!(1)));
+        for customer in &everybody {
+            assert_eq!(house.balance(customer).await["available"], 3);
+        }
+        assert_eq!(house.data("{ jobs { nodes { id } } }", json!({})).await["jobs"]["nodes"], json!([]));
+        house.assert_verified().await;
+    }
+
+    /// More than one part; a server dies in the middle of one, and another goes on: nobody gets twice, nobody goes without.
+    async fn a_part_that_is_done_twice_does_nothing_twice(house: House) {
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        let everybody = members(&house, 260).await;
+        let begun = begin(&house, "creditsIssueBulk", json!({ "tag": "member", "creditTypeId": class, "amount": 1 })).await;
+        // The part is carried out, and its server is gone before it could say so.
+        let claimed = jobs::claim(&house.app, 10).await.expect("claims");
+        assert!(jobs::perform(&house.app, claimed[0].clone()).await.is_ok());
+        house.tamper("UPDATE bulk_operation SET cursor = NULL, done = 0").await;
+        house.tamper("UPDATE job SET leased_until = '2020-01-01T00:00:00+00:00'").await;
+        work(&house).await;
+        let done = operation(&house, &begun).await;
+        assert_eq!((&done["status"], &done["done"], &done["refused"]), (&json!("DONE"), &json!(260), &json!(0)));
+        for customer in [&everybody[0], &everybody[199], &everybody[200], &everybody[259]] {
+            assert_eq!(house.balance(customer).await["totals"]["issued"], 1);
+        }
+        house.assert_verified().await;
+    }
+
+    async fn grants_get_a_later_end_together(house: House) {
+        let everybody = members(&house, 3).await;
+        let stranger = house.customer("Stranger").await;
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        let other = house.credit_type("Workshop", json!({ "never": true })).await;
+        let issue = |customer: String, credit_type: String, end: Value| {
+            let house = &house;
+            async move { house.issue(json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 2, "expiration": end })).await; }
+        };
+        for customer in everybody.iter().chain([&stranger]) {
+            issue(customer.clone(), class.clone(), json!({ "at": "2026-03-10T00:00:00Z" })).await;
+            issue(customer.clone(), class.clone(), json!({ "at": "2026-03-03T00:00:00Z" })).await;
+            issue(customer.clone(), class.clone(), json!({ "at": "2026-12-01T00:00:00Z" })).await;
+            issue(customer.clone(), class.clone(), json!({ "never": true })).await;
+            issue(customer.clone(), other.clone(), json!({ "at": "2026-03-10T00:00:00Z" })).await;
+        }
+        house.set_clock("2026-03-05T00:00:00Z");
+        let closed = |revive: bool, extra: Value| {
+            let mut input = json!({ "creditTypeId": class, "to": { "on": "2026-03-31" }, "reason": "Closed for a week", "revive": revive });
+            input.as_object_mut().expect("an object").extend(extra.as_object().expect("an object").clone());
+            begin(&house, "grantsExtend", input)
+        };
+        // Only those that end before the new end count; what has ended only where it is asked for.
+        let preview = |payload: Value| payload["preview"].clone();
+        assert_eq!(preview(closed(false, json!({ "dryRun": true })).await), json!({ "count": 4, "credits": 8 }));
+        assert_eq!(preview(closed(true, json!({ "dryRun": true })).await), json!({ "count": 8, "credits": 16 }));
+        assert_eq!(preview(closed(true, json!({ "dryRun": true, "tag": "member" })).await), json!({ "count": 6, "credits": 12 }));
+        assert_eq!(preview(closed(true, json!({ "dryRun": true, "customerId": stranger })).await), json!({ "count": 2, "credits": 4 }));
+        let begun = closed(true, json!({ "tag": "member" })).await;
+        work(&house).await;
+        let done = operation(&house, &begun).await;
+        assert_eq!((&done["status"], &done["total"], &done["done"], &done["refused"]), (&json!("DONE"), &json!(6), &json!(6), &json!(0)));
+        let query = "query($id: ID!, $t: ID!) { customer(by: { id: $id }) { balances(creditTypeId: $t) { available nextExpiry { at amount } } } }";
+        let balance = house.data(query, json!({ "id": everybody[0], "t": class })).await["customer"]["balances"][0].clone();
+        assert_eq!(balance, json!({ "available": 8, "nextExpiry": { "at": "2026-03-31T22:00:00Z", "amount": 4 } }));
+        let balance = house.data(query, json!({ "id": stranger, "t": class })).await["customer"]["balances"][0].clone();
+        assert_eq!(balance, json!({ "available": 6, "nextExpiry": { "at": "2026-03-10T00:00:00Z", "amount": 2 } }));
+        house.assert_verified().await;
+    }
+
+    async fn bad_input_begins_nothing(house: House) {
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        members(&house, 1).await;
+        let issue = json!({ "tag": "member", "creditTypeId": class, "amount": 1 });
+        let extend = json!({ "creditTypeId": class, "to": { "on": "2026-12-31" }, "reason": "Gift" });
+        for (mutation, base, change, code, field) in [
+            ("creditsIssueBulk", &issue, json!({ "amount": 0 }), "INVALID", "amount"),
+            ("creditsIssueBulk", &issue, json!({ "tag": " " }), "INVALID", "tag"),
+            ("creditsIssueBulk", &issue, json!({ "creditTypeId": "ctp_01h455vb4pex5vsknk084sn02q" }), "NOT_FOUND", "creditTypeId"),
+            ("creditsIssueBulk", &issue, json!({ "idempotencyKey": "" }), "INVALID", "idempotencyKey"),
+            ("grantsExtend", &extend, json!({ "creditTypeId": null }), "INVALID", "creditTypeId"),
+            ("grantsExtend", &extend, json!({ "customerId": "cus_01h455vb4pex5vsknk084sn02q" }), "NOT_FOUND", "customerId"),
+            ("grantsExtend", &extend, json!({ "reason": "" }), "INVALID", "reason"),
+        ] {
+            let mut input = base.clone();
+            input.as_object_mut().expect("an object").extend(change.as_object().expect("an object").clone());
+            let refused = begin(&house, mutation, input).await;
+            assert_eq!((codes(&refused), &refused["userErrors"][0]["field"]), (vec![code], &json!([field])), "{refused}");
+        }
+        house.mutate("creditTypeArchive", "creditType { id }", json!({ "id": class })).await;
+        assert_eq!(codes(&begin(&house, "creditsIssueBulk", issue).await), ["CREDIT_TYPE_ARCHIVED"]);
+        assert_eq!(house.data("{ jobs { nodes { id } } }", json!({})).await["jobs"]["nodes"], json!([]));
+    }
+
+    /// No worker comes to a sandbox: what is begun there is done there.
+    async fn in_a_sandbox_it_is_done_at_once(house: House) {
+        let house = house.sandbox("bulk", "2026-01-01T00:00:00Z").await;
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        let everybody = members(&house, 3).await;
+        let begun = begin(&house, "creditsIssueBulk", json!({ "tag": "member", "creditTypeId": class, "amount": 2 })).await;
+        assert_eq!((&begun["operation"]["status"], &begun["operation"]["done"]), (&json!("DONE"), &json!(3)));
+        assert_eq!(house.balance(&everybody[0]).await["available"], 2);
+        house.assert_verified().await;
+    }
+}
