@@ -163,22 +163,37 @@ fn report(file: &Path, refused: &mut [Refused]) -> Result<()> {
     }
     refused.sort_by_key(|refused| refused.line);
     for refused in refused.iter().take(SHOWN) {
-        let field = refused.refusal.field().map(|field| format!("{}: ", field.join("."))).unwrap_or_default();
-        say(format_args!("  line {}: {field}{}", refused.line, refused.refusal.message()));
+        let column = column(&refused.refusal);
+        let separator = if column.is_empty() { "" } else { ": " };
+        say(format_args!("  line {}: {column}{separator}{}", refused.line, refused.refusal.message()));
     }
     if refused.len() > SHOWN {
         say(format_args!("  … and {} more", refused.len() - SHOWN));
     }
     let mut writer =
         csv::Writer::from_path(&beside).with_context(|| format!("{} cannot be written", beside.display()))?;
-    writer.write_record(["line", "key", "code", "field", "message"])?;
+    writer.write_record(["line", "key", "code", "column", "message"])?;
     for Refused { line, key, refusal } in refused.iter() {
-        let field = refusal.field().map(|field| field.join(".")).unwrap_or_default();
-        writer.write_record([&line.to_string(), key, refusal.code().name(), &field, &refusal.message()])?;
+        writer.write_record([&line.to_string(), key, refusal.code().name(), &column(refusal), &refusal.message()])?;
     }
     writer.flush()?;
     say(format_args!("Every refused row is in {}.", beside.display()));
     Ok(())
+}
+
+/// The column that is to blame: what the API calls a field has a name of its own in the file.
+fn column(refusal: &Refusal) -> String {
+    let field = refusal.field().unwrap_or_default();
+    let name = field.first().map(String::as_str).unwrap_or_default();
+    match name {
+        "customerId" => "customer",
+        "creditTypeId" => "credit_type",
+        "expiration" => "expires",
+        "effectiveAt" => "effective",
+        "idempotencyKey" => "key",
+        name => name,
+    }
+    .to_owned()
 }
 
 /// A progress bar, where somebody looks.

@@ -22,8 +22,10 @@ async fn work(house: &House) {
 }
 
 async fn operation(house: &House, payload: &Value) -> Value {
-    let query = format!("query($id: ID!) {{ node(id: $id) {{ ... on BulkOperation {{ {} }} }} }}",
-        "status total done refused finishedAt refusals { nodes { customer { name } userError { code } } }");
+    let query = format!(
+        "query($id: ID!) {{ node(id: $id) {{ ... on BulkOperation {{ {} }} }} }}",
+        "status total done refused finishedAt refusals { nodes { customer { name } userError { code } } }"
+    );
     house.data(&query, json!({ "id": payload["operation"]["id"] })).await["node"].clone()
 }
 

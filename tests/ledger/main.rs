@@ -20,3 +20,4 @@ mod time;
 mod verify;
 mod why;
 mod worker;
+mod year;

@@ -154,4 +154,58 @@ on_both! {
         let report = verify::verify(&house.staff()).await.expect("a report");
         assert!(report.findings.iter().any(|finding| finding.what.contains("first used at another time")), "{report:?}");
     }
+
+    async fn a_hold_cannot_be_altered(house: House) {
+        let credit_type = house.credit_type("Pass", json!({ "never": true })).await;
+        let customer = house.customer("Ada").await;
+        house.issue(json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 9 })).await;
+        let place = json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 3, "expiresAt": "2026-03-08T00:00:00Z" });
+        let first = house.ledger("holdPlace", place.clone()).await["activity"]["hold"]["id"].clone();
+        house.ledger("holdPlace", place).await;
+        house.ledger("holdCapture", json!({ "holdId": first, "amount": 2 })).await;
+        house.assert_verified().await;
+        let finds = |sql: &'static str, back: &'static str, what: &'static str| {
+            let house = &house;
+            async move {
+                assert!(house.tamper(sql).await > 0, "{sql} changed nothing");
+                let report = verify::verify(&house.staff()).await.expect("a report");
+                let found = report.findings.into_iter().map(|finding| finding.what).collect::<Vec<_>>();
+                assert_found(&found, what);
+                house.tamper(back).await;
+                house.assert_verified().await;
+            }
+        };
+        finds("UPDATE hold SET captured = 3 WHERE captured = 2", "UPDATE hold SET captured = 2 WHERE captured = 3", "its activities say Captured with 2").await;
+        finds(
+            "UPDATE hold SET expires_at = '2027-03-08T00:00:00+00:00' WHERE open",
+            "UPDATE hold SET expires_at = '2026-03-08T00:00:00+00:00' WHERE open",
+            "does not carry the hash of what it says",
+        ).await;
+        finds(
+            "UPDATE hold SET status = 'released', open = false, closed_at = placed_at WHERE open",
+            "UPDATE hold SET status = 'open', open = true, closed_at = NULL WHERE captured = 0",
+            "its activities say Open with 0",
+        ).await;
+        house.tamper("DELETE FROM hold WHERE open").await;
+        let report = verify::verify(&house.staff()).await.expect("a report");
+        assert!(report.findings.iter().any(|finding| finding.what.contains("was placed, and is gone")), "{report:?}");
+    }
+
+    async fn a_moved_end_and_an_undone_use_cannot_be_altered(house: House) {
+        let credit_type = house.credit_type("Pass", json!({ "after": { "count": 1, "unit": "MONTH" } })).await;
+        let customer = house.customer("Ada").await;
+        let issued = house.issue(json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 9 })).await;
+        let used = house.consume(json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 4 })).await;
+        house.ledger("activityReverse", json!({ "activityId": used["activity"]["id"], "amount": 1, "reason": "Ill" })).await;
+        house.ledger("grantExtend", json!({ "grantId": issued["grant"]["id"], "to": { "on": "2026-12-31" }, "reason": "Ill" })).await;
+        house.assert_verified().await;
+        for sql in [
+            "UPDATE activity SET reverses_id = NULL WHERE reverses_id IS NOT NULL",
+            "UPDATE allocation SET ends_before = '2026-01-01T00:00:00+00:00' WHERE ends_before IS NOT NULL",
+        ] {
+            assert!(house.tamper(sql).await > 0, "{sql} changed nothing");
+            let report = verify::verify(&house.staff()).await.expect("a report");
+            assert!(report.findings.iter().any(|finding| finding.what.contains("does not carry the hash")), "{sql}: {report:?}");
+        }
+    }
 }

@@ -9,11 +9,13 @@ use crate::on_both;
 async fn status(house: &House, customer: &str, credit_type: &str, amount: i64) -> Value {
     let query = "query($id: ID!, $t: ID!, $n: Credits) { customer(by: { id: $id }) { creditStatus(creditTypeId: $t, amount: $n) {
         canConsume available reasons { code amount until message } } } }";
-    house.data(query, json!({ "id": customer, "t": credit_type, "n": amount })).await["customer"]["creditStatus"].clone()
+    house.data(query, json!({ "id": customer, "t": credit_type, "n": amount })).await["customer"]["creditStatus"]
+        .clone()
 }
 
 fn reasons(status: &Value) -> Vec<(String, i64)> {
-    let line = |why: &Value| (why["code"].as_str().expect("a code").to_owned(), why["amount"].as_i64().expect("a number"));
+    let line =
+        |why: &Value| (why["code"].as_str().expect("a code").to_owned(), why["amount"].as_i64().expect("a number"));
     status["reasons"].as_array().expect("reasons").iter().map(line).collect()
 }
 
@@ -22,7 +24,8 @@ async fn explain(house: &House, customer: &str, credit_type: &str, at: Option<&s
         at available held notYetEffective
         grants(first: 50) { nodes { place skipped remaining held consumed expired voided transferred expiresAt grant { amount }
             movements(first: 10) { amount activity { kind at } } } } } } }";
-    house.data(query, json!({ "id": customer, "t": credit_type, "at": at })).await["customer"]["balanceExplanation"].clone()
+    house.data(query, json!({ "id": customer, "t": credit_type, "at": at })).await["customer"]["balanceExplanation"]
+        .clone()
 }
 
 on_both! {

@@ -1,0 +1,215 @@
+//! Opening balances from a file, as a user runs it: `scrip import`, `scrip export`, and `scrip verify --anchor`.
+
+#[path = "harness/server.rs"]
+mod server;
+
+use std::path::Path;
+
+use serde_json::json;
+use server::{Server, run, said};
+
+const SETTINGS: [(&str, &str); 3] = [
+    ("SCRIP_SIGNING_SECRET", "a signing secret of thirty-two bytes"),
+    ("SCRIP_LEDGER_KEY", "a ledger key of thirty-two bytes, or more"),
+    ("SCRIP_DATABASE_URL", "sqlite:scrip.db"),
+];
+
+/// A business with two customers and two credit types.
+fn business(folder: &Path) {
+    assert!(run(folder, &["migrate"], &SETTINGS).status.success());
+    let made = run(
+        folder,
+        &[
+            "account",
+            "create",
+            "--name",
+            "Studio",
+            "--slug",
+            "studio",
+            "--time-zone",
+            "Europe/Zurich",
+            "--currency",
+            "CHF",
+        ],
+        &SETTINGS,
+    );
+    let owner = said(&made).lines().find(|line| line.starts_with("ey")).expect("a token").to_owned();
+    let server = Server::start(folder, &["serve"], &SETTINGS);
+    let query = "mutation {
+        a: customerCreate(input: { name: \"Ada\", email: \"ada@example.com\", externalId: \"crm-1\" }) { customer { id } userErrors { message } }
+        b: customerCreate(input: { name: \"Grace\", email: \"grace@example.com\" }) { customer { id } userErrors { message } }
+        c: creditTypeCreate(input: { name: \"Class\", expiration: { after: { count: 90, unit: DAY } } }) { creditType { id } userErrors { message } }
+        d: creditTypeCreate(input: { name: \"Old pass\" }) { creditType { id } userErrors { message } } }";
+    let (_, made) = server.ask(Some(&owner), query, &json!({}));
+    let archive = "mutation($id: ID!) { creditTypeArchive(input: { id: $id }) { creditType { id } } }";
+    server.ask(Some(&owner), archive, &json!({ "id": made["data"]["d"]["creditType"]["id"] }));
+    assert!(server.stop());
+}
+
+fn import(folder: &Path, file: &str, apply: bool) -> (bool, String) {
+    let arguments = ["import", file, "--apply"];
+    let output = run(folder, if apply { &arguments } else { &arguments[..2] }, &SETTINGS);
+    (output.status.success(), said(&output))
+}
+
+fn write(folder: &Path, name: &str, text: &str) {
+    std::fs::write(folder.join(name), text).expect("a file");
+}
+
+#[test]
+fn good_rows_are_imported_once_and_bad_ones_are_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    business(here);
+    write(
+        here,
+        "credits.csv",
+        "customer,credit_type,amount,expires,cost,key,note\n\
+         ada@example.com,Class,10,2099-06-30,250.00,old-1,Class pass\n\
+         crm-1,Class,5,never,,old-2,\n\
+         nobody@example.com,Class,5,never,,old-3,\n\
+         grace@example.com,Class,many,never,,old-4,\n\
+         grace@example.com,Class,3,2001-01-01,,old-5,\n\
+         grace@example.com,Class,3,soon,,old-6,\n\
+         grace@example.com,Old pass,3,never,,old-7,\n\
+         grace@example.com,Class,3,never,12.345,old-8,\n\
+         grace@example.com,Class,3,never,,old-1,\n\
+         grace@example.com,Class,3\n\
+         grace@example.com,Class,0,never,,old-9,\n\
+         grace@example.com,Class,7,,,old-10,\"Two lines,\nand a comma\"\n",
+    );
+    let (clean, text) = import(here, "credits.csv", false);
+    assert!(!clean, "rows are refused");
+    for line in [
+        "studio: 3 rows to import (22 credits), 0 imported before, 9 refused",
+        "  line 4: customer: There is no such customer. Check the id.",
+        "  line 5: amount: Must be a whole number from 1 to 1,000,000,000.",
+        "  line 6: expires: These credits would end before they could be used. Choose a later expiration.",
+        "  line 7: expires: Must be empty (as the credit type says), never, a date such as 2026-03-31",
+        "  line 8: credit_type: This credit type is archived",
+        "  line 9: cost: Must be an amount such as 1250.55, with a point and without separators.",
+        "  line 10: key: Line 2 has this key already. Give each row a key of its own.",
+        "  line 11: row: Has 3 fields, the header has 7.",
+        "  line 12: amount: Must be a whole number from 1 to 1,000,000,000.",
+        "Every refused row is in credits.csv.refused.csv.",
+        "Nothing was written. Run it again with --apply to import the rows that are not refused.",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    assert!(said(&run(here, &["verify"], &SETTINGS)).contains("studio: 0 wallets, 0 activities"));
+    let report = std::fs::read_to_string(here.join("credits.csv.refused.csv")).expect("a report");
+    assert!(report.starts_with("line,key,code,column,message\n4,old-3,NOT_FOUND,customer,"), "{report}");
+    // The good rows are imported all the same; a second run finds them.
+    let (clean, text) = import(here, "credits.csv", true);
+    assert!(!clean && text.contains("Imported 3 rows."), "{text}");
+    let (_, text) = import(here, "credits.csv", true);
+    assert!(text.contains("studio: 0 rows to import (0 credits), 3 imported before, 9 refused"), "{text}");
+    assert!(text.contains("Imported 0 rows."), "{text}");
+    // The same key with another amount is another request.
+    write(here, "changed.csv", "customer,credit_type,amount,key\ncrm-1,Class,6,old-2\n");
+    let (clean, text) = import(here, "changed.csv", true);
+    assert!(!clean && text.contains("line 2: key: This idempotency key was used for a different request."), "{text}");
+    let verified = said(&run(here, &["verify"], &SETTINGS));
+    assert!(verified.contains("studio: 2 wallets, 3 activities") && verified.contains("Verified:"), "{verified}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_refused_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    business(here);
+    for (text, message) in [
+        (
+            "customer,type,amount,key\n",
+            "the header has an unknown column \"type\". Expected, in any order: customer,credit_type",
+        ),
+        ("customer,credit_type,amount\n", "the header lacks the column \"key\""),
+        ("customer,credit_type,amount,key,key\n", "the header has the column \"key\" twice"),
+        ("", "the header"),
+    ] {
+        write(here, "bad.csv", text);
+        let (clean, said) = import(here, "bad.csv", true);
+        assert!(!clean && said.contains(message), "{said}");
+    }
+    let (clean, said) = import(here, "missing.csv", true);
+    assert!(!clean && said.contains("missing.csv cannot be read"), "{said}");
+}
+
+/// What one business exports another one imports: every balance, end, cost and priority is the same.
+#[test]
+fn what_is_exported_is_imported() {
+    let (first, second) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    for folder in [&first, &second] {
+        business(folder.path());
+    }
+    write(
+        first.path(),
+        "credits.csv",
+        "customer,credit_type,amount,expires,cost,currency,effective,priority,key\n\
+         ada@example.com,Class,10,2099-06-30,250.00,CHF,,10,a\n\
+         ada@example.com,Class,4,never,1000,JPY,2098-01-01T00:00:00Z,,b\n\
+         grace@example.com,Class,3,2 MONTH from FIRST_USE,,,,,c\n\
+         grace@example.com,Class,8,,0.10,EUR,,,d\n",
+    );
+    let (clean, said_first) = import(first.path(), "credits.csv", true);
+    assert!(clean, "{said_first}");
+    let exported = run(first.path(), &["export", "out.csv"], &SETTINGS);
+    assert!(said(&exported).contains("studio: 4 rows, 25 credits in out.csv"), "{}", said(&exported));
+    let again = run(first.path(), &["export", "out.csv"], &SETTINGS);
+    assert!(!again.status.success() && said(&again).contains("out.csv is there already"), "{}", said(&again));
+    std::fs::copy(first.path().join("out.csv"), second.path().join("in.csv")).expect("a copy");
+    let (clean, said_second) = import(second.path(), "in.csv", true);
+    assert!(clean && said_second.contains("Imported 4 rows."), "{said_second}");
+    assert!(run(second.path(), &["export", "out.csv"], &SETTINGS).status.success());
+    let rows = |folder: &Path| {
+        let text = std::fs::read_to_string(folder.join("out.csv")).expect("a file");
+        // All but the key, which is the grant's own id.
+        let mut rows = text.lines().map(|line| line.rsplit_once(',').expect("a key").0.to_owned()).collect::<Vec<_>>();
+        rows.sort();
+        rows
+    };
+    assert_eq!(rows(first.path()), rows(second.path()));
+}
+
+/// An end that is cut off so well that the rest is whole: the anchor knows better.
+#[tokio::test]
+async fn an_anchor_finds_a_cut_tail() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    business(here);
+    write(here, "one.csv", "customer,credit_type,amount,expires,key\ncrm-1,Class,6,never,one\n");
+    assert!(import(here, "one.csv", true).0);
+    let verify = || {
+        let output = run(here, &["verify", "--anchor", "heads.txt"], &SETTINGS);
+        (output.status.success(), said(&output))
+    };
+    let first = verify();
+    assert!(first.0 && first.1.contains("The heads are in heads.txt."), "{}", first.1);
+    let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", here.join("scrip.db").display())).await.expect("open");
+    sqlx::query("CREATE TABLE kept AS SELECT * FROM wallet").execute(&pool).await.expect("a copy");
+    write(here, "two.csv", "customer,credit_type,amount,expires,key\ncrm-1,Class,5,never,two\n");
+    assert!(import(here, "two.csv", true).0);
+    let second = verify();
+    assert!(second.0 && second.1.contains("1 anchored heads checked"), "{}", second.1);
+    // As if the second import had never been: rows and head are those of before, and fit together.
+    for statement in [
+        "PRAGMA foreign_keys = off",
+        "DELETE FROM allocation WHERE activity_id = (SELECT id FROM activity WHERE sequence = 2)",
+        "DELETE FROM activity WHERE sequence = 2",
+        "DELETE FROM credit_grant WHERE amount = 5",
+        "DELETE FROM wallet",
+        "INSERT INTO wallet SELECT * FROM kept",
+    ] {
+        sqlx::query(statement).execute(&pool).await.expect(statement);
+    }
+    pool.close().await;
+    let alone = run(here, &["verify"], &SETTINGS);
+    assert!(alone.status.success(), "the ledger is whole in itself: {}", said(&alone));
+    let found = verify();
+    assert!(!found.0 && found.1.contains("activity 2 was anchored, and is gone: the end was cut off"), "{}", found.1);
+    // An anchor that somebody wrote to is no anchor.
+    let text = std::fs::read_to_string(here.join("heads.txt")).expect("heads");
+    write(here, "heads.txt", &text.replace(" 2 ", " 1 "));
+    let altered = verify();
+    assert!(!altered.0 && altered.1.contains("or the file was altered"), "{}", altered.1);
+}
