@@ -219,6 +219,44 @@ async fn accounts_cannot_meet_in_postgres() {
     assert_led_by_account(&keys);
 }
 
+/// One account may own every row: a query finds its rows by what stands behind the account in an index.
+#[tokio::test]
+async fn sqlite_does_not_walk_through_an_account() {
+    let house = House::new(Backend::Sqlite).await.expect("SQLite is always there");
+    let pool = sqlx::SqlitePool::connect(&house.url).await.expect("a connection");
+    for (query, wanted) in [
+        (
+            "SELECT * FROM activity WHERE account_id = ? AND (id IN (?, ?) OR reverses_id IN (?, ?))",
+            "activity_by_reversed (account_id=? AND reverses_id=?)",
+        ),
+        (
+            "SELECT * FROM activity WHERE account_id = ? AND customer_id = ? AND reverses_id IN (?, ?)",
+            "activity_by_reversed (account_id=? AND reverses_id=?)",
+        ),
+        (
+            "SELECT * FROM allocation WHERE account_id = ? AND grant_id = ? ORDER BY activity_id DESC LIMIT 20",
+            "allocation_by_grant (account_id=? AND grant_id=?)",
+        ),
+        (
+            "SELECT * FROM hold h JOIN allocation a ON a.account_id = h.account_id AND a.activity_id = h.activity_id WHERE h.account_id = ? AND h.open AND h.expires_at <= ?",
+            "hold_by_lapse (account_id=? AND expires_at<?)",
+        ),
+        (
+            "SELECT * FROM job WHERE live AND run_at <= ? AND dead_at IS NULL ORDER BY run_at LIMIT 256",
+            "job_due (run_at<?)",
+        ),
+    ] {
+        let plan: Vec<(i64, i64, i64, String)> =
+            sqlx::query_as(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}")))
+                .fetch_all(&pool)
+                .await
+                .expect(query);
+        let plan = plan.into_iter().map(|(.., step)| step).collect::<Vec<_>>().join("; ");
+        assert!(plan.contains(wanted) && !plan.contains("SCAN"), "{query}: {plan}");
+    }
+    pool.close().await;
+}
+
 /// The tables hold the grant's arithmetic themselves: a statement that breaks it fails, whoever sends it.
 #[tokio::test]
 async fn a_grant_that_does_not_add_up_cannot_be_stored() {

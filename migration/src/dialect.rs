@@ -31,3 +31,33 @@ pub async fn run(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(),
     }
     Ok(())
 }
+
+/// Tells SQLite once and for all what its tables look like when they are full: one account may own every row, so that
+/// an index is only as good as its columns behind `account_id`. Without statistics SQLite takes the first column of any
+/// index for selective, and walks through all rows of an account.
+const STATISTICS: &[&str] = &[
+    "ANALYZE",
+    "DELETE FROM sqlite_stat1",
+    "INSERT INTO sqlite_stat1 (tbl, idx, stat)
+        SELECT tbl, idx, '1000000' || CASE WHEN columns > 1 THEN ' 1000000' ELSE '' END
+            || replace(hex(zeroblob(max(columns - 2, 0))), '00', ' 100') || CASE WHEN is_unique THEN ' 1' ELSE ' 20' END
+        FROM (
+            SELECT t.name AS tbl, CASE i.origin WHEN 'pk' THEN t.name ELSE i.name END AS idx, i.\"unique\" AS is_unique,
+                (SELECT count(*) FROM pragma_index_info(i.name)) AS columns
+            FROM sqlite_master t, pragma_index_list(t.name) i
+            WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite%' AND t.name <> 'seaql_migrations'
+        )",
+    // Reads the statistics anew.
+    "ANALYZE sqlite_schema",
+];
+
+/// Fixes the statistics of all tables, on SQLite; PostgreSQL keeps its own. To be called when tables or indexes change.
+pub async fn fix_statistics(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    let connection = manager.get_connection();
+    if connection.get_database_backend() == DbBackend::Sqlite {
+        for statement in STATISTICS {
+            connection.execute_unprepared(statement).await?;
+        }
+    }
+    Ok(())
+}

@@ -12,6 +12,7 @@ mod bulk;
 mod contests;
 mod holds;
 mod idempotency;
+mod keys;
 mod model;
 mod races;
 mod returns;

@@ -58,13 +58,9 @@ async fn carry_out(app: &App, operation: &Model, plan: &Plan, subject: &Subject)
             Command::Extend(many.extend(GrantId(subject.id), (subject.customer, credit_type)))
         }
     };
-    let job = ledger::post::Job {
-        account: operation.account_id,
-        key: Some((format!("bulk:{}", operation.id), subject.id.to_string())),
-        actor: (operation.actor_kind, operation.actor.clone()),
-        source: Source::Manual,
-        command,
-    };
+    let key = (format!("bulk:{}", operation.id), subject.id.to_string());
+    let actor = (operation.actor_kind, operation.actor.clone());
+    let job = ledger::post::Job::once(operation.account_id, key, actor, Source::Manual, command);
     app.lanes().submit(job).await.map(drop)
 }
 

@@ -79,7 +79,8 @@ pub async fn claim(app: &App, most: u64) -> Result<Vec<Claimed>> {
             reason = "the worker serves every account; each row is claimed by its key"
         )]
         let rows = Entity::find()
-            .filter(Column::Live.eq(true))
+            // As the index has it: SQLite does not see that a bound value is the same.
+            .filter(Expr::cust("live"))
             .filter(Column::RunAt.lte(due))
             .filter(is_free(now))
             .order_by_asc(Column::RunAt)

@@ -1,6 +1,5 @@
 //! What each kind of job does. The worker runs these for live accounts, a sandbox's test clock for its own.
 
-use entity::activity::{ActorKind, Source};
 use entity::job::{Kind, Model};
 
 use super::read_wallet_key;
@@ -32,13 +31,8 @@ async fn run(app: &App, job: &Model) -> Result<After> {
             let Some((customer, credit_type)) = read_wallet_key(&job.key) else {
                 return Err(Error::Internal(format!("the key of {} names no wallet", job.id)));
             };
-            let settle = ledger::post::Job {
-                account: job.account_id,
-                key: None,
-                actor: (ActorKind::System, String::new()),
-                source: Source::Clock,
-                command: Command::Settle(Settle { customer, credit_type }),
-            };
+            let settle = Command::Settle(Settle { customer, credit_type });
+            let settle = ledger::post::Job::by_itself(job.account_id, settle);
             match app.lanes().submit(settle).await {
                 Ok(_) => Ok(After::Said),
                 // What is gone needs no settling.

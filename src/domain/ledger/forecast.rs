@@ -76,7 +76,8 @@ fn free(view: &View, until: Instant) -> sea_orm::sea_query::SelectStatement {
         .expr(Expr::cust("CAST(SUM(remaining) AS BIGINT)"))
         .from(credit_grant::Entity)
         .and_where(Column::AccountId.eq(view.account().id))
-        .and_where(Column::Open.eq(true))
+        // As the index has it: SQLite does not see that a bound value is the same.
+        .and_where(Expr::cust("open"))
         .and_where(Column::ExpiresAt.gt(view.now()))
         .and_where(Column::ExpiresAt.lte(until))
         .group_by_columns([Column::CreditTypeId, Column::ExpiresAt])
@@ -113,7 +114,7 @@ fn held(view: &View, until: Instant) -> sea_orm::sea_query::SelectStatement {
                 ),
         )
         .and_where(hold::Column::AccountId.eq(account))
-        .and_where(hold::Column::Open.eq(true))
+        .and_where(Expr::cust("hold.open"))
         .and_where(lapse().lte(until))
         .and_where(credit_grant::Column::Voided.eq(0_i64))
         .and_where(grant_end().lte(until))

@@ -94,6 +94,6 @@ pub async fn import(caller: &Caller, command: Command, key: &str) -> Result<Outc
 async fn carry_out(caller: &Caller, command: Command, key: (String, &str), source: Source) -> Result<Outcome> {
     let account = caller.authorise(Scope::CreditsWrite)?;
     let key = (key.0, input::key("idempotencyKey", key.1)?);
-    let job = post::Job { account, key: Some(key), actor: caller.actor(), source, command: command.check()? };
+    let job = post::Job::once(account, key, caller.actor(), source, command.check()?);
     caller.app().lanes().submit(job).await
 }

@@ -139,19 +139,14 @@ async fn customers(view: &View, rows: &[Row]) -> Result<HashMap<String, customer
         wanted = wanted.add(Column::Email.is_in(emails));
     }
     let found = view.customer_rows::<customer::Entity>().filter(wanted).all(view.db()).await?;
-    let mut by_name = HashMap::new();
-    for name in names {
-        let email = name.to_lowercase();
-        let matching = |row: &&customer::Model| {
-            row.id.to_string() == name
-                || row.email.as_deref() == Some(&email)
-                || row.external_id.as_deref() == Some(name)
-        };
-        if let Some(row) = found.iter().find(matching) {
-            by_name.insert(name.to_owned(), row.clone());
-        }
+    let mut known = HashMap::new();
+    for row in &found {
+        let names = [Some(row.id.to_string()), row.email.clone(), row.external_id.clone()];
+        known.extend(names.into_iter().flatten().map(|name| (name, row)));
     }
-    Ok(by_name)
+    let in_any_case = |name: &str| name.contains('@').then(|| known.get(&name.to_lowercase())).flatten();
+    let named = |name: &str| known.get(name).or_else(|| in_any_case(name)).map(|row| (*row).clone());
+    Ok(names.into_iter().filter_map(|name| Some((name.to_owned(), named(name)?))).collect())
 }
 
 /// The credit types that rows name, by what they are named.

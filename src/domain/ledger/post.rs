@@ -33,11 +33,32 @@ const ROWS: usize = 900;
 /// One command, who asked for it, and under which key.
 pub struct Job {
     pub account: AccountId,
-    /// None for what the server does by itself and can do again without harm.
-    pub key: Option<RequestKey>,
-    pub actor: (ActorKind, String),
-    pub source: Source,
+    /// The key, and what tells requests under it apart; none for what can be done again without harm.
+    key: Option<(RequestKey, Vec<u8>)>,
+    actor: (ActorKind, String),
+    source: Source,
     pub command: Command,
+}
+
+impl Job {
+    /// A command that somebody asks for, once per key.
+    pub fn once(
+        account: AccountId,
+        key: RequestKey,
+        actor: (ActorKind, String),
+        source: Source,
+        command: Command,
+    ) -> Self {
+        // Here, not in the lane, where everybody would wait for it.
+        let fingerprint = command.fingerprint();
+        Self { account, key: Some((key, fingerprint)), actor, source, command }
+    }
+
+    /// A command that the server gives itself, and may give again.
+    pub fn by_itself(account: AccountId, command: Command) -> Self {
+        let actor = (ActorKind::System, String::new());
+        Self { account, key: None, actor, source: Source::Clock, command }
+    }
 }
 
 /// What a set of jobs is posted on.
@@ -67,15 +88,16 @@ pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outco
     let due_before = due(&books);
     // The time is read after the locks: whoever waited for one decides by the time at which it got it.
     let (server_clock, clock) = (ground.store.clock.now(), tx::account_now(ground.account, ground.store));
-    let wanted = jobs.iter().filter_map(|job| job.key.clone());
+    let wanted = jobs.iter().filter_map(|job| job.key.as_ref()).map(|(key, _)| key.clone());
     let mut known = requests::load(ground.txn, ground.account.id, wanted, server_clock).await?;
 
     let mut written = Written::default();
     let mut answers = Vec::with_capacity(jobs.len());
     for job in jobs {
-        let fingerprint = job.command.fingerprint();
-        if let Some(known) = job.key.as_ref().and_then(|key| known.get(key)) {
-            answers.push(known.answer(&fingerprint));
+        if let Some((key, fingerprint)) = &job.key
+            && let Some(known) = known.get(key)
+        {
+            answers.push(known.answer(fingerprint));
             continue;
         }
         let (answer, recorded) = match run(ground, clock, &mut books, &mut written, job) {
@@ -88,8 +110,8 @@ pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outco
                 (Answer::Refused(refusal), recorded)
             }
         };
-        if let (Some(key), Some(recorded)) = (&job.key, recorded) {
-            known.insert(key.clone(), Known { fingerprint, recorded, fresh: true });
+        if let (Some((key, fingerprint)), Some(recorded)) = (&job.key, recorded) {
+            known.insert(key.clone(), Known { fingerprint: fingerprint.clone(), recorded, fresh: true });
         }
         answers.push(answer);
     }
