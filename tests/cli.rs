@@ -3,6 +3,7 @@
 #[path = "harness/server.rs"]
 mod server;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -221,8 +222,9 @@ fn what_was_acknowledged_is_kept() {
     for (round, signal) in ["-INT", "-KILL", "-TERM", "-KILL"].into_iter().enumerate() {
         let server = Server::start(here, &["dev"], &[]);
         let (address, process) = (server.address.clone(), server.id());
+        let answered = AtomicUsize::new(0);
         let answers = std::thread::scope(|scope| {
-            let (address, token, variables) = (&address, &token, &variables);
+            let (address, token, variables, answered) = (&address, &token, &variables, &answered);
             let workers = (0..8).map(|worker| {
                 scope.spawn(move || {
                     let mut done = Vec::new();
@@ -231,6 +233,7 @@ fn what_was_acknowledged_is_kept() {
                         let Ok((200, response)) = ask(address, Some(token), ISSUE, &variables(&key)) else { break };
                         let activity = response["data"]["creditsIssue"]["activity"]["id"].clone();
                         if activity.is_string() {
+                            answered.fetch_add(1, Ordering::Relaxed);
                             done.push((key, activity));
                         }
                     }
@@ -238,12 +241,18 @@ fn what_was_acknowledged_is_kept() {
                 })
             });
             let workers = workers.collect::<Vec<_>>();
-            std::thread::sleep(Duration::from_millis(300));
+            // In the middle of the work, however fast the machine is.
+            for _ in 0..3_000 {
+                std::thread::sleep(Duration::from_millis(10));
+                if answered.load(Ordering::Relaxed) > 50 {
+                    break;
+                }
+            }
             let sent = std::process::Command::new("kill").args([signal, &process.to_string()]).status();
             assert!(sent.expect("kill runs").success());
             workers.into_iter().flat_map(|worker| worker.join().expect("a worker")).collect::<Vec<_>>()
         });
-        assert!(answers.len() > 20, "{signal}: only {} were acknowledged", answers.len());
+        assert!(answers.len() > 50, "{signal}: only {} were acknowledged", answers.len());
         acknowledged.extend(answers);
         assert_eq!(server.ended_well(), signal != "-KILL", "{signal}");
     }

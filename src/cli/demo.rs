@@ -8,7 +8,7 @@ use crate::domain::accounts::{self, NewAccount};
 use crate::domain::catalog::credit_types::{self, NewCreditType};
 use crate::domain::clock::{Clock, Instant, ManualClock};
 use crate::domain::customers::{self, NewCustomer};
-use crate::domain::ledger::{self, Consume, Cost, Issue, Words};
+use crate::domain::ledger::{self, Command, Consume, Cost, Issue, Place, Words, about};
 use crate::domain::{App, Caller, Error, Result, Role};
 
 const NAMES: [&str; 40] = [
@@ -170,6 +170,7 @@ impl Studio<'_> {
                 1 => self.issue(who, self.workshop, 2, 18_000, "Season workshops").await?,
                 2..=7 => self.consume(who, self.class, "Class").await?,
                 8 => self.consume(who, self.workshop, "Workshop").await?,
+                9 if at + TimeDelta::hours(1) < present => self.book(who, at + TimeDelta::minutes(45)).await?,
                 _ => {
                     if !self.consume_or_not(who, self.coaching, "Coaching session").await? {
                         self.issue(who, self.coaching, 5, 65_000, "Package of five").await?;
@@ -217,6 +218,36 @@ impl Studio<'_> {
             Err(Error::Refused(_) | Error::RefusedBefore(_)) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Books a coaching session, if there is a credit for it: most are delivered, some are cancelled.
+    async fn book(&mut self, customer: CustomerId, end: Instant) -> Result<()> {
+        let reference = Some(format!("booking-{}", self.dice.roll(9000) + 1000));
+        let words = Words { note: Some("Coaching session, booked".to_owned()), reference, ..Words::default() };
+        let place = Place {
+            customer,
+            credit_type: self.coaching,
+            amount: Credits(1),
+            expires_at: end + TimeDelta::days(1),
+            words,
+        };
+        let key = self.key();
+        let placed = match ledger::submit(&self.staff, Command::Place(place), &key).await {
+            Ok(placed) => placed,
+            Err(Error::Refused(_) | Error::RefusedBefore(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        self.clock.set(end);
+        let hold = placed.activities[0].0.hold_id.expect("what is placed is a hold");
+        let cancelled = self.dice.roll(4) == 0;
+        let words = |note: &str| Words { note: Some(note.to_owned()), ..Words::default() };
+        let command = if cancelled {
+            about::release(&self.staff, hold, words("Cancelled in time")).await?
+        } else {
+            about::capture(&self.staff, hold, None, words("Coaching session, delivered")).await?
+        };
+        let key = self.key();
+        ledger::submit(&self.staff, command, &key).await.map(drop)
     }
 
     fn key(&mut self) -> String {

@@ -23,6 +23,8 @@ use super::ledger::chain::LedgerKey;
 
 /// How long a statement waits for a lock or a connection before the caller hears `UNAVAILABLE`.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Pages that SQLite's one writer keeps, in KiB (negative: a size, not a count): 64 MiB, taken as they are needed.
+const WRITER_CACHE: &str = "-65536";
 /// Connections that read; on PostgreSQL as many again may write.
 const READERS: u32 = 8;
 
@@ -193,7 +195,7 @@ async fn connect_sqlite(url: &str, missing: Missing) -> Result<(DatabaseConnecti
         .acquire_timeout(PATIENCE)
         .idle_timeout(None)
         .max_lifetime(None)
-        .connect_with(options.clone())
+        .connect_with(options.clone().pragma("cache_size", WRITER_CACHE))
         .await
         .map_err(|error| unreachable(&error))?;
     let reader = SqlitePoolOptions::new()

@@ -1,8 +1,10 @@
 //! What happens in a random history: steps that name what is there by a number, whatever is there by then.
 
-use chrono::{Days, TimeDelta};
+use chrono::{Days, TimeDelta, TimeZone};
+use chrono_tz::Tz;
 use entity::{Anchor, CreditTypeId, Credits, CustomerId, Expiration, GrantId, HoldId, Minor, PeriodUnit};
 use proptest::prelude::*;
+use scrip::domain::clock::Instant;
 use scrip::domain::ledger::{
     Capture, Command, Consume, Cost, Extend, Extension, Issue, OnExpired, Place, Release, Reverse, Transfer, Void,
     Words,
@@ -117,9 +119,8 @@ impl Step {
             Self::Reverse { used, amount, grace } => naive.reverse(used % naive.uses.len(), amount, grace),
             Self::Void { lot } => naive.void(lot % naive.lots.len()),
             Self::ExtendBy { lot, days } => {
-                // The same local time, so many days later.
                 let zone = naive.zone;
-                naive.extend(lot % naive.lots.len(), |end| (end.with_timezone(&zone) + Days::new(days)).to_utc())
+                naive.extend(lot % naive.lots.len(), |end| days_later(end, days, zone))
             }
             Self::ExtendTo { lot, hours } => naive.extend(lot % naive.lots.len(), |_| now + TimeDelta::hours(hours)),
             Self::Transfer { from, amount } => naive.transfer(from, other(from), amount),
@@ -195,6 +196,20 @@ impl Step {
                 let (from, to) = (names.people[from], names.people[other(from)]);
                 Command::Transfer(Transfer { from, to, credit_type, amount: credits(amount), words })
             }
+        }
+    }
+}
+
+/// The same local time, so many days later; where clocks skip it, as far behind the skip as it lies in it.
+fn days_later(at: Instant, days: u64, zone: Tz) -> Instant {
+    let local = at.with_timezone(&zone).naive_local() + Days::new(days);
+    match zone.from_local_datetime(&local).earliest() {
+        Some(there) => there.to_utc(),
+        // By the offset of three hours before, when the clocks had not been changed yet.
+        None => {
+            let before =
+                zone.from_local_datetime(&(local - TimeDelta::hours(3))).earliest().expect("no skip is as long");
+            before.to_utc() + TimeDelta::hours(3)
         }
     }
 }

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 
 use entity::{AccountId, activity, wallet};
-use sea_orm::QueryFilter;
-use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{ColumnTrait, Condition, QueryFilter};
 
 use super::state::WalletKey;
 use super::verify::{Finding, next_wallets};
@@ -17,7 +16,7 @@ use crate::domain::error::{Refusal, Result};
 /// What the text begins with; the number goes up when its form changes.
 const TITLE: &str = "scrip anchor 1";
 /// Heads that are looked up at a time.
-const CHUNK: usize = 500;
+const CHUNK: usize = 200;
 
 /// The newest record of a wallet: its number and its hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,13 +52,12 @@ pub async fn check(caller: &Caller, heads: &[Head]) -> Result<Vec<Finding>> {
     let view = caller.view(Scope::StaffRead).await?;
     let mut findings = Vec::new();
     for heads in heads.chunks(CHUNK) {
-        let key = Expr::tuple([
-            Expr::col(activity::Column::CustomerId),
-            Expr::col(activity::Column::CreditTypeId),
-            Expr::col(activity::Column::Sequence),
-        ]);
-        let wanted = heads.iter().map(|head| (head.wallet.0.0, head.wallet.1.0, head.sequence));
-        let rows = view.rows::<activity::Entity>().filter(key.in_tuples(wanted)).all(view.db()).await?;
+        let wanted = heads.iter().fold(Condition::any(), |any, head| {
+            let of_wallet = activity::Column::CustomerId.eq(head.wallet.0);
+            let of_wallet = Condition::all().add(of_wallet).add(activity::Column::CreditTypeId.eq(head.wallet.1));
+            any.add(of_wallet.add(activity::Column::Sequence.eq(head.sequence)))
+        });
+        let rows = view.rows::<activity::Entity>().filter(wanted).all(view.db()).await?;
         let found = rows
             .into_iter()
             .map(|row| ((row.customer_id, row.credit_type_id, row.sequence), row.hash))

@@ -175,6 +175,24 @@ mod tests {
     }
 
     #[test]
+    fn an_extension_keeps_the_time_of_day_through_skips_and_doubles() {
+        let later = |from: &str, count: i32, unit: PeriodUnit, zone: &str| {
+            plus(at(from), count, unit, zone_of(zone)).expect("an instant").to_rfc3339()
+        };
+        // Clamped to the month's end.
+        assert_eq!(later("2026-01-31T09:00:00Z", 1, PeriodUnit::Month, "Europe/Zurich"), "2026-02-28T09:00:00+00:00");
+        assert_eq!(later("2024-02-29T12:00:00Z", 1, PeriodUnit::Year, "UTC"), "2025-02-28T12:00:00+00:00");
+        // The same time of day in summer is an hour earlier in UTC.
+        assert_eq!(later("2026-03-28T09:00:00Z", 1, PeriodUnit::Day, "Europe/Zurich"), "2026-03-29T08:00:00+00:00");
+        // 02:30 on 29 March is skipped: it moves to 03:30, which is 01:30 UTC.
+        assert_eq!(later("2026-03-28T01:30:00Z", 1, PeriodUnit::Day, "Europe/Zurich"), "2026-03-29T01:30:00+00:00");
+        // 02:30 on 25 October is there twice: the earlier one is in summer time, at 00:30 UTC.
+        assert_eq!(later("2026-10-24T00:30:00Z", 1, PeriodUnit::Day, "Europe/Zurich"), "2026-10-25T00:30:00+00:00");
+        // Midnight in Sao Paulo was skipped on 4 November 2018.
+        assert_eq!(later("2018-11-03T03:00:00Z", 1, PeriodUnit::Day, "America/Sao_Paulo"), "2018-11-04T03:00:00+00:00");
+    }
+
+    #[test]
     fn the_last_day_can_be_used_whole() {
         let days = Expiration::After { count: 90, unit: PeriodUnit::Day, from: Anchor::Issue };
         assert_eq!(ends(days, "2026-01-01T23:30:00Z", "Europe/Zurich"), "2026-04-02T22:00:00+00:00");

@@ -124,15 +124,24 @@ impl About {
     }
 }
 
+/// Rows of these wallets and of no other. The pairs say exactly which; the columns each by itself say the same once
+/// more, because SQLite looks nothing up in an index by pairs, and would walk through the whole account.
+fn within<C: ColumnTrait>(customer: C, credit_type: C, keys: &BTreeSet<WalletKey>) -> Condition {
+    let pair = Expr::tuple([Expr::col(customer), Expr::col(credit_type)]);
+    Condition::all()
+        .add(customer.is_in(keys.iter().map(|(customer, _)| *customer).collect::<BTreeSet<_>>()))
+        .add(credit_type.is_in(keys.iter().map(|(_, credit_type)| *credit_type).collect::<BTreeSet<_>>()))
+        .add(pair.in_tuples(keys.iter().map(|(customer, credit_type)| (customer.0, credit_type.0))))
+}
+
 async fn wallets(
     txn: &DatabaseTransaction,
     account: AccountId,
     keys: &BTreeSet<WalletKey>,
     purpose: Purpose,
 ) -> Result<Vec<wallet::Model>, DbErr> {
-    let pair = Expr::tuple([Expr::col(wallet::Column::CustomerId), Expr::col(wallet::Column::CreditTypeId)]);
     let select = wallet::Entity::of(account)
-        .filter(pair.in_tuples(keys.iter().map(|(customer, credit_type)| (customer.0, credit_type.0))))
+        .filter(within(wallet::Column::CustomerId, wallet::Column::CreditTypeId, keys))
         .order_by_asc(wallet::Column::CustomerId)
         .order_by_asc(wallet::Column::CreditTypeId);
     match purpose {
@@ -147,10 +156,8 @@ async fn grants(
     account: AccountId,
     keys: &BTreeSet<WalletKey>,
 ) -> Result<Vec<credit_grant::Model>, DbErr> {
-    let pair =
-        Expr::tuple([Expr::col(credit_grant::Column::CustomerId), Expr::col(credit_grant::Column::CreditTypeId)]);
     credit_grant::Entity::of(account)
-        .filter(pair.in_tuples(keys.iter().map(|(customer, credit_type)| (customer.0, credit_type.0))))
+        .filter(within(credit_grant::Column::CustomerId, credit_grant::Column::CreditTypeId, keys))
         .filter(credit_grant::Column::Open.eq(true))
         .all(txn)
         .await
@@ -174,11 +181,10 @@ async fn holds(
     wallets: &BTreeSet<WalletKey>,
     named: &BTreeSet<HoldId>,
 ) -> Result<Vec<Held>, DbErr> {
-    let pair = Expr::tuple([Expr::col(hold::Column::CustomerId), Expr::col(hold::Column::CreditTypeId)]);
     let mut wanted = Condition::any();
     if !wallets.is_empty() {
-        let of_wallets = pair.in_tuples(wallets.iter().map(|(customer, credit_type)| (customer.0, credit_type.0)));
-        wanted = wanted.add(Condition::all().add(of_wallets).add(hold::Column::Open.eq(true)));
+        let of_wallets = within(hold::Column::CustomerId, hold::Column::CreditTypeId, wallets);
+        wanted = wanted.add(of_wallets.add(hold::Column::Open.eq(true)));
     }
     if !named.is_empty() {
         wanted = wanted.add(hold::Column::Id.is_in(named.iter().copied()));

@@ -1,11 +1,12 @@
 //! Idempotency: what a key was answered is answered again.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::TimeDelta;
 use entity::{AccountId, ActivityId, BulkOperationId, Owned, activity, allocation, request};
-use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder};
+use sea_orm::{
+    ColumnTrait, Condition, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+};
 use serde::{Deserialize, Serialize};
 
 use super::command::Outcome;
@@ -77,8 +78,14 @@ pub async fn load(
     if keys.is_empty() {
         return Ok(HashMap::new());
     }
-    let pair = Expr::tuple([Expr::col(request::Column::Caller), Expr::col(request::Column::Key)]);
-    let wanted = pair.in_tuples(keys);
+    // By caller, and not as pairs: SQLite looks nothing up in an index by pairs.
+    let mut by_caller: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (caller, key) in keys {
+        by_caller.entry(caller).or_default().push(key);
+    }
+    let wanted = by_caller.into_iter().fold(Condition::any(), |any, (caller, keys)| {
+        any.add(Condition::all().add(request::Column::Caller.eq(caller)).add(request::Column::Key.is_in(keys)))
+    });
     let rows = request::Entity::of(account).filter(wanted).all(txn).await?;
     let mut known = HashMap::new();
     for row in rows {
