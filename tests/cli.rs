@@ -68,7 +68,7 @@ fn dev_makes_a_business_and_serves_it() {
     assert_eq!(status, 200);
     let start = page.split("id=\"start\">").nth(1).and_then(|rest| rest.split("</script>").next()).expect("a start");
     let start: Value = serde_json::from_str(start).expect("JSON");
-    assert_eq!(start["examples"].as_array().map(Vec::len), Some(5));
+    assert_eq!(start["examples"].as_array().map(Vec::len), Some(7));
     for example in start["examples"].as_array().expect("examples") {
         let variables =
             example["variables"].as_str().map_or(json!({}), |text| serde_json::from_str(text).expect("JSON"));

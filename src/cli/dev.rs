@@ -122,7 +122,7 @@ fn banner(address: &str, tokens: &str, elapsed: Duration) -> String {
     let url = format!("http://{address}");
     format!(
         "Scrip {version}, development mode: data in {data}, never use this in production
-  GraphiQL  {graphiql:<36} opens with a staff token and five example operations
+  GraphiQL  {graphiql:<36} opens with a staff token and seven example operations
   GraphQL   {url}/graphql
   staff     {tokens}
   Ready in {seconds:.1} s. Ctrl-C stops it; your data stays (--reset starts over, --empty seeds nothing).",

@@ -1,4 +1,6 @@
-//! What GraphiQL opens with in development: a token, and five operations that work as they are.
+//! What GraphiQL opens with in development: a token, and seven operations that work as they are.
+
+use chrono::{SecondsFormat, TimeDelta};
 
 use crate::domain::catalog::credit_types;
 use crate::domain::page::Page;
@@ -88,6 +90,48 @@ mutation Preview($customer: ID!, $creditType: ID!) {
   }
 }";
 
+const HOLD: &str = "# Set a credit aside for a booking. Deliver it with holdCapture,
+# cancel it with holdRelease: the explorer shows both.
+mutation Hold($customer: ID!, $creditType: ID!, $until: DateTime!) {
+  holdPlace(input: {
+    customerId: $customer
+    creditTypeId: $creditType
+    amount: 1
+    expiresAt: $until
+    reference: \"booking-2\"
+    idempotencyKey: \"try-hold-1\"
+  }) {
+    replayed
+    hold { id status expiresAt }
+    balance { available held }
+    userErrors { code message field }
+  }
+}";
+
+const WHY: &str = "# Why is the balance what it is? Each grant, what touched it,
+# in which order it would be used, and why it would not be.
+query Why($customer: ID!, $creditType: ID!) {
+  customer(by: { id: $customer }) {
+    creditStatus(creditTypeId: $creditType, amount: 100) {
+      canConsume
+      reasons { code message }
+    }
+    balanceExplanation(creditTypeId: $creditType) {
+      available
+      held
+      grants(first: 5) {
+        nodes {
+          place
+          skipped
+          remaining
+          movements(first: 3) { amount activity { kind at note } }
+        }
+      }
+    }
+    expiryForecast(days: 100) { at amount creditType { name } }
+  }
+}";
+
 const CREATE: &str = "# A new credit type and a new customer.
 mutation Create {
   creditTypeCreate(input: {
@@ -115,11 +159,14 @@ pub async fn start(staff: &Caller, token: String) -> Result<Start> {
     let first = Page { after: None, before: None, size: 1, backwards: false };
     let credit_type = credit_types::list(&view, false, &first).await?.items.into_iter().next();
     let has_ada = customer.is_some();
+    let until = (view.now() + TimeDelta::days(7)).to_rfc3339_opts(SecondsFormat::Secs, true);
     let variables = match (customer, credit_type) {
         (Some(customer), Some(credit_type)) => {
-            serde_json::json!({ "customer": customer.id, "creditType": credit_type.id })
+            serde_json::json!({ "customer": customer.id, "creditType": credit_type.id, "until": until })
         }
-        _ => serde_json::json!({ "customer": "the id of a customer", "creditType": "the id of a credit type" }),
+        _ => {
+            serde_json::json!({ "customer": "the id of a customer", "creditType": "the id of a credit type", "until": until })
+        }
     };
     let variables = serde_json::to_string_pretty(&variables).ok();
     let example =
@@ -129,6 +176,8 @@ pub async fn start(staff: &Caller, token: String) -> Result<Start> {
         example(ISSUE, true),
         example(CONSUME, true),
         example(PREVIEW, true),
+        example(HOLD, true),
+        example(WHY, true),
         example(CREATE, false),
     ];
     Ok(Start { token: Some(token), examples, has_ada })

@@ -92,7 +92,7 @@ fn mutations_follow_the_conventions() {
         assert_eq!(argument.node.name.node, "input", "{name}");
         let payload = object(&field.ty.node.base.to_string()).unwrap_or_else(|| panic!("{name} answers no object"));
         assert!(payload.contains(&"userErrors".to_owned()), "{name} has no userErrors");
-        if name.starts_with("credits") || name == "grantVoid" {
+        if ["credits", "grant", "hold", "activity"].iter().any(|object| name.starts_with(object)) {
             let input = object(&argument.node.ty.node.base.to_string()).expect("an input");
             for wanted in ["idempotencyKey", "dryRun"] {
                 assert!(input.contains(&wanted.to_owned()), "{name} takes no {wanted}");
