@@ -82,12 +82,13 @@ fn good_rows_are_imported_once_and_bad_ones_are_named() {
     assert!(!clean, "rows are refused");
     for line in [
         "studio: 3 rows to import (22 credits), 0 imported before, 9 refused",
-        "  line 4: customer: There is no such customer. Check the id.",
+        "  paid for them: 250.00 CHF",
+        "  line 4: customer: There is no such customer.",
         "  line 5: amount: Must be a whole number from 1 to 1,000,000,000.",
         "  line 6: expires: These credits would end before they could be used. Choose a later expiration.",
         "  line 7: expires: Must be empty (as the credit type says), never, a date such as 2026-03-31",
         "  line 8: credit_type: This credit type is archived",
-        "  line 9: cost: Must be an amount such as 1250.55, with a point and without separators.",
+        "  line 9: cost: Must be an amount of CHF such as 1250.55, without separators.",
         "  line 10: key: Line 2 has this key already. Give each row a key of its own.",
         "  line 11: row: Has 3 fields, the header has 7.",
         "  line 12: amount: Must be a whole number from 1 to 1,000,000,000.",
@@ -108,7 +109,10 @@ fn good_rows_are_imported_once_and_bad_ones_are_named() {
     // The same key with another amount is another request.
     write(here, "changed.csv", "customer,credit_type,amount,key\ncrm-1,Class,6,old-2\n");
     let (clean, text) = import(here, "changed.csv", true);
-    assert!(!clean && text.contains("line 2: key: This idempotency key was used for a different request."), "{text}");
+    assert!(
+        !clean && text.contains("line 2: key: A row with this key was imported before, with other values."),
+        "{text}"
+    );
     let verified = said(&run(here, &["verify"], &SETTINGS));
     assert!(verified.contains("studio: 2 wallets, 3 activities") && verified.contains("Verified:"), "{verified}");
 }
@@ -125,7 +129,9 @@ fn a_file_that_cannot_be_read_is_refused_whole() {
         ),
         ("customer,credit_type,amount\n", "the header lacks the column \"key\""),
         ("customer,credit_type,amount,key,key\n", "the header has the column \"key\" twice"),
-        ("", "the header"),
+        ("", "has no header"),
+        ("customer;credit_type;amount;key\na;b;1;c\n", "the columns must be parted by commas"),
+        ("customer,credit_type,amount,key\n", "has no rows"),
     ] {
         write(here, "bad.csv", text);
         let (clean, said) = import(here, "bad.csv", true);
@@ -169,6 +175,42 @@ fn what_is_exported_is_imported() {
         rows
     };
     assert_eq!(rows(first.path()), rows(second.path()));
+    // Into the account that it came from it would double every balance.
+    let (clean, said_third) = import(first.path(), "out.csv", true);
+    assert!(
+        !clean && said_third.contains("0 rows to import") && said_third.contains("was exported from here"),
+        "{said_third}"
+    );
+}
+
+/// Money without a currency is the account's, in the account's own minor unit; a name that means two is refused.
+#[test]
+fn money_and_names_mean_one_thing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    business(here);
+    let owner = said(&run(here, &["token", "--owner"], &SETTINGS)).trim().to_owned();
+    let server = Server::start(here, &["serve"], &SETTINGS);
+    let ask = |query: &str| server.ask(Some(&owner), query, &json!({})).1;
+    ask("mutation { accountUpdate(input: { currency: \"JPY\" }) { account { id } } }");
+    ask("mutation { customerCreate(input: { name: \"Twin\", externalId: \"ada@example.com\" }) { customer { id } } }");
+    write(
+        here,
+        "credits.csv",
+        "customer,credit_type,amount,cost,key\ngrace@example.com,Class,3,1250,a\ngrace@example.com,Class,3,12.50,b\nada@example.com,Class,1,,c\n",
+    );
+    let (_, text) = import(here, "credits.csv", true);
+    for line in [
+        "paid for them: 1250 JPY",
+        "line 3: cost: Must be an amount of JPY such as 1250, without separators.",
+        "line 4: customer: Is one customer's e-mail address and another one's external id. Name the customer by its id.",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    let found =
+        ask("{ customer(by: { email: \"grace@example.com\" }) { grants { nodes { cost { minor currency } } } } }");
+    assert_eq!(found["data"]["customer"]["grants"]["nodes"], json!([{ "cost": { "minor": 1250, "currency": "JPY" } }]));
+    assert!(server.stop());
 }
 
 /// An end that is cut off so well that the rest is whole: the anchor knows better.
@@ -207,6 +249,17 @@ async fn an_anchor_finds_a_cut_tail() {
     assert!(alone.status.success(), "the ledger is whole in itself: {}", said(&alone));
     let found = verify();
     assert!(!found.0 && found.1.contains("activity 2 was anchored, and is gone: the end was cut off"), "{}", found.1);
+    // A whole account that is gone is found as well.
+    let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", here.join("scrip.db").display())).await.expect("open");
+    let copy = std::fs::read(here.join("heads.txt")).expect("heads");
+    sqlx::query("PRAGMA foreign_keys = off").execute(&pool).await.expect("a pragma");
+    sqlx::query("CREATE TABLE kept_account AS SELECT * FROM account").execute(&pool).await.expect("a copy");
+    sqlx::query("DELETE FROM account").execute(&pool).await.expect("deleted");
+    let gone = verify();
+    assert!(!gone.0 && gone.1.contains("was anchored, and is gone"), "{}", gone.1);
+    sqlx::query("INSERT INTO account SELECT * FROM kept_account").execute(&pool).await.expect("back");
+    pool.close().await;
+    assert_eq!(std::fs::read(here.join("heads.txt")).expect("heads"), copy, "a bad end leaves the anchor as it is");
     // An anchor that somebody wrote to is no anchor.
     let text = std::fs::read_to_string(here.join("heads.txt")).expect("heads");
     write(here, "heads.txt", &text.replace(" 2 ", " 1 "));

@@ -247,7 +247,7 @@ const UP: &[&str] = &[
     ) {strict}",
     "CREATE INDEX hold_by_wallet ON hold (account_id, customer_id, credit_type_id, open)",
     "CREATE INDEX hold_by_lapse ON hold (account_id, expires_at) WHERE open",
-    // What happened, once more, for whoever follows: written with the fact, dropped when its time is over.
+    // What happened, once more, for whoever follows: written with the fact.
     "CREATE TABLE event (
         account_id {uuid} NOT NULL,
         id {uuid} NOT NULL,
@@ -277,7 +277,7 @@ const UP: &[&str] = &[
         CONSTRAINT job_key UNIQUE (account_id, kind, key)
     ) {strict}",
     "CREATE INDEX job_by_account ON job (account_id, run_at, kind, id)",
-    "CREATE INDEX job_by_death ON job (account_id, dead_at) WHERE dead_at IS NOT NULL",
+    "CREATE INDEX job_by_death ON job (account_id, id) WHERE dead_at IS NOT NULL",
     // The one kind of index that no account leads: what is due on live accounts, looked up without a lock.
     // Each row found is then claimed by its whole key.
     "CREATE INDEX job_due ON job (run_at) WHERE live AND dead_at IS NULL",

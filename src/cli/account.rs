@@ -76,6 +76,8 @@ pub async fn meant(house: &House, slug: Option<&str>) -> Result<entity::account:
     match (all.pop(), all.is_empty()) {
         (Some(only), true) => Ok(only),
         (None, _) => anyhow::bail!("there is no account. Make one with `scrip account create`."),
-        (Some(_), false) => anyhow::bail!("there are several accounts: say which with --account SLUG."),
+        (Some(_), false) => {
+            anyhow::bail!("there are several accounts: say which with --account SLUG. `scrip account list` lists them.")
+        }
     }
 }

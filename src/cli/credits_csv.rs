@@ -22,7 +22,16 @@ const NEEDED: [&str; 4] = ["customer", "credit_type", "amount", "key"];
 pub fn read(path: &Path) -> Result<Vec<(u64, Result<Row, Refusal>)>> {
     let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
     let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(file);
-    let header = reader.headers().with_context(|| format!("{} has no header", path.display()))?.clone();
+    let header = reader.headers();
+    let header =
+        header.with_context(|| format!("{} has no header in UTF-8. Save the file as UTF-8", path.display()))?;
+    let header = header.clone();
+    if header.is_empty() {
+        bail!("{} has no header. Expected, in any order: {}", path.display(), COLUMNS.join(","));
+    }
+    if header.len() == 1 && header[0].contains([';', '\t']) {
+        bail!("the columns must be parted by commas. Save the file as CSV with commas.");
+    }
     let names = header.iter().map(|name| name.trim_start_matches('\u{feff}').to_lowercase()).collect::<Vec<_>>();
     let expected = COLUMNS.join(",");
     if let Some(unknown) = names.iter().find(|name| !COLUMNS.contains(&name.as_str())) {
@@ -39,6 +48,7 @@ pub fn read(path: &Path) -> Result<Vec<(u64, Result<Row, Refusal>)>> {
     loop {
         let line = reader.position().line();
         match reader.read_record(&mut record) {
+            Ok(false) if rows.is_empty() => bail!("{} has no rows", path.display()),
             Ok(false) => return Ok(rows),
             Ok(true) => {
                 let line = record.position().map_or(line, csv::Position::line);
@@ -63,7 +73,6 @@ fn row(names: &[String], record: &StringRecord) -> Result<Row, Refusal> {
     };
     let needed = |column: &str| get(column).ok_or_else(|| Refusal::invalid(column, "Must not be empty."));
     let whole = || Refusal::invalid("amount", "Must be a whole number from 1 to 1,000,000,000.");
-    let currency = get("currency").map(str::to_uppercase);
     Ok(Row {
         customer: needed("customer")?.to_owned(),
         credit_type: needed("credit_type")?.to_owned(),
@@ -71,7 +80,8 @@ fn row(names: &[String], record: &StringRecord) -> Result<Row, Refusal> {
         expiration: get("expires").map(expiration).transpose()?,
         effective_at: get("effective").map(|text| instant("effective", text)).transpose()?,
         priority: get("priority").map(priority).transpose()?,
-        cost: get("cost").map(|text| Ok((minor(text, currency.as_deref())?, currency.clone()))).transpose()?,
+        cost: get("cost").map(str::to_owned),
+        currency: get("currency").map(str::to_uppercase),
         note: get("note").map(str::to_owned),
         key: needed("key")?.to_owned(),
     })
@@ -114,27 +124,6 @@ fn first_use(text: &str) -> Option<Expiration> {
 const UNITS: [(PeriodUnit, &str); 4] =
     [(PeriodUnit::Day, "DAY"), (PeriodUnit::Week, "WEEK"), (PeriodUnit::Month, "MONTH"), (PeriodUnit::Year, "YEAR")];
 
-/// How many decimals a currency has; two where it is not known, which is then refused for itself.
-fn decimals(currency: Option<&str>) -> usize {
-    let known = currency.and_then(iso_currency::Currency::from_code);
-    known.and_then(iso_currency::Currency::exponent).map_or(2, usize::from)
-}
-
-/// An amount as people write it, such as `650.00`, in the minor unit.
-fn minor(text: &str, currency: Option<&str>) -> Result<Minor, Refusal> {
-    let places = decimals(currency);
-    let refuse = || {
-        let form = if places == 0 { "1250".to_owned() } else { format!("1250.{}", "5".repeat(places)) };
-        Refusal::invalid("cost", format!("Must be an amount such as {form}, with a point and without separators."))
-    };
-    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || !digits(whole) || !digits(part) || part.len() > places {
-        return Err(refuse());
-    }
-    format!("{whole}{part:0<places$}").parse().map(Minor).map_err(|_| refuse())
-}
-
 /// Writes grants as rows.
 pub struct Writer {
     csv: csv::Writer<File>,
@@ -162,7 +151,9 @@ impl Writer {
         self.rows += 1;
         self.credits += grant.remaining.0;
         let id = customer.id.to_string();
-        let name = customer.external_id.as_ref().or(customer.email.as_ref()).unwrap_or(&id);
+        // An external id that looks like an e-mail address may be somebody else's.
+        let external_id = customer.external_id.as_ref().filter(|id| !id.contains('@'));
+        let name = external_id.or(customer.email.as_ref()).unwrap_or(&id);
         let written = |at: Instant| at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
         let expires = match (grant.expires_at, grant.policy_period()) {
             (Some(at), _) => written(at),
@@ -194,8 +185,10 @@ impl Writer {
     }
 }
 
-fn decimal(minor: Minor, currency: &str) -> String {
-    let places = decimals(Some(currency));
+/// An amount as people write it, with its currency's decimals.
+pub fn decimal(minor: Minor, currency: &str) -> String {
+    let known = iso_currency::Currency::from_code(currency);
+    let places = known.and_then(iso_currency::Currency::exponent).map_or(2, usize::from);
     let text = format!("{:0>width$}", minor.0, width = places + 1);
     let (whole, part) = text.split_at(text.len() - places);
     if places == 0 { whole.to_owned() } else { format!("{whole}.{part}") }
@@ -204,15 +197,19 @@ fn decimal(minor: Minor, currency: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::input;
 
     #[test]
     fn money_is_read_as_it_is_written() {
-        for (text, currency, amount) in [("650", "CHF", 65_000), ("0.5", "CHF", 50), ("1250", "JPY", 1250)] {
-            assert_eq!(minor(text, Some(currency)), Ok(Minor(amount)));
-            assert_eq!(minor(&decimal(Minor(amount), currency), Some(currency)), Ok(Minor(amount)));
+        let read = |text: &str, currency: &str| input::money("cost", text, currency);
+        for (text, currency, amount) in
+            [("650", "CHF", 65_000), ("0.5", "CHF", 50), ("1250", "JPY", 1250), ("1.25", "KWD", 1250)]
+        {
+            assert_eq!(read(text, currency), Ok(Minor(amount)));
+            assert_eq!(read(&decimal(Minor(amount), currency), currency), Ok(Minor(amount)));
         }
         for wrong in ["", ".5", "1.234", "1,000", "-1", "1e3", "99999999999999999999"] {
-            assert!(minor(wrong, Some("CHF")).is_err(), "{wrong}");
+            assert!(read(wrong, "CHF").is_err(), "{wrong}");
         }
     }
 

@@ -1,12 +1,13 @@
 //! `scrip import`: opening balances from a file. Rehearses first, and says of every row that is refused where and why.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use entity::Minor;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -70,6 +71,9 @@ impl Import {
             found.known,
             found.refused.len()
         ));
+        for (currency, cost) in costs(&found.new) {
+            say(format_args!("  paid for them: {} {currency}", credits_csv::decimal(cost, &currency)));
+        }
         if self.apply {
             let count = found.new.len();
             let refused = apply(&staff, found.new).await?;
@@ -159,13 +163,15 @@ async fn apply(staff: &Caller, rows: Vec<(u64, String, Box<Issue>)>) -> Result<V
 fn report(file: &Path, refused: &mut [Refused]) -> Result<()> {
     let beside = PathBuf::from(format!("{}.refused.csv", file.display()));
     if refused.is_empty() {
+        // What an earlier run left there is not true any more.
+        drop(std::fs::remove_file(&beside));
         return Ok(());
     }
     refused.sort_by_key(|refused| refused.line);
     for refused in refused.iter().take(SHOWN) {
         let column = column(&refused.refusal);
         let separator = if column.is_empty() { "" } else { ": " };
-        say(format_args!("  line {}: {column}{separator}{}", refused.line, refused.refusal.message()));
+        say(format_args!("  line {}: {column}{separator}{}", refused.line, message(&refused.refusal)));
     }
     if refused.len() > SHOWN {
         say(format_args!("  … and {} more", refused.len() - SHOWN));
@@ -174,7 +180,7 @@ fn report(file: &Path, refused: &mut [Refused]) -> Result<()> {
         csv::Writer::from_path(&beside).with_context(|| format!("{} cannot be written", beside.display()))?;
     writer.write_record(["line", "key", "code", "column", "message"])?;
     for Refused { line, key, refusal } in refused.iter() {
-        writer.write_record([&line.to_string(), key, refusal.code().name(), &column(refusal), &refusal.message()])?;
+        writer.write_record([&line.to_string(), key, refusal.code().name(), &column(refusal), &message(refusal)])?;
     }
     writer.flush()?;
     say(format_args!("Every refused row is in {}.", beside.display()));
@@ -194,6 +200,26 @@ fn column(refusal: &Refusal) -> String {
         name => name,
     }
     .to_owned()
+}
+
+/// Why a row was refused, in the words of a file.
+fn message(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::IdempotencyKeyReused => {
+            "A row with this key was imported before, with other values. Give a new row a new key.".to_owned()
+        }
+        Refusal::NotFound { what, .. } => format!("There is no such {what}."),
+        other => other.message(),
+    }
+}
+
+/// What was paid for the rows, by currency.
+fn costs(rows: &[(u64, String, Box<Issue>)]) -> BTreeMap<String, Minor> {
+    let mut costs = BTreeMap::new();
+    for cost in rows.iter().filter_map(|(_, _, issue)| issue.cost.as_ref()) {
+        *costs.entry(cost.currency.clone()).or_default() += cost.minor;
+    }
+    costs
 }
 
 /// A progress bar, where somebody looks.

@@ -45,6 +45,12 @@ impl Verify {
             _ => Heads::new(),
         };
         let mut clean = true;
+        if self.account.is_none() {
+            for (gone, _) in anchored.iter().filter(|(id, _)| accounts.iter().all(|account| account.id != *id)) {
+                say(format_args!("account {gone} was anchored, and is gone"));
+                clean = false;
+            }
+        }
         for account in accounts {
             let staff = Caller::of(house.app.clone(), account.id, Role::Staff, "cli");
             let mut report = verify::verify(&staff).await.map_err(house::said)?;

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 /// A moment, in microseconds: what both databases keep exactly.
@@ -46,10 +46,10 @@ impl Clock for ManualClock {
     }
 }
 
-/// Cuts an instant to microseconds.
+/// Cuts an instant to microseconds. A leap second, which the databases do not know alike, is the second after it.
 #[must_use]
 pub fn truncate(at: Instant) -> Instant {
-    at.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(at)
+    Instant::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at)
 }
 
 /// A new id. Later ones sort after earlier ones, so ids break ties by age.

@@ -6,9 +6,8 @@ use entity::event::{Column, Entity, Model};
 use sea_orm::{ColumnTrait, Order, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::json;
 
-use super::caller::Scope;
 use super::clock::fresh_id;
-use super::error::{Error, Result};
+use super::error::Result;
 use super::page::{Page, Slice};
 use super::tx::View;
 
@@ -60,9 +59,7 @@ pub fn of_activity(activity: &activity::Model) -> Model {
 
 /// Events, newest first, for staff.
 pub async fn list(view: &View, page: &Page<EventId>) -> Result<Slice<Model>> {
-    if view.only().is_some() {
-        return Err(Error::Forbidden(Scope::StaffRead));
-    }
+    view.staff_only()?;
     let order = if page.backwards { Order::Asc } else { Order::Desc };
     let mut select = view.rows::<Entity>();
     if let Some(after) = page.after {
@@ -73,4 +70,10 @@ pub async fn list(view: &View, page: &Page<EventId>) -> Result<Slice<Model>> {
     }
     let rows = select.order_by(Column::Id, order).limit(page.limit()).all(view.db()).await?;
     Ok(page.slice(rows))
+}
+
+/// An event by its id, for staff.
+pub async fn by_id(view: &View, id: EventId) -> Result<Option<Model>> {
+    view.staff_only()?;
+    Ok(view.rows::<Entity>().filter(Column::Id.eq(id)).one(view.db()).await?)
 }

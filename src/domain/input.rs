@@ -30,7 +30,11 @@ pub fn text(field: &str, value: &str, most: usize) -> Result<String, Refusal> {
 
 /// A text that may be left out; an empty one counts as left out.
 pub fn optional_text(field: &str, value: Option<&str>, most: usize) -> Result<Option<String>, Refusal> {
-    value.map(str::trim).filter(|value| !value.is_empty()).map(|value| text(field, value, most)).transpose()
+    let value = value.map(str::trim).filter(|value| !value.is_empty());
+    if let Some(length) = value.map(|value| value.chars().count()).filter(|length| *length > most) {
+        return Err(Refusal::invalid(field, format!("Must have at most {most} characters; this has {length}.")));
+    }
+    value.map(|value| text(field, value, most)).transpose()
 }
 
 /// An amount of credits that one operation moves.
@@ -49,6 +53,22 @@ pub fn cost(field: &str, value: Minor) -> Result<Minor, Refusal> {
     } else {
         Err(Refusal::invalid(field, "Must be 0 to 1,000,000,000,000 minor units."))
     }
+}
+
+/// An amount of money as people write it, such as `650.00`, in the minor unit of its currency.
+pub fn money(field: &str, text: &str, currency: &str) -> Result<Minor, Refusal> {
+    let known = iso_currency::Currency::from_code(currency);
+    let places = known.and_then(iso_currency::Currency::exponent).map_or(2, usize::from);
+    let refuse = || {
+        let form = if places == 0 { "1250".to_owned() } else { format!("1250.{}", "5".repeat(places)) };
+        Refusal::invalid(field, format!("Must be an amount of {currency} such as {form}, without separators."))
+    };
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(part) || part.len() > places {
+        return Err(refuse());
+    }
+    format!("{whole}{part:0<places$}").parse().map(Minor).map_err(|_| refuse())
 }
 
 /// An e-mail address, lower-cased and trimmed: something, an @, a domain with a dot or `localhost`.
@@ -157,13 +177,17 @@ pub fn tags(field: &str, values: &[String]) -> Result<Vec<String>, Refusal> {
     Ok(tags)
 }
 
+/// The last year that the ledger reckons with: beyond a hundred years from now, and within what every database, every
+/// text of an instant and every calendar holds.
+pub const LAST_YEAR: i32 = 2399;
+
 /// An instant in the years that the ledger reckons with.
 pub fn instant(field: &str, value: Instant) -> Result<Instant, Refusal> {
     use chrono::Datelike;
-    if (1970..2200).contains(&value.year()) {
+    if (1970..=LAST_YEAR).contains(&value.year()) {
         Ok(super::clock::truncate(value))
     } else {
-        Err(Refusal::invalid(field, "Must be between the years 1970 and 2200."))
+        Err(Refusal::invalid(field, format!("Must be in the years 1970 to {LAST_YEAR}.")))
     }
 }
 

@@ -21,6 +21,7 @@ pub enum Code {
     NothingToVoid,
     HoldClosed,
     HoldTooLong,
+    TooManyHolds,
     MoreThanLeft,
     NotReversible,
     AlreadyReversed,
@@ -33,6 +34,7 @@ pub enum Code {
     ClockBackwards,
     ClockMoving,
     JobNotDead,
+    Fault,
 }
 
 impl Code {
@@ -51,6 +53,7 @@ impl Code {
             Self::NothingToVoid => "NOTHING_TO_VOID",
             Self::HoldClosed => "HOLD_CLOSED",
             Self::HoldTooLong => "HOLD_TOO_LONG",
+            Self::TooManyHolds => "TOO_MANY_HOLDS",
             Self::MoreThanLeft => "MORE_THAN_LEFT",
             Self::NotReversible => "NOT_REVERSIBLE",
             Self::AlreadyReversed => "ALREADY_REVERSED",
@@ -63,6 +66,7 @@ impl Code {
             Self::ClockBackwards => "CLOCK_BACKWARDS",
             Self::ClockMoving => "CLOCK_MOVING",
             Self::JobNotDead => "JOB_NOT_DEAD",
+            Self::Fault => "FAULT",
         }
     }
 }
@@ -101,6 +105,8 @@ pub enum Refusal {
     HoldEndsBeforeItBegins,
     /// The hold would last longer than the account allows.
     HoldTooLong { days: i32 },
+    /// So many holds of one customer's credits of one type are open already.
+    TooManyHolds { most: usize },
     /// Less is left of a hold, or of what an activity used, than was asked for.
     MoreThanLeft { requested: Credits, left: Credits },
     /// The activity used nothing: only a consume or a capture can be undone.
@@ -127,6 +133,8 @@ pub enum Refusal {
     ClockMoving,
     /// The job was not laid aside.
     JobNotDead,
+    /// One part of long work failed, by a fault on our side.
+    Fault,
 }
 
 impl Refusal {
@@ -155,6 +163,7 @@ impl Refusal {
             Self::NothingToVoid => Code::NothingToVoid,
             Self::HoldClosed { .. } => Code::HoldClosed,
             Self::HoldTooLong { .. } => Code::HoldTooLong,
+            Self::TooManyHolds { .. } => Code::TooManyHolds,
             Self::ExpirationNotInFuture | Self::HoldEndsBeforeItBegins | Self::ExtensionNotInFuture => {
                 Code::ExpirationNotInFuture
             }
@@ -170,6 +179,7 @@ impl Refusal {
             Self::ClockBackwards { .. } => Code::ClockBackwards,
             Self::ClockMoving => Code::ClockMoving,
             Self::JobNotDead => Code::JobNotDead,
+            Self::Fault => Code::Fault,
         }
     }
 
@@ -200,7 +210,8 @@ impl Refusal {
                 "These credits would end before they could be used. Choose a later expiration.".to_owned()
             }
             Self::NothingToVoid => {
-                "Nothing is left in this grant: it was used, ended or voided before. Nothing was changed.".to_owned()
+                "Nothing is free in this grant: it was used, set aside, transferred or voided, or it has ended. Nothing was changed."
+                    .to_owned()
             }
             Self::HoldClosed { became, at } => {
                 format!("This hold was closed at {}: it {}. Nothing was changed.", written(*at), match became.as_str() {
@@ -211,6 +222,9 @@ impl Refusal {
             Self::HoldEndsBeforeItBegins => "A hold must end in the future. Choose a later expiresAt.".to_owned(),
             Self::HoldTooLong { days } => {
                 format!("A hold lasts {days} days at most. Choose an earlier expiresAt, or let the owner raise holdLimitDays.")
+            }
+            Self::TooManyHolds { most } => {
+                format!("{most} holds of this customer's credits of this type are open. Capture or release some first.")
             }
             Self::MoreThanLeft { requested, left } => {
                 format!("{requested} requested, {left} left of it. Nothing was changed.")
@@ -242,6 +256,7 @@ impl Refusal {
             }
             Self::ClockMoving => "The clock is being moved. Wait until that is done, then try again.".to_owned(),
             Self::JobNotDead => "This job was not laid aside: it is tried by itself.".to_owned(),
+            Self::Fault => "This one failed by a fault on our side; the server's log says which. Nothing was changed.".to_owned(),
             Self::IdempotencyKeyReused => {
                 "This idempotency key was used for a different request. Use a new key for a new request.".to_owned()
             }
@@ -268,7 +283,9 @@ impl Refusal {
             Self::TransferToSelf => path("toCustomerId"),
             Self::ExtensionNotLater { .. } | Self::ExtensionNotInFuture | Self::ClockBackwards { .. } => path("to"),
             Self::JobNotDead => path("id"),
-            Self::CreditsDisabled | Self::NotASandbox | Self::ClockMoving => None,
+            Self::CreditsDisabled | Self::TooManyHolds { .. } | Self::NotASandbox | Self::ClockMoving | Self::Fault => {
+                None
+            }
         }
     }
 
@@ -285,6 +302,7 @@ impl Refusal {
             | Self::HoldClosed { .. }
             | Self::HoldEndsBeforeItBegins
             | Self::HoldTooLong { .. }
+            | Self::TooManyHolds { .. }
             | Self::MoreThanLeft { .. }
             | Self::NotReversible
             | Self::ReversedBefore
@@ -301,7 +319,8 @@ impl Refusal {
             | Self::NotASandbox
             | Self::ClockBackwards { .. }
             | Self::ClockMoving
-            | Self::JobNotDead => false,
+            | Self::JobNotDead
+            | Self::Fault => false,
         }
     }
 }

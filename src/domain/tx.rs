@@ -3,6 +3,7 @@
 use entity::{AccountId, CustomerId, CustomerOwned, Owned, account};
 use sea_orm::{DatabaseTransaction, DbErr, Select};
 
+use super::caller::Scope;
 use super::clock::Instant;
 use super::error::{Error, Result};
 use super::store::Store;
@@ -77,6 +78,11 @@ impl View {
     /// The customer beyond whom nothing is seen, if the caller is one.
     pub(super) fn only(&self) -> Option<CustomerId> {
         self.only
+    }
+
+    /// Refuses a customer: what follows is for staff.
+    pub(super) fn staff_only(&self) -> Result<()> {
+        if self.only.is_some() { Err(Error::Forbidden(Scope::StaffRead)) } else { Ok(()) }
     }
 
     /// The rows of this account in a table whose rows belong to no customer.

@@ -8,7 +8,7 @@ use entity::account::{Mode, Model};
 use super::context::Ask;
 use super::customers::Customer;
 use super::payload::{UserErrorInterface, answer};
-use super::scalars::{CurrencyCode, DateTime, TimeZone, Url};
+use super::scalars::{CurrencyCode, DateTime, TimeZone, Url, Whole};
 use crate::domain::accounts::{self, Changes, NewAccount};
 use crate::domain::{Error, Refusal, Role, Scope};
 
@@ -186,7 +186,7 @@ pub struct AccountUpdateInput {
     /// Whether credits are issued and consumed.
     credits_enabled: MaybeUndefined<bool>,
     /// How many days a hold may last: 1 to 3,660. 366 unless it is changed.
-    hold_limit_days: MaybeUndefined<i32>,
+    hold_limit_days: MaybeUndefined<Whole>,
     /// The name that messages to customers come from.
     sender_name: MaybeUndefined<String>,
     /// The address of its logo.
@@ -248,7 +248,7 @@ impl AccountMutation {
                 time_zone: kept("timeZone", input.time_zone)?.map(|zone| zone.0),
                 currency: kept("currency", input.currency)?.map(|currency| currency.0),
                 credits_enabled: kept("creditsEnabled", input.credits_enabled)?,
-                hold_limit_days: kept("holdLimitDays", input.hold_limit_days)?,
+                hold_limit_days: kept("holdLimitDays", input.hold_limit_days)?.map(|days| days.0),
                 sender_name: changed(input.sender_name),
                 logo_url: changed(input.logo_url).map(|url| url.map(|url| url.0)),
                 support_address: changed(input.support_address),

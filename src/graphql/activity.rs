@@ -81,6 +81,14 @@ pub struct Actor {
     subject: Option<String>,
 }
 
+impl Actor {
+    /// Someone, named by the token's subject.
+    #[must_use]
+    pub fn new(kind: ActorKind, subject: &str) -> Self {
+        Self { kind: kind.into(), subject: Some(subject.to_owned()).filter(|subject| !subject.is_empty()) }
+    }
+}
+
 /// One record of the ledger. It is never changed and never removed.
 #[derive(Description)]
 pub struct Activity {
@@ -163,8 +171,7 @@ impl Activity {
     /// Who did it.
     async fn actor(&self, ctx: &Context<'_>) -> Actor {
         let told = self.row.actor_kind == ActorKind::Customer || ctx.is_staff();
-        let subject = Some(self.row.actor.clone()).filter(|subject| told && !subject.is_empty());
-        Actor { kind: self.row.actor_kind.into(), subject }
+        Actor::new(self.row.actor_kind, if told { &self.row.actor } else { "" })
     }
 
     /// What led to it.

@@ -22,7 +22,8 @@ pub struct RequestInput {
     pub internal_note: Option<String>,
     /// The business's own key for what it belongs to, such as a booking: at most 255 characters.
     pub reference: Option<String>,
-    /// 1 to 255 characters, the same for the same request however often it is sent: it is carried out once.
+    /// 1 to 255 characters, the same for the same request however often it is sent: it is carried out once. A key
+    /// belongs to one request in the account, whatever its operation: `booking-7` cannot both place and capture a hold.
     /// A refusal is remembered for 30 days: a new attempt needs a new key.
     pub idempotency_key: String,
     /// Only say what would happen, in `preview`. Nothing is written, and the key is not looked at.
@@ -56,6 +57,11 @@ impl PreviewAnswer {
     /// What would be left in the grants that it touches, by when that ends.
     async fn would_expire(&self) -> Vec<Expiry> {
         self.0.would_expire.iter().copied().map(Expiry::from).collect()
+    }
+
+    /// How many of those that come back would end, or be voided, in the same instant, because their grant has.
+    async fn lost(&self) -> Credits {
+        Credits(self.0.lost)
     }
 
     /// What the credits that it moves had cost, one sum per currency.

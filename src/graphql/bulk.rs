@@ -3,13 +3,15 @@
 use async_graphql::connection::Connection;
 use async_graphql::{Context, Description, Enum, ID, InputObject, Object, Result, SimpleObject};
 use entity::bulk_operation::{Kind, Model, Status};
-use entity::{CustomerId, bulk_refusal};
+use entity::{CustomerId, GrantId, bulk_refusal};
 use uuid::Uuid;
 
+use super::activity::Actor;
 use super::answered::RequestInput;
 use super::context::Ask;
+use super::credit_types::CreditType;
 use super::customers::Customer;
-use super::grants::ExtensionInput;
+use super::grants::{ExtensionInput, Grant};
 use super::ledger::TermsInput;
 use super::page;
 use super::payload::{UserErrorInterface, answer, id};
@@ -53,6 +55,39 @@ impl BulkOperation {
     /// What is done to each.
     async fn kind(&self) -> BulkOperationKind {
         self.0.kind.into()
+    }
+
+    /// The tag of the customers that it is for, if they were chosen by one.
+    #[expect(clippy::unused_async, reason = "the library asks for it")]
+    async fn tag(&self) -> Result<Option<String>> {
+        Ok(match bulk::plan_of(&self.0)? {
+            Plan::Issue { tag, .. } => Some(tag),
+            Plan::Extend(many) => many.tag,
+        })
+    }
+
+    /// The credit type that it is about, if it is about one.
+    async fn credit_type(&self, ctx: &Context<'_>) -> Result<Option<CreditType>> {
+        let id = match bulk::plan_of(&self.0)? {
+            Plan::Issue { issue, .. } => Some(issue.credit_type),
+            Plan::Extend(many) => many.credit_type,
+        };
+        let Some(id) = id else { return Ok(None) };
+        Ok(ctx.reads(Scope::StaffRead).await?.credit_types.get(id).await?.map(CreditType))
+    }
+
+    /// Why, where it had to say so.
+    #[expect(clippy::unused_async, reason = "the library asks for it")]
+    async fn reason(&self) -> Result<Option<String>> {
+        Ok(match bulk::plan_of(&self.0)? {
+            Plan::Issue { .. } => None,
+            Plan::Extend(many) => Some(many.reason),
+        })
+    }
+
+    /// Who began it.
+    async fn actor(&self) -> Actor {
+        Actor::new(self.0.actor_kind, &self.0.actor)
     }
 
     /// How far it is.
@@ -115,6 +150,11 @@ impl BulkRefusal {
     async fn customer(&self, ctx: &Context<'_>) -> Result<Option<Customer>> {
         let id: CustomerId = self.row.customer_id;
         Ok(ctx.reads(Scope::StaffRead).await?.customers.get(id).await?.map(Customer))
+    }
+
+    /// The grant that it was for; null where it was for the customer.
+    async fn grant(&self, ctx: &Context<'_>) -> Result<Option<Grant>> {
+        Ok(ctx.reads(Scope::StaffRead).await?.grants.get(GrantId(self.row.subject_id)).await?.map(Grant))
     }
 
     /// Why it was refused.
@@ -182,6 +222,24 @@ pub struct BulkQuery;
 
 #[Object]
 impl BulkQuery {
+    /// Bulk operations, newest first. For staff.
+    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
+    async fn bulk_operations(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many from the beginning, 1 to 100; 20 if nothing is said.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> Option<Result<Connection<String, BulkOperation>>> {
+        let found = async {
+            let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
+            let reads = ctx.reads(Scope::StaffRead).await?;
+            Ok(page::connection(bulk::list(&reads.view, &page).await?, |row| row.id, BulkOperation))
+        };
+        Some(found.await)
+    }
+
     /// One bulk operation; null if there is no such operation. For staff.
     async fn bulk_operation(
         &self,

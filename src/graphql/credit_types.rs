@@ -9,7 +9,7 @@ use super::context::Ask;
 use super::expiration::{ExpirationInput, ExpirationPolicy};
 use super::page;
 use super::payload::{UserErrorInterface, answer, id};
-use super::scalars::{Credits, DateTime};
+use super::scalars::{Credits, DateTime, Whole};
 use crate::domain::catalog::credit_types::{self, Changes, NewCreditType};
 use crate::domain::{Error, Scope};
 
@@ -90,11 +90,14 @@ impl CreditTypeQuery {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Connection<String, CreditType>> {
-        let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
-        let reads = ctx.reads(Scope::StaffRead).await?;
-        let slice = credit_types::list(&reads.view, include_archived, &page).await?;
-        Ok(page::connection(slice, |row| row.id, CreditType))
+    ) -> Option<Result<Connection<String, CreditType>>> {
+        let found = async {
+            let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
+            let reads = ctx.reads(Scope::StaffRead).await?;
+            let slice = credit_types::list(&reads.view, include_archived, &page).await?;
+            Ok(page::connection(slice, |row| row.id, CreditType))
+        };
+        Some(found.await)
     }
 }
 
@@ -110,7 +113,7 @@ pub struct CreditTypeCreateInput {
     /// A balance of this many available credits or fewer is low.
     low_balance_at: Option<Credits>,
     /// How many days before the end a customer is told: at most five numbers, each 1 to 366.
-    expiry_notice_days: Option<Vec<i32>>,
+    expiry_notice_days: Option<Vec<Whole>>,
 }
 
 /// What changes in a credit type. What is left out stays; null clears where something may be absent.
@@ -128,7 +131,7 @@ pub struct CreditTypeUpdateInput {
     /// A balance of this many available credits or fewer is low.
     low_balance_at: MaybeUndefined<Credits>,
     /// How many days before the end a customer is told: at most five numbers, each 1 to 366.
-    expiry_notice_days: MaybeUndefined<Vec<i32>>,
+    expiry_notice_days: MaybeUndefined<Vec<Whole>>,
 }
 
 /// A credit type to archive.
@@ -164,7 +167,7 @@ impl CreditTypeMutation {
                 description: input.description,
                 expiration: input.expiration.map(ExpirationInput::policy).transpose()?,
                 low_balance_at: input.low_balance_at.map(|credits| credits.0),
-                expiry_notice_days: input.expiry_notice_days.unwrap_or_default(),
+                expiry_notice_days: plain(input.expiry_notice_days.unwrap_or_default()),
             };
             credit_types::create(ctx.caller()?, new).await
         };
@@ -185,7 +188,7 @@ impl CreditTypeMutation {
                     .map(ExpirationInput::policy)
                     .transpose()?,
                 low_balance_at: changed(input.low_balance_at).map(|low| low.map(|credits| credits.0)),
-                expiry_notice_days: or_empty(input.expiry_notice_days, Vec::new()),
+                expiry_notice_days: or_empty(input.expiry_notice_days, Vec::new()).map(plain),
             };
             credit_types::update(ctx.caller()?, id("id", "credit type", &input.id)?, changes).await
         };
@@ -209,4 +212,8 @@ async fn payload(
 ) -> Result<CreditTypePayload> {
     let answered = answer(ctx, operation).await;
     answered.map(|(row, user_errors)| CreditTypePayload { credit_type: row.map(CreditType), user_errors })
+}
+
+fn plain(days: Vec<Whole>) -> Vec<i32> {
+    days.into_iter().map(|days| days.0).collect()
 }

@@ -12,16 +12,18 @@ use crate::domain::{Error, Scope, event};
 
 /// Something that happened, written in the transaction of the fact.
 #[derive(Description)]
-pub struct Event(Model);
+pub struct Event(pub Model);
 
 #[Object(use_type_description)]
 impl Event {
     /// Opaque, and unique over the whole server.
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         self.0.id.to_string().into()
     }
 
-    /// Object and past verb, such as `credits.issued`.
+    /// Object and past verb. One for each activity of the ledger: `credits.issued`, `credits.consumed`, `credits.held`,
+    /// `credits.captured`, `credits.released`, `credits.lapsed`, `credits.reversed`, `credits.expired`, `credits.voided`,
+    /// `credits.extended`, `credits.revived`, `credits.transferred_out`, `credits.transferred_in`.
     async fn name(&self) -> &str {
         &self.0.name
     }
@@ -37,7 +39,8 @@ impl Event {
         Ok(ctx.reads(Scope::StaffRead).await?.customers.get(id).await?.map(Customer))
     }
 
-    /// What is to be known about it, by its name and version.
+    /// What is to be known about it, by its name and version. Of `credits.…` it is `activityId`, `creditTypeId`, `amount`,
+    /// `heldAmount`, `balanceAfter`, and `holdId` and `reversesId` or null: what the activity says under these names.
     async fn payload(&self) -> Json {
         Json(self.0.payload.clone())
     }
@@ -62,9 +65,12 @@ impl EventQuery {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Connection<String, Event>> {
-        let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
-        let reads = ctx.reads(Scope::StaffRead).await?;
-        Ok(page::connection(event::list(&reads.view, &page).await?, |row| row.id, Event))
+    ) -> Option<Result<Connection<String, Event>>> {
+        let found = async {
+            let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
+            let reads = ctx.reads(Scope::StaffRead).await?;
+            Ok(page::connection(event::list(&reads.view, &page).await?, |row| row.id, Event))
+        };
+        Some(found.await)
     }
 }

@@ -3,7 +3,7 @@
 use async_graphql::{Enum, InputObject, OneofObject, SimpleObject};
 use entity::{Anchor, Expiration, PeriodUnit};
 
-use super::scalars::{Date, DateTime};
+use super::scalars::{Date, DateTime, Whole};
 use crate::domain::Refusal;
 
 /// The unit of a period.
@@ -34,7 +34,7 @@ pub enum ExpirationAnchor {
 #[derive(InputObject)]
 pub struct PeriodInput {
     /// How many units: 1 up to a hundred years.
-    count: i32,
+    count: Whole,
     /// The unit.
     unit: PeriodUnitName,
     /// What it is counted from.
@@ -67,7 +67,7 @@ impl ExpirationInput {
                 ));
             }
             Self::After(period) => {
-                Expiration::After { count: period.count, unit: period.unit.into(), from: period.from.into() }
+                Expiration::After { count: period.count.0, unit: period.unit.into(), from: period.from.into() }
             }
             Self::On(date) => Expiration::On(date.0),
             Self::At(at) => Expiration::At(at.0),

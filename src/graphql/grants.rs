@@ -10,7 +10,7 @@ use super::credit_types::CreditType;
 use super::customers::Customer;
 use super::expiration::{ExpirationPolicy, PeriodUnitName};
 use super::payload::id;
-use super::scalars::{Credits, Date, DateTime, Json, Money, TimeZone};
+use super::scalars::{Credits, Date, DateTime, Json, Money, TimeZone, Whole};
 use crate::domain::Scope;
 use crate::domain::ledger::grants::{self, Status};
 use crate::domain::ledger::{Extension, about};
@@ -202,7 +202,7 @@ pub enum ExtensionInput {
 #[derive(InputObject)]
 pub struct ExtensionPeriodInput {
     /// How many units: 1 up to a hundred years.
-    count: i32,
+    count: Whole,
     /// The unit.
     unit: PeriodUnitName,
 }
@@ -210,7 +210,7 @@ pub struct ExtensionPeriodInput {
 impl From<ExtensionInput> for Extension {
     fn from(input: ExtensionInput) -> Self {
         match input {
-            ExtensionInput::By(period) => Self::By { count: period.count, unit: period.unit.into() },
+            ExtensionInput::By(period) => Self::By { count: period.count.0, unit: period.unit.into() },
             ExtensionInput::On(date) => Self::On(date.0),
             ExtensionInput::At(at) => Self::At(at.0),
         }

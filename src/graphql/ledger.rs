@@ -6,7 +6,7 @@ use super::answered::{RequestInput, carry_out, payload};
 use super::context::Ask;
 use super::expiration::ExpirationInput;
 use super::payload::id;
-use super::scalars::{Credits, CurrencyCode, DateTime, Json, MinorUnits};
+use super::scalars::{Credits, CurrencyCode, DateTime, Json, MinorUnits, Whole};
 use crate::domain::Refusal;
 use crate::domain::ledger::{self, Command, Consume, Cost, Issue, OnExpired, Transfer};
 
@@ -31,7 +31,7 @@ pub struct TermsInput {
     /// When they end; as the credit type says, if left out.
     expiration: Option<ExpirationInput>,
     /// Lower is used first: 0 to 100; 50 if left out.
-    priority: Option<i32>,
+    priority: Option<Whole>,
     /// What was paid for them; nothing if left out, which makes them promotional.
     cost: Option<MoneyInput>,
     /// A JSON object of the business's own, at most 16 KiB.
@@ -59,7 +59,7 @@ impl TermsInput {
             amount: self.amount.0,
             effective_at: self.effective_at.map(|at| at.0),
             expiration: self.expiration.map(ExpirationInput::policy).transpose()?,
-            priority: self.priority.map(|p| i16::try_from(p).map_err(|_| out_of_range())).transpose()?,
+            priority: self.priority.map(|p| i16::try_from(p.0).map_err(|_| out_of_range())).transpose()?,
             cost: self.cost.map(|cost| Cost { minor: cost.minor.0, currency: cost.currency.0 }),
             metadata: self.metadata.map(|json| json.0),
             words: request.words(),
@@ -115,7 +115,7 @@ pub struct ActivityReverseInput {
     #[graphql(default_with = "ReversedExpired::Forfeit")]
     on_expired: ReversedExpired,
     /// With `REISSUE`: through how many days more they can be used, 1 to 366.
-    grace_days: Option<i32>,
+    grace_days: Option<Whole>,
     /// Why: 1 to 255 characters. The customer sees it.
     reason: String,
     #[graphql(flatten)]
@@ -205,7 +205,9 @@ impl LedgerMutation {
                 (ReversedExpired::Forfeit, Some(_)) => {
                     return Err(Refusal::invalid("graceDays", "Belongs to onExpired REISSUE. Leave it out.").into());
                 }
-                (ReversedExpired::Reissue, grace_days) => OnExpired::Reissue { grace_days: grace_days.unwrap_or(0) },
+                (ReversedExpired::Reissue, grace_days) => {
+                    OnExpired::Reissue { grace_days: grace_days.map_or(0, |days| days.0) }
+                }
             };
             let (amount, reason) = (input.amount.as_ref().map(|amount| amount.0), input.reason.clone());
             ledger::about::reverse(ctx.caller()?, activity, amount, on_expired, reason, input.request.words()).await

@@ -80,6 +80,7 @@ pub fn builder() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
         .override_output_type_description::<Connection<String, holds::Hold>>("A page of holds.")
         .override_output_type_description::<Connection<String, jobs::Job>>("A page of jobs.")
         .override_output_type_description::<Connection<String, events::Event>>("A page of events.")
+        .override_output_type_description::<Connection<String, bulk::BulkOperation>>("A page of bulk operations.")
         .override_output_type_description::<Connection<String, bulk::BulkRefusal>>("A page of refusals.")
         .override_output_type_description::<Connection<String, why::GrantExplanation>>("A page of grants, explained.")
         .limit_complexity(COMPLEXITY)

@@ -8,11 +8,12 @@ use super::bulk::BulkOperation;
 use super::context::Ask;
 use super::credit_types::CreditType;
 use super::customers::Customer;
+use super::events::Event;
 use super::grants::Grant;
 use super::holds::Hold;
 use super::jobs::Job;
 use crate::domain::page::MOST;
-use crate::domain::{Refusal, Role, Scope, bulk, jobs};
+use crate::domain::{Refusal, Role, Scope, bulk, event, jobs};
 
 /// Something with an id that is unique over the whole server.
 #[derive(Interface)]
@@ -26,6 +27,7 @@ pub enum Node {
     Hold(Hold),
     BulkOperation(BulkOperation),
     Job(Job),
+    Event(Event),
 }
 
 #[derive(Default)]
@@ -44,12 +46,15 @@ impl NodeQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Ids of anything, at most 100.")] ids: Vec<ID>,
-    ) -> Result<Vec<Option<Node>>> {
-        ctx.caller()?.authorise(Scope::OwnRead)?;
-        if ids.len() as u64 > MOST {
-            return Err(crate::domain::Error::from(Refusal::invalid("ids", format!("At most {MOST} ids."))).into());
-        }
-        futures_util::future::try_join_all(ids.iter().map(|id| find(ctx, id))).await
+    ) -> Option<Result<Vec<Option<Node>>>> {
+        let found = async {
+            ctx.caller()?.authorise(Scope::OwnRead)?;
+            if ids.len() as u64 > MOST {
+                return Err(crate::domain::Error::from(Refusal::invalid("ids", format!("At most {MOST} ids."))).into());
+            }
+            futures_util::future::try_join_all(ids.iter().map(|id| find(ctx, id))).await
+        };
+        Some(found.await)
     }
 }
 
@@ -85,6 +90,9 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
         }
         if let Ok(id) = id.parse() {
             return Ok(jobs::by_ids(&reads.view, &[id]).await?.remove(&id).map(|row| Node::Job(Job(row))));
+        }
+        if let Ok(id) = id.parse() {
+            return Ok(event::by_id(&reads.view, id).await?.map(|row| Node::Event(Event(row))));
         }
     }
     let account = reads.view.account();

@@ -3,7 +3,7 @@
 use async_graphql::OutputType;
 use async_graphql::connection::{Connection, Edge};
 use data_encoding::BASE64URL_NOPAD;
-use entity::{CreditTypeId, CustomerId, EventId, GrantId, HoldId, JobId};
+use entity::{BulkOperationId, CreditTypeId, CustomerId, EventId, GrantId, HoldId, JobId};
 use uuid::Uuid;
 
 use crate::domain::Refusal;
@@ -33,7 +33,7 @@ macro_rules! id_cursors {
     )+};
 }
 
-id_cursors!(CustomerId, CreditTypeId, GrantId, HoldId, EventId, JobId, Uuid, u32);
+id_cursors!(CustomerId, CreditTypeId, GrantId, HoldId, EventId, JobId, BulkOperationId, Uuid, u32);
 
 impl Cursor for Place {
     fn write(&self) -> String {

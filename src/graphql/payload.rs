@@ -33,6 +33,8 @@ pub enum UserErrorCode {
     HoldClosed,
     /// The hold would last longer than the account's `holdLimitDays`.
     HoldTooLong,
+    /// So many holds of the customer's credits of this type are open already.
+    TooManyHolds,
     /// More was asked for than is left of the hold, or of what can be given back.
     MoreThanLeft,
     /// The activity used no credits, so there is nothing to give back.
@@ -57,6 +59,8 @@ pub enum UserErrorCode {
     ClockMoving,
     /// The job was not laid aside: it is tried by itself.
     JobNotDead,
+    /// One part of a bulk operation failed, by a fault on the server's side.
+    Fault,
 }
 
 /// Why a mutation did nothing: a rule of the business said no. The request can be changed and sent again.

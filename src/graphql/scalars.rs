@@ -1,5 +1,8 @@
 //! The scalars: what a value looks like on the wire.
 
+use std::borrow::Cow;
+
+use async_graphql::registry::Registry;
 use async_graphql::{InputValueError, InputValueResult, Number, Scalar, ScalarType, SimpleObject, Value};
 use chrono::{NaiveDate, SecondsFormat};
 use iso_currency::Currency;
@@ -40,6 +43,40 @@ impl ScalarType for MinorUnits {
 
     fn to_value(&self) -> Value {
         Value::Number(Number::from(self.0.0))
+    }
+}
+
+/// A whole number of an input, an `Int` in the schema. One that an `Int` cannot hold is taken as the nearest that it can:
+/// the library would find out about it in the middle of a mutation; the domain answers with field and limit.
+#[derive(Clone, Copy)]
+pub struct Whole(pub i32);
+
+impl async_graphql::InputType for Whole {
+    type RawValueType = i32;
+
+    fn type_name() -> Cow<'static, str> {
+        <i32 as async_graphql::InputType>::type_name()
+    }
+
+    fn create_type_info(registry: &mut Registry) -> String {
+        <i32 as async_graphql::InputType>::create_type_info(registry)
+    }
+
+    fn parse(value: Option<Value>) -> InputValueResult<Self> {
+        let Some(Value::Number(number)) = &value else {
+            return Err(InputValueError::expected_type(value.unwrap_or_default()));
+        };
+        let number = number.as_i64().ok_or_else(|| InputValueError::custom("Must be a whole number"))?;
+        let nearest = number.clamp(i64::from(i32::MIN), i64::from(i32::MAX));
+        Ok(Self(i32::try_from(nearest).expect("it was brought near enough")))
+    }
+
+    fn to_value(&self) -> Value {
+        Value::Number(Number::from(self.0))
+    }
+
+    fn as_raw_value(&self) -> Option<&i32> {
+        Some(&self.0)
     }
 }
 

@@ -297,25 +297,34 @@ pub struct CustomerWhy(pub CustomerId);
 
 #[Object(use_type_description)]
 impl CustomerWhy {
-    /// Whether credits of a type can be used now, and if not, every reason why.
+    /// Whether credits of a type can be used now, and if not, every reason why. Null if there is no such type.
     async fn credit_status(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The credit type.")] credit_type_id: ID,
         #[graphql(desc = "How many are to be used; one, if nothing is said.")] amount: Option<Credits>,
-    ) -> Result<CreditStatus> {
-        let wanted = amount.map_or(entity::Credits(1), |amount| amount.0);
-        let wanted = input::amount("amount", wanted).map_err(Error::from)?;
-        let reads = ctx.reads(Scope::OwnRead).await?;
-        let credit_type = credit_type_id.parse().ok();
-        let wallets = reads.wallets.get(self.0).await?.unwrap_or_default();
-        let wallet = wallets.into_iter().find(|wallet| Some(wallet.row.credit_type_id) == credit_type);
-        Ok(CreditStatus(status::status(reads.view.account(), wallet, wanted, reads.view.now())))
+    ) -> Option<Result<CreditStatus>> {
+        let found = async {
+            let wanted = amount.map_or(entity::Credits(1), |amount| amount.0);
+            let wanted = input::amount("amount", wanted).map_err(Error::from)?;
+            let reads = ctx.reads(Scope::OwnRead).await?;
+            let Ok(credit_type) = credit_type_id.parse() else { return Ok(None) };
+            // Staff knows which types there are; a customer only those of its own credits.
+            if ctx.is_staff() && reads.credit_types.get(credit_type).await?.is_none() {
+                return Ok(None);
+            }
+            let wallets = reads.wallets.get(self.0).await?.unwrap_or_default();
+            let wallet = wallets.into_iter().find(|wallet| wallet.row.credit_type_id == credit_type);
+            let account = reads.view.account();
+            let hidden = !account.credits_enabled && !ctx.is_staff();
+            Ok(Some(CreditStatus(status::status(account, wallet, hidden, wanted, reads.view.now()))))
+        };
+        found.await.transpose()
     }
 
     /// Why a balance is what it is, was, or will be if nothing more happens: every grant, what touched it, in which
     /// order it would be used, and why it would not be. Null for a credit type that the customer never had.
-    #[graphql(complexity = "child_complexity.saturating_add(20)")]
+    #[graphql(complexity = "child_complexity.saturating_add(500)")]
     async fn balance_explanation(
         &self,
         ctx: &Context<'_>,
@@ -324,10 +333,10 @@ impl CustomerWhy {
     ) -> Result<Option<BalanceExplanation>> {
         let reads = ctx.reads(Scope::OwnRead).await?;
         let Ok(credit_type) = credit_type_id.parse() else { return Ok(None) };
-        if !reads.balances(self.0).await?.iter().any(|balance| balance.credit_type == credit_type) {
-            return Ok(None);
-        }
-        let at = at.map_or(reads.view.now(), |at| truncate(at.0));
+        let wallets = reads.wallets.get(self.0).await?.unwrap_or_default();
+        let wallet = wallets.into_iter().find(|wallet| wallet.row.credit_type_id == credit_type);
+        let Some(wallet) = wallet else { return Ok(None) };
+        let at = at.map_or_else(|| wallet.instant(reads.view.now()), |at| truncate(at.0));
         let at = input::instant("at", at).map_err(Error::from)?;
         Ok(Some(BalanceExplanation(explanation::explain(&reads.view, self.0, credit_type, at).await?)))
     }
@@ -338,12 +347,15 @@ impl CustomerWhy {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "How many days to look ahead: 1 to 366.", default = 30)] days: i32,
-    ) -> Result<Vec<ExpiryForecast>> {
-        let reads = ctx.reads(Scope::OwnRead).await?;
-        let now = reads.view.now();
-        let until = forecast::horizon(now, days).map_err(Error::from)?;
-        let wallets = reads.wallets.get(self.0).await?.unwrap_or_default();
-        Ok(forecast::of_wallets(wallets, now, until).into_iter().map(ExpiryForecast).collect())
+    ) -> Option<Result<Vec<ExpiryForecast>>> {
+        let found = async {
+            let reads = ctx.reads(Scope::OwnRead).await?;
+            let now = reads.view.now();
+            let until = forecast::horizon(now, days).map_err(Error::from)?;
+            let wallets = reads.wallets.get(self.0).await?.unwrap_or_default();
+            Ok(forecast::of_wallets(wallets, now, until).into_iter().map(ExpiryForecast).collect())
+        };
+        Some(found.await)
     }
 }
 
@@ -352,15 +364,19 @@ pub struct WhyQuery;
 
 #[Object]
 impl WhyQuery {
-    /// What will end in the whole account in the days to come, soonest first, if nothing more happens. For staff.
+    /// What will end in the whole account in the days to come, soonest first, if nothing more happens: the first 1,000
+    /// lines of it. For staff.
     #[graphql(complexity = "child_complexity.saturating_mul(50).saturating_add(1)")]
     async fn expiry_forecast(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "How many days to look ahead: 1 to 366.", default = 30)] days: i32,
-    ) -> Result<Vec<ExpiryForecast>> {
-        let reads = ctx.reads(Scope::StaffRead).await?;
-        let until = forecast::horizon(reads.view.now(), days).map_err(Error::from)?;
-        Ok(forecast::of_account(&reads.view, until).await?.into_iter().map(ExpiryForecast).collect())
+    ) -> Option<Result<Vec<ExpiryForecast>>> {
+        let found = async {
+            let reads = ctx.reads(Scope::StaffRead).await?;
+            let until = forecast::horizon(reads.view.now(), days).map_err(Error::from)?;
+            Ok(forecast::of_account(&reads.view, until).await?.into_iter().map(ExpiryForecast).collect())
+        };
+        Some(found.await)
     }
 }

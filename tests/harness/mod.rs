@@ -59,7 +59,7 @@ const LEDGER: &str =
     activities { kind amount heldAmount at source customer { name }
         allocations { amount cost { minor } expiresAt previousExpiresAt grant { id } } }
     balance { available held notYetEffective totals { issued consumed expired voided transferred } }
-    preview { draws { amount grant { id } } balanceAfter wouldExpire { at amount } cost { decimal currency } }";
+    preview { draws { amount grant { id } } balanceAfter wouldExpire { at amount } cost { decimal currency } lost }";
 
 pub const SIGNING_SECRET: &str = "a signing secret for tests, 32 bytes";
 pub const LEDGER_KEY: &str = "a ledger key for tests of 32 bytes!";

@@ -147,7 +147,7 @@ on_both! {
             customers.push(ring.customer(&format!("Customer {n}"), 200, json!({ "at": end })).await.0);
         }
         let staff = ring.staff();
-        let uses = (0..160_usize).map(|n| {
+        let calls = (0..160_usize).map(|n| {
             let (caller, command) = (&staff[n % 2], ring.consume(&customers[n % 4], 1));
             async move {
                 tokio::time::sleep(std::time::Duration::from_micros(250 * n as u64)).await;
@@ -166,7 +166,7 @@ on_both! {
                 tokio::time::sleep(std::time::Duration::from_millis(2)).await;
             }
         };
-        let (outcomes, (), ()) = tokio::join!(join_all(uses), moving, working);
+        let (outcomes, (), ()) = tokio::join!(join_all(calls), moving, working);
         worker::round(&ring.house.app).await.expect("a round");
         let used = outcomes.iter().flatten().map(|outcome| outcome.activities[0].0.clone()).collect::<Vec<_>>();
         assert!(used.iter().all(|activity| activity.kind == Kind::Consume && activity.at < end), "used at its end");
@@ -191,10 +191,10 @@ on_both! {
         let class = house.credit_type("Class", json!({ "never": true })).await;
         let end = json!({ "at": "2026-03-01T10:00:00Z" });
         house.issue(json!({ "customerId": customer, "creditTypeId": class, "amount": 100, "expiration": end })).await;
-        let uses = join_all((0..40).map(|_| house.consume(json!({ "customerId": customer, "creditTypeId": class, "amount": 1 }))));
-        let (uses, advanced) = tokio::join!(uses, house.advance("2026-03-02T00:00:00Z"));
+        let calls = join_all((0..40).map(|_| house.consume(json!({ "customerId": customer, "creditTypeId": class, "amount": 1 }))));
+        let (answers, advanced) = tokio::join!(calls, house.advance("2026-03-02T00:00:00Z"));
         assert_eq!(advanced["arrived"], true);
-        let used = uses.iter().filter(|answer| answer["activity"].is_object()).collect::<Vec<_>>();
+        let used = answers.iter().filter(|answer| answer["activity"].is_object()).collect::<Vec<_>>();
         assert!(used.iter().all(|answer| answer["activity"]["at"] == "2026-03-01T09:00:00Z"), "used at its end");
         let totals = house.balance(&customer).await["totals"].clone();
         assert_eq!((totals["consumed"].as_u64(), totals["expired"].as_u64()), (Some(used.len() as u64), Some(100 - used.len() as u64)));

@@ -71,6 +71,7 @@ on_both! {
             (issued.clone(), json!({ "amount": 0 }), "INVALID", "amount"),
             (issued.clone(), json!({ "onExpired": "REISSUE" }), "INVALID", "graceDays"),
             (issued.clone(), json!({ "onExpired": "REISSUE", "graceDays": 367 }), "INVALID", "graceDays"),
+            (issued.clone(), json!({ "onExpired": "REISSUE", "graceDays": 10_000_000_000_i64 }), "INVALID", "graceDays"),
             (issued, json!({ "graceDays": 3 }), "INVALID", "graceDays"),
         ] {
             let refused = reverse(&house, &activity, extra).await;
@@ -85,6 +86,8 @@ on_both! {
         let grant = issue(&house, &ada, &class, 3, end).await;
         let used = consume(&house, &ada, &class, 3).await;
         house.set_clock("2026-03-20T10:00:00Z");
+        let preview = reverse(&house, &used, json!({ "amount": 1, "dryRun": true })).await["preview"].clone();
+        assert_eq!((&preview["balanceAfter"], &preview["lost"]), (&json!(0), &json!(1)));
         let forfeited = reverse(&house, &used, json!({ "amount": 1 })).await;
         assert_eq!(kinds(&forfeited), [("REVERSE", 1), ("EXPIRE", -1)]);
         assert_eq!(forfeited["balance"]["available"], 0);
@@ -134,7 +137,7 @@ on_both! {
         let preview = extend(json!({ "on": "2026-06-30" }), json!({ "dryRun": true })).await;
         assert_eq!(preview["preview"], json!({
             "draws": [{ "amount": 4, "grant": { "id": grant } }], "balanceAfter": 4,
-            "wouldExpire": [{ "at": "2026-06-30T22:00:00Z", "amount": 4 }], "cost": [{ "decimal": "4.00", "currency": "CHF" }],
+            "wouldExpire": [{ "at": "2026-06-30T22:00:00Z", "amount": 4 }], "cost": [{ "decimal": "4.00", "currency": "CHF" }], "lost": 0,
         }));
         let revived = extend(json!({ "on": "2026-06-30" }), json!({})).await;
         assert_eq!(kinds(&revived), [("REVIVE", 4)]);
@@ -145,6 +148,32 @@ on_both! {
         consume(&house, &customer, &class, 4).await;
         let nothing = extend(json!({ "on": "2026-12-31" }), json!({})).await;
         assert_eq!((codes(&nothing), &nothing["userErrors"][0]["field"]), (vec!["NOTHING_TO_EXTEND"], &json!(["grantId"])));
+        house.assert_verified().await;
+    }
+
+    /// However often it is asked: an end stays within what every database and every calendar holds.
+    async fn an_end_stays_within_the_calendar(house: House) {
+        let (ada, class) = setting(&house).await;
+        let policy = json!({ "expiration": { "after": { "count": 100, "unit": "YEAR" } } });
+        let grant = issue(&house, &ada, &class, 1, policy).await;
+        let extend = |dry_run: bool| {
+            let to = json!({ "by": { "count": 100, "unit": "YEAR" } });
+            house.ledger("grantExtend", json!({ "grantId": grant, "to": to, "reason": "Gift", "dryRun": dry_run }))
+        };
+        for _ in 0..2 {
+            assert_eq!(codes(&extend(false).await), Vec::<&str>::new());
+        }
+        for dry_run in [true, false] {
+            let refused = extend(dry_run).await;
+            assert_eq!((codes(&refused), &refused["userErrors"][0]["field"]), (vec!["INVALID"], &json!(["to", "by", "count"])));
+        }
+        let late = json!({ "customerId": ada, "creditTypeId": class, "amount": 1, "effectiveAt": "2350-01-01T00:00:00Z", "expiration": { "after": { "count": 100, "unit": "YEAR" } } });
+        assert_eq!(codes(&house.issue(late).await), ["INVALID"]);
+        // A leap second is the second after it, on both databases.
+        let leap = json!({ "expiration": { "at": "2026-12-31T23:59:60Z" } });
+        let grant = issue(&house, &ada, &class, 1, leap).await;
+        let found = house.data("query($id: ID!) { grant(id: $id) { expiresAt } }", json!({ "id": grant })).await;
+        assert_eq!(found["grant"]["expiresAt"], "2027-01-01T00:00:00Z");
         house.assert_verified().await;
     }
 

@@ -175,7 +175,7 @@ on_both! {
                 house.assert_verified().await;
             }
         };
-        finds("UPDATE hold SET captured = 3 WHERE captured = 2", "UPDATE hold SET captured = 2 WHERE captured = 3", "its activities say Captured with 2").await;
+        finds("UPDATE hold SET captured = 3 WHERE captured = 2", "UPDATE hold SET captured = 2 WHERE captured = 3", "its activities say Placed").await;
         finds(
             "UPDATE hold SET expires_at = '2027-03-08T00:00:00+00:00' WHERE open",
             "UPDATE hold SET expires_at = '2026-03-08T00:00:00+00:00' WHERE open",
@@ -184,7 +184,12 @@ on_both! {
         finds(
             "UPDATE hold SET status = 'released', open = false, closed_at = placed_at WHERE open",
             "UPDATE hold SET status = 'open', open = true, closed_at = NULL WHERE captured = 0",
-            "its activities say Open with 0",
+            "status: Open",
+        ).await;
+        finds(
+            "UPDATE hold SET closed_at = expires_at WHERE captured = 2",
+            "UPDATE hold SET closed_at = placed_at WHERE captured = 2",
+            "its activities say Placed",
         ).await;
         house.tamper("DELETE FROM hold WHERE open").await;
         let report = verify::verify(&house.staff()).await.expect("a report");

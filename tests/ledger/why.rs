@@ -55,7 +55,7 @@ on_both! {
         let wanted = [("NOT_ENOUGH", 1), ("HELD", 3), ("NOT_YET_EFFECTIVE", 2), ("EXPIRED", 1), ("VOIDED", 3), ("TRANSFERRED", 2), ("USED", 3)];
         assert_eq!(reasons(&now), wanted.map(|(code, amount)| (code.to_owned(), amount)));
         assert_eq!((&now["reasons"][1]["until"], &now["reasons"][2]["until"]), (&json!("2026-03-08T00:00:00Z"), &json!("2026-04-01T00:00:00Z")));
-        assert_eq!(now["reasons"][1]["message"], "3 are set aside; the first hold lapses at 2026-03-08T00:00:00Z, unless it is captured or released.");
+        assert_eq!(now["reasons"][1]["message"], "3 are set aside: capture or release a hold. The first that gives back what can be used lapses at 2026-03-08T00:00:00Z.");
         // What it says is what a consume is told.
         let refused = house.consume(json!({ "customerId": ada, "creditTypeId": class, "amount": 2 })).await;
         assert_eq!(refused["userErrors"][0]["available"], 1);
@@ -64,8 +64,23 @@ on_both! {
         // A customer sees no balances then, and hears why.
         let own = "query($t: ID!) { viewer { ... on Customer { balances { available } creditStatus(creditTypeId: $t) { canConsume reasons { code } } } } }";
         let seen = house.ask(Role::Customer(ada.parse().expect("an id")), own, json!({ "t": class })).await["data"]["viewer"].clone();
-        assert_eq!((&seen["balances"], &seen["creditStatus"]["reasons"][0]["code"]), (&json!([]), &json!("CREDITS_DISABLED")));
+        assert_eq!((&seen["balances"], &seen["creditStatus"]["reasons"]), (&json!([]), &json!([{ "code": "CREDITS_DISABLED" }])));
+        assert_eq!(status(&house, &ada, "ctp_01h455vb4pex5vsknk084sn02q", 1).await, json!(null), "there is no such type");
+        let zero = "query($id: ID!, $t: ID!) { customer(by: { id: $id }) { name creditStatus(creditTypeId: $t, amount: 0) { available } } }";
+        let answer = house.ask(Role::Staff, zero, json!({ "id": ada, "t": class })).await;
+        assert_eq!(answer["data"]["customer"], json!({ "name": "Ada", "creditStatus": null }), "one field fails, not the customer");
         house.assert_verified().await;
+    }
+
+    /// What is held of a grant that will have ended when the hold lapses does not come back to be used.
+    async fn a_lapse_that_helps_nobody_is_not_promised(house: House) {
+        let ada = house.customer("Ada").await;
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        house.issue(json!({ "customerId": ada, "creditTypeId": class, "amount": 4, "expiration": { "at": "2026-03-10T00:00:00Z" } })).await;
+        house.ledger("holdPlace", json!({ "customerId": ada, "creditTypeId": class, "amount": 4, "expiresAt": "2026-03-20T00:00:00Z" })).await;
+        let now = status(&house, &ada, &class, 1).await;
+        assert_eq!((&now["reasons"][0]["code"], &now["reasons"][0]["until"]), (&json!("HELD"), &json!(null)));
+        assert_eq!(now["reasons"][0]["message"], "4 are set aside, and will have ended when the holds lapse: capture or release them.");
     }
 
     async fn a_balance_is_explained_at_any_instant(house: House) {

@@ -147,6 +147,34 @@ on_both! {
         house.assert_verified().await;
     }
 
+    /// What the database could not do for a while is no try; what takes its server down each time is laid aside.
+    async fn overload_is_no_try_and_a_killer_is_laid_aside(house: House) {
+        ending_soon(&house, 1).await;
+        house.set_clock("2026-03-02T00:00:00Z");
+        let ready = || house.tamper("UPDATE job SET not_before = NULL, leased_until = NULL");
+        for _ in 0..12 {
+            let claimed = jobs::claim(&house.app, 10).await.expect("claims");
+            let away = Err(Error::Unavailable("too many writes are waiting".into()));
+            jobs::conclude(&house.app, &claimed[0], away).await.expect("said");
+            ready().await;
+        }
+        assert_eq!(pending(&house).await[0]["deadAt"], json!(null), "it waits, and is not laid aside");
+        for _ in 0..9 {
+            jobs::claim(&house.app, 10).await.expect("claims");
+            ready().await;
+        }
+        assert_eq!(jobs::claim(&house.app, 10).await.expect("claims").len(), 0);
+        assert!(pending(&house).await[0]["deadAt"].is_string(), "nobody ever said what became of it");
+        // Something new happens to the wallet, sooner: it is tried again.
+        house.set_clock("2026-03-01T10:00:00Z");
+        let query = "{ customers { nodes { id balances { creditType { id } } } } }";
+        let data = house.data(query, json!({})).await["customers"]["nodes"][0].clone();
+        let (customer, class) = (data["id"].clone(), data["balances"][0]["creditType"]["id"].clone());
+        house.issue(json!({ "customerId": customer, "creditTypeId": class, "amount": 1, "expiration": { "at": "2026-03-01T12:00:00Z" } })).await;
+        assert_eq!(pending(&house).await[0]["deadAt"], json!(null));
+        house.assert_verified().await;
+    }
+
     /// A job that makes no sense fails alone: the others are done.
     async fn a_poisoned_job_stops_no_other(house: House) {
         let customers = ending_soon(&house, 3).await;
@@ -183,10 +211,12 @@ on_both! {
         let node = "query($id: ID!) { node(id: $id) { id } }";
         assert_eq!(house.data(node, json!({ "id": job })).await["node"]["id"], job);
         assert_eq!(house.ask(customer, node, json!({ "id": job })).await["data"]["node"], json!(null));
-        let events = house.data("{ events { nodes { name version customer { name } payload } } }", json!({})).await;
+        let events = house.data("{ events { nodes { id name version customer { name } payload } } }", json!({})).await;
         let event = events["events"]["nodes"][0].clone();
         assert_eq!((&event["name"], &event["version"], &event["customer"]["name"]), (&json!("credits.issued"), &json!(1), &json!("Customer 0")));
         assert_eq!((&event["payload"]["amount"], &event["payload"]["balanceAfter"]), (&json!(1), &json!(1)));
+        assert_eq!(house.data(node, json!({ "id": event["id"] })).await["node"]["id"], event["id"]);
+        assert_eq!(house.ask(customer, node, json!({ "id": event["id"] })).await["data"]["node"], json!(null));
         let other = house.sandbox("sandbox-five", "2026-01-01T00:00:00Z").await;
         assert_eq!(other.data(node, json!({ "id": job })).await["node"], json!(null));
         assert_eq!(other.data("{ jobs { nodes { id } } events { nodes { id } } }", json!({})).await, json!({ "jobs": { "nodes": [] }, "events": { "nodes": [] } }));

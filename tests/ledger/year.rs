@@ -73,6 +73,7 @@ impl Studio {
 }
 
 on_both! {
+    #[expect(clippy::too_many_lines, reason = "a year, from January to December")]
     async fn a_year_of_a_studio(house: House) {
         let studio = Studio::opens(house).await;
         let (ada, grace, hedy) =

@@ -190,7 +190,7 @@ impl Step {
                     Self::ExtendTo { hours, .. } => Extension::At(now + TimeDelta::hours(hours)),
                     _ => unreachable!("one of the two"),
                 };
-                Command::Extend(Extend { grant, customer, credit_type, to, reason, words })
+                Command::Extend(Extend { grant, customer, credit_type, to, revive: true, reason, words })
             }
             Self::Transfer { from, amount } => {
                 let (from, to) = (names.people[from], names.people[other(from)]);
@@ -203,15 +203,12 @@ impl Step {
 /// The same local time, so many days later; where clocks skip it, as far behind the skip as it lies in it.
 fn days_later(at: Instant, days: u64, zone: Tz) -> Instant {
     let local = at.with_timezone(&zone).naive_local() + Days::new(days);
-    match zone.from_local_datetime(&local).earliest() {
-        Some(there) => there.to_utc(),
-        // By the offset of three hours before, when the clocks had not been changed yet.
-        None => {
-            let before =
-                zone.from_local_datetime(&(local - TimeDelta::hours(3))).earliest().expect("no skip is as long");
-            before.to_utc() + TimeDelta::hours(3)
-        }
+    if let Some(there) = zone.from_local_datetime(&local).earliest() {
+        return there.to_utc();
     }
+    // By the offset of three hours before, when the clocks had not been changed yet.
+    let before = zone.from_local_datetime(&(local - TimeDelta::hours(3))).earliest().expect("no skip is as long");
+    before.to_utc() + TimeDelta::hours(3)
 }
 
 fn after(days: u64, from: Anchor) -> Expiration {

@@ -11,9 +11,7 @@ pub(super) use step::step;
 use std::collections::HashMap;
 
 use entity::bulk_operation::{self, Column, Entity, Kind, Model, Status};
-use entity::{
-    BulkOperationId, CreditTypeId, Credits, CustomerId, Owned, account::Mode, bulk_refusal, credit_type, customer, job,
-};
+use entity::{BulkOperationId, CreditTypeId, Credits, CustomerId, Owned, bulk_refusal, credit_type, customer, job};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, Order, QueryFilter,
@@ -23,12 +21,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::caller::{Caller, Scope};
-use super::clock::fresh_id;
+use super::clock::{Instant, fresh_id};
 use super::error::{Error, Refusal, Result};
 use super::input;
 use super::jobs;
 use super::ledger::requests::{self, Known, Recorded};
-use super::ledger::{Command, Extend, Extension, Issue, Words};
+use super::ledger::{self, Command, Extend, Extension, Issue, Words};
 use super::page::{Page, Slice};
 use super::tx::{Tx, View};
 
@@ -74,55 +72,75 @@ pub async fn begin(caller: &Caller, plan: Plan, key: &str, dry_run: bool) -> Res
     let plan = check(plan)?;
     if dry_run {
         let view = caller.view(Scope::CreditsWrite).await?;
-        exists(view.db(), view.account(), &plan).await?;
+        exists(view.db(), view.account(), &plan, view.now()).await?;
         let (subjects, credits) = subjects::count(view.db(), view.account(), &plan, view.now()).await?;
         return Ok(Begun::Preview { subjects, credits });
     }
     let key = (caller.key_space(), input::key("idempotencyKey", key)?);
-    loop {
+    // Counted before anything is locked: it may take a while, and is said as of the beginning.
+    let total = {
+        let view = caller.view(Scope::CreditsWrite).await?;
+        subjects::count(view.db(), view.account(), &plan, view.now()).await?.0
+    };
+    let (id, replayed) = loop {
         // A twin with the same key was faster: run again, and its record is found.
-        if let Some(begun) = attempt(caller, &plan, &key).await? {
-            return Ok(begun);
+        if let Some(begun) = attempt(caller, &plan, &key, total).await? {
+            break begun;
         }
-    }
+    };
+    go_on(caller).await?;
+    let view = caller.view(Scope::CreditsWrite).await?;
+    let operation = by_ids(&view, &[id]).await?.remove(&id);
+    let operation = operation.ok_or_else(|| Error::Internal(format!("{id} was begun and is gone")))?;
+    Ok(Begun::Operation { operation: Box::new(operation), replayed })
 }
 
-async fn attempt(caller: &Caller, plan: &Plan, key: &(String, String)) -> Result<Option<Begun>> {
+/// Begins an operation, or finds the one that the key began; none where a twin was faster.
+async fn attempt(
+    caller: &Caller,
+    plan: &Plan,
+    key: &(String, String),
+    total: u64,
+) -> Result<Option<(BulkOperationId, bool)>> {
     let tx = caller.begin(Scope::CreditsWrite).await?;
     let (account, server_now) = (tx.account.id, caller.app().store().clock.now());
     let fingerprint = fingerprint(plan);
     let mut known = requests::load(tx.db(), account, std::iter::once(key.clone()), server_now).await?;
     if let Some(known) = known.get(key) {
-        return match known.recorded {
-            Recorded::Begun(id) if known.fingerprint == fingerprint => {
-                let found = Entity::of(account).filter(Column::Id.eq(id)).one(tx.db()).await?;
-                let operation = found.ok_or_else(|| Error::Internal(format!("{id} was begun and is gone")))?;
-                Ok(Some(Begun::Operation { operation: Box::new(operation), replayed: true }))
-            }
-            _ => Err(Refusal::IdempotencyKeyReused.into()),
+        return match &known.recorded {
+            _ if known.fingerprint != fingerprint => Err(Refusal::IdempotencyKeyReused.into()),
+            Recorded::Begun(id) => Ok(Some((*id, true))),
+            Recorded::Refused(refusal) => Err(Error::RefusedBefore(refusal.clone())),
+            Recorded::Done(_) => Err(Refusal::IdempotencyKeyReused.into()),
         };
     }
-    exists(tx.db(), &tx.account, plan).await?;
-    let operation = open(&tx, caller, plan).await?;
-    known.insert(key.clone(), Known { fingerprint, recorded: Recorded::Begun(operation.id), fresh: true });
+    let begun = match exists(tx.db(), &tx.account, plan, tx.now).await {
+        Ok(()) => Ok(open(&tx, caller, plan, total).await?),
+        // A duplicate that arrives late must not succeed after all.
+        Err(Error::Refused(refusal)) if refusal.is_recorded() => Err(refusal),
+        Err(error) => return Err(error),
+    };
+    let recorded = match &begun {
+        Ok(id) => Recorded::Begun(*id),
+        Err(refusal) => Recorded::Refused(refusal.clone()),
+    };
+    known.insert(key.clone(), Known { fingerprint, recorded, fresh: true });
     if !requests::record(tx.db(), account, &known, server_now).await? {
         return Ok(None);
     }
-    let sandbox = tx.account.mode == Mode::Sandbox;
     tx.commit().await?;
-    if sandbox {
-        // No worker comes to a sandbox: what is due there now is done now.
-        super::accounts::test_clock::catch_up(caller.app(), account).await?;
-    } else {
-        caller.app().wake();
-    }
-    let view = caller.view(Scope::CreditsWrite).await?;
-    let operation = by_ids(&view, &[operation.id]).await?.remove(&operation.id).unwrap_or(operation);
-    Ok(Some(Begun::Operation { operation: Box::new(operation), replayed: false }))
+    Ok(Some((begun?, false)))
 }
 
-async fn open(tx: &Tx, caller: &Caller, plan: &Plan) -> Result<Model> {
-    let (total, _) = subjects::count(tx.db(), &tx.account, plan, tx.now).await?;
+/// Sees to it that somebody works on it: the worker, or, in a sandbox, to which no worker comes, whoever asks. So a
+/// request that is sent again goes on with what a crash left.
+async fn go_on(caller: &Caller) -> Result<()> {
+    let account = caller.authorise(Scope::CreditsWrite)?;
+    caller.app().wake();
+    super::accounts::test_clock::catch_up(caller.app(), account).await
+}
+
+async fn open(tx: &Tx, caller: &Caller, plan: &Plan, total: u64) -> Result<BulkOperationId> {
     let id = BulkOperationId(fresh_id());
     let (actor_kind, actor) = caller.actor();
     let operation = Model {
@@ -140,9 +158,9 @@ async fn open(tx: &Tx, caller: &Caller, plan: &Plan) -> Result<Model> {
         created_at: tx.now,
         finished_at: None,
     };
-    let operation = operation.into_active_model().insert(tx.db()).await?;
+    operation.into_active_model().insert(tx.db()).await?;
     jobs::schedule(tx.db(), &tx.account, job::Kind::Bulk, vec![(id.to_string(), tx.now)], tx.now).await?;
-    Ok(operation)
+    Ok(id)
 }
 
 /// The limits of the input: those of the command that each gets.
@@ -176,29 +194,39 @@ impl ExtendMany {
     /// The command for one grant.
     fn extend(&self, grant: entity::GrantId, (customer, credit_type): (CustomerId, CreditTypeId)) -> Extend {
         let (reason, words) = (self.reason.clone(), self.words.clone());
-        Extend { grant, customer, credit_type, to: self.to, reason, words }
+        Extend { grant, customer, credit_type, to: self.to, revive: self.revive, reason, words }
     }
 }
 
 /// Refuses ids that lead nowhere, and what would be refused for everybody.
-async fn exists(txn: &DatabaseTransaction, account: &entity::account::Model, plan: &Plan) -> Result<()> {
-    let (credit_type, customer) = match plan {
+async fn exists(txn: &DatabaseTransaction, account: &entity::account::Model, plan: &Plan, now: Instant) -> Result<()> {
+    let (type_id, customer) = match plan {
         Plan::Issue { issue, .. } => (Some(issue.credit_type), None),
         Plan::Extend(many) => (many.credit_type, many.customer),
     };
-    if let Some(id) = credit_type {
-        let found = credit_type::Entity::of(account.id).filter(credit_type::Column::Id.eq(id)).one(txn).await?;
-        let found = found.ok_or_else(|| Refusal::not_found("creditTypeId", "credit type"))?;
-        if matches!(plan, Plan::Issue { .. }) && found.archived_at.is_some() {
-            return Err(Refusal::CreditTypeArchived.into());
+    let mut credit_type = None;
+    if let Some(id) = type_id {
+        credit_type = credit_type::Entity::of(account.id).filter(credit_type::Column::Id.eq(id)).one(txn).await?;
+        if credit_type.is_none() {
+            return Err(Refusal::not_found("creditTypeId", "credit type").into());
         }
     }
     if let Some(id) = customer {
         let found = customer::Entity::of(account.id).filter(customer::Column::Id.eq(id)).one(txn).await?;
         found.ok_or_else(|| Refusal::not_found("customerId", "customer"))?;
     }
-    if matches!(plan, Plan::Issue { .. }) && !account.credits_enabled {
-        return Err(Refusal::CreditsDisabled.into());
+    match plan {
+        // What would be refused for everybody is refused at once: the command itself, for somebody who has nothing.
+        Plan::Issue { issue, .. } => ledger::opening::rehearse_one(account, credit_type, issue, now)?,
+        Plan::Extend(many) => {
+            let end = match many.to {
+                Extension::By { .. } => None,
+                to => ledger::expiration::extended(now, to, ledger::expiration::zone_of(&account.time_zone)),
+            };
+            if end.is_some_and(|end| end <= now) {
+                return Err(Refusal::ExtensionNotInFuture.into());
+            }
+        }
     }
     Ok(())
 }
@@ -214,8 +242,8 @@ fn of_job(job: &job::Model) -> Result<BulkOperationId> {
 }
 
 /// Its job was laid aside.
-pub(super) async fn fail(txn: &DatabaseTransaction, job: &job::Model) -> Result<()> {
-    mark(txn, job, Status::Failed, Some(super::clock::truncate(job.run_at))).await
+pub(super) async fn fail(txn: &DatabaseTransaction, job: &job::Model, now: Instant) -> Result<()> {
+    mark(txn, job, Status::Failed, Some(now)).await
 }
 
 /// Its job is tried again.
@@ -223,12 +251,7 @@ pub(super) async fn resume(txn: &DatabaseTransaction, job: &job::Model) -> Resul
     mark(txn, job, Status::Running, None).await
 }
 
-async fn mark(
-    txn: &DatabaseTransaction,
-    job: &job::Model,
-    status: Status,
-    finished_at: Option<super::clock::Instant>,
-) -> Result<()> {
+async fn mark(txn: &DatabaseTransaction, job: &job::Model, status: Status, finished_at: Option<Instant>) -> Result<()> {
     Entity::update_many()
         .col_expr(Column::Status, Expr::value(status))
         .col_expr(Column::FinishedAt, Expr::value(finished_at))
@@ -241,9 +264,24 @@ async fn mark(
 
 /// Bulk operations by id, for staff.
 pub async fn by_ids(view: &View, ids: &[BulkOperationId]) -> Result<HashMap<BulkOperationId, Model>> {
-    staff_only(view)?;
+    view.staff_only()?;
     let rows = view.rows::<Entity>().filter(Column::Id.is_in(ids.iter().copied())).all(view.db()).await?;
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+}
+
+/// Bulk operations, newest first, for staff.
+pub async fn list(view: &View, page: &Page<BulkOperationId>) -> Result<Slice<Model>> {
+    view.staff_only()?;
+    let order = if page.backwards { Order::Asc } else { Order::Desc };
+    let mut select = view.rows::<Entity>();
+    if let Some(after) = page.after {
+        select = select.filter(Column::Id.lt(after));
+    }
+    if let Some(before) = page.before {
+        select = select.filter(Column::Id.gt(before));
+    }
+    let rows = select.order_by(Column::Id, order).limit(page.limit()).all(view.db()).await?;
+    Ok(page.slice(rows))
 }
 
 /// What a bulk operation could not be done to, and why, for staff.
@@ -252,7 +290,7 @@ pub async fn refusals(
     operation: BulkOperationId,
     page: &Page<uuid::Uuid>,
 ) -> Result<Slice<(bulk_refusal::Model, Refusal)>> {
-    staff_only(view)?;
+    view.staff_only()?;
     let order = if page.backwards { Order::Desc } else { Order::Asc };
     let mut select = view.rows::<bulk_refusal::Entity>().filter(bulk_refusal::Column::OperationId.eq(operation));
     if let Some(after) = page.after {
@@ -269,11 +307,7 @@ pub async fn refusals(
     Ok(page.slice(rows.into_iter().map(read).collect::<Result<_, DbErr>>()?))
 }
 
-fn staff_only(view: &View) -> Result<()> {
-    if view.only().is_some() { Err(Error::Forbidden(Scope::StaffRead)) } else { Ok(()) }
-}
-
-/// The operation as it was stored, its plan read.
-fn plan_of(operation: &bulk_operation::Model) -> Result<Plan> {
+/// What an operation does to each.
+pub fn plan_of(operation: &bulk_operation::Model) -> Result<Plan> {
     serde_json::from_value(operation.input.clone()).map_err(|error| Error::Internal(error.to_string()))
 }

@@ -2,13 +2,14 @@
 
 use entity::activity::Source;
 use entity::bulk_operation::{Column, Entity, Model, Status};
-use entity::{BulkOperationId, GrantId, Owned, bulk_refusal, job};
+use entity::{BulkOperationId, GrantId, Owned, bulk_refusal, job, request};
 use futures_util::future::join_all;
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
-use sea_orm::{ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter};
-use uuid::Uuid;
+use sea_orm::{
+    ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, Select,
+};
 
-use super::subjects::{self, Subject};
+use super::subjects::{self, Part, Subject};
 use super::{Plan, of_job, plan_of};
 use crate::domain::app::App;
 use crate::domain::error::{Error, Refusal, Result};
@@ -16,14 +17,11 @@ use crate::domain::jobs::After;
 use crate::domain::ledger::{self, Command, Issue};
 use crate::domain::tx;
 
-/// Subjects of one part.
-const PART: u64 = 200;
-
 /// Does the next part of an operation.
 pub(in crate::domain) async fn step(app: &App, job: &job::Model) -> Result<After> {
     let store = app.store();
     let id = of_job(job)?;
-    let (operation, plan, subjects) = {
+    let (operation, plan, part) = {
         let txn = store.snapshot().await?;
         let Some(operation) = Entity::of(job.account_id).filter(Column::Id.eq(id)).one(&txn).await? else {
             return Ok(After::Done);
@@ -31,22 +29,27 @@ pub(in crate::domain) async fn step(app: &App, job: &job::Model) -> Result<After
         let account = tx::find_account(&txn, job.account_id).await?;
         let account = account.ok_or_else(|| Error::Internal(format!("{id} belongs to no account")))?;
         let plan = plan_of(&operation)?;
-        let (now, until) = (tx::account_now(&account, store), operation.created_at);
-        let subjects = subjects::next(&txn, &account, &plan, operation.cursor, until, now, PART).await?;
-        (operation, plan, subjects)
+        let now = tx::account_now(&account, store);
+        let part = subjects::next(&txn, &account, &plan, &operation, now).await?;
+        (operation, plan, part)
     };
+    let subjects = &part.subjects;
     let outcomes = join_all(subjects.iter().map(|subject| carry_out(app, &operation, &plan, subject))).await;
     let mut refusals = Vec::new();
     for (subject, outcome) in subjects.iter().zip(outcomes) {
-        if let Err(error) = outcome {
-            let (Error::Refused(refusal) | Error::RefusedBefore(refusal)) = error else { return Err(error) };
-            refusals.push((subject, refusal));
+        match outcome {
+            Ok(()) => {}
+            Err(Error::Refused(refusal) | Error::RefusedBefore(refusal)) => refusals.push((subject, refusal)),
+            // One that fails by a fault does not stop the others: its lane has tried it by itself already.
+            Err(Error::Internal(why)) => {
+                tracing::error!(operation = %id, subject = %subject.id, error = why, "a bulk operation met a fault");
+                refusals.push((subject, Refusal::Fault));
+            }
+            Err(error) => return Err(error),
         }
     }
-    let last = subjects.last().map(|subject| subject.id);
-    let over = (subjects.len() as u64) < PART;
-    advance(app, &operation, last, subjects.len(), refusals, over).await?;
-    Ok(if over { After::Done } else { After::Again })
+    advance(app, &operation, &part, refusals).await?;
+    Ok(if part.is_last { After::Done } else { After::Again })
 }
 
 async fn carry_out(app: &App, operation: &Model, plan: &Plan, subject: &Subject) -> Result<()> {
@@ -58,25 +61,18 @@ async fn carry_out(app: &App, operation: &Model, plan: &Plan, subject: &Subject)
             Command::Extend(many.extend(GrantId(subject.id), (subject.customer, credit_type)))
         }
     };
-    let key = (format!("bulk:{}", operation.id), subject.id.to_string());
+    let key = (caller_of(operation), subject.id.to_string());
     let actor = (operation.actor_kind, operation.actor.clone());
     let job = ledger::post::Job::once(operation.account_id, key, actor, Source::Manual, command);
     app.lanes().submit(job).await.map(drop)
 }
 
 /// Writes how far it came; a twin that did the same part has written it already.
-async fn advance(
-    app: &App,
-    operation: &Model,
-    last: Option<Uuid>,
-    count: usize,
-    refusals: Vec<(&Subject, Refusal)>,
-    over: bool,
-) -> Result<()> {
+async fn advance(app: &App, operation: &Model, part: &Part, refusals: Vec<(&Subject, Refusal)>) -> Result<()> {
     let txn = app.store().begin().await?;
-    let (count, refused) = (i64::try_from(count).unwrap_or(0), i64::try_from(refusals.len()).unwrap_or(0));
+    let count = i64::try_from(part.subjects.len()).unwrap_or(0);
+    let refused = i64::try_from(refusals.len()).unwrap_or(0);
     let mut update = Entity::update_many()
-        .col_expr(Column::Done, Expr::col(Column::Done).add(count - refused))
         .col_expr(Column::Refused, Expr::col(Column::Refused).add(refused))
         .filter(Column::AccountId.eq(operation.account_id))
         .filter(Column::Id.eq(operation.id))
@@ -85,19 +81,35 @@ async fn advance(
         Some(cursor) => update.filter(Column::Cursor.eq(cursor)),
         None => update.filter(Column::Cursor.is_null()),
     };
-    if let Some(last) = last {
+    if !part.is_last {
+        update = update.col_expr(Column::Done, Expr::col(Column::Done).add(count - refused));
+    }
+    if let Some(last) = part.cursor {
         update = update.col_expr(Column::Cursor, Expr::value(last));
     }
-    if over {
+    if part.is_last {
         let account = tx::find_account(&txn, operation.account_id).await?;
         let now = account.map_or(operation.created_at, |account| tx::account_now(&account, app.store()));
         update = update.col_expr(Column::Status, Expr::value(Status::Done));
         update = update.col_expr(Column::FinishedAt, Expr::value(now));
+        // A part that was cut short did some that the next try did not meet any more; their keys know of them.
+        let done = keys_of(operation).filter(request::Column::ExpiresAt.is_null()).count(&txn).await?;
+        update = update.col_expr(Column::Done, Expr::value(i64::try_from(done).unwrap_or(i64::MAX)));
     }
     if update.exec(&txn).await?.rows_affected == 1 {
         write_refusals(&txn, operation.id, operation, refusals).await?;
     }
     Ok(txn.commit().await?)
+}
+
+/// The keys of what was done to each: those of successes are kept for good.
+fn keys_of(operation: &Model) -> Select<request::Entity> {
+    request::Entity::of(operation.account_id).filter(request::Column::Caller.eq(caller_of(operation)))
+}
+
+/// Whose keys the keys of each are.
+fn caller_of(operation: &Model) -> String {
+    format!("bulk:{}", operation.id)
 }
 
 async fn write_refusals(

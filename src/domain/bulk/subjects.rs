@@ -1,7 +1,7 @@
 //! Whom long work is for: counted before, and read a part at a time, by key.
 
 use entity::credit_grant::{self, Column};
-use entity::{AccountId, CreditTypeId, Credits, CustomerId, Owned, account, customer_tag};
+use entity::{AccountId, CreditTypeId, Credits, CustomerId, Owned, account, bulk_operation, customer, customer_tag};
 use sea_orm::sea_query::{Expr, ExprTrait, Query, SelectStatement};
 use sea_orm::{ColumnTrait, Condition, DatabaseTransaction, DbErr, QueryFilter, QueryOrder, QuerySelect, Select};
 use uuid::Uuid;
@@ -9,6 +9,11 @@ use uuid::Uuid;
 use super::{ExtendMany, Plan};
 use crate::domain::clock::Instant;
 use crate::domain::ledger::{Extension, expiration};
+
+/// Customers, or grants, of one part.
+const PART: u64 = 200;
+/// Customers of one part whose grants are all in it.
+const CUSTOMERS: u64 = 50;
 
 /// Something that is done to one: its key in the operation, and the wallet it is in.
 #[derive(Clone, Copy, Debug)]
@@ -28,13 +33,15 @@ pub async fn count(
 ) -> Result<(u64, Credits), DbErr> {
     let figures = match plan {
         Plan::Issue { tag, issue } => {
-            let tagged = tagged(account.id, tag).select_only().column_as(customer_tag::Column::CustomerId.count(), "n");
+            let tagged =
+                tagged(account.id, tag, now).select_only().column_as(customer_tag::Column::CustomerId.count(), "n");
             let count: i64 = tagged.into_tuple().one(txn).await?.unwrap_or_default();
             (count, count.saturating_mul(issue.amount.0))
         }
         Plan::Extend(many) => {
             // Sums are numerics on PostgreSQL: read as the type that they are of.
-            let credits = Expr::cust("CAST(COALESCE(SUM(remaining + held + expired), 0) AS BIGINT)");
+            let revived = if many.revive { " + expired" } else { "" };
+            let credits = Expr::cust(format!("CAST(COALESCE(SUM(remaining + held{revived}), 0) AS BIGINT)"));
             let found = matching(account, many, now).select_only().column_as(Column::Id.count(), "n");
             found.column_as(credits, "credits").into_tuple().one(txn).await?.unwrap_or_default()
         }
@@ -42,48 +49,97 @@ pub async fn count(
     Ok((u64::try_from(figures.0).unwrap_or(0), Credits(figures.1)))
 }
 
-/// The next ones behind the cursor, by key.
+/// The next ones, how far that goes, and whether it goes to the end.
+pub struct Part {
+    pub subjects: Vec<Subject>,
+    pub cursor: Option<Uuid>,
+    pub is_last: bool,
+}
+
+/// The part behind the cursor: of customers by their ids, of grants by theirs, and of the grants of tagged customers by
+/// the customers', so that each part goes on where the one before it ended.
 pub async fn next(
     txn: &DatabaseTransaction,
     account: &account::Model,
     plan: &Plan,
-    cursor: Option<Uuid>,
-    until: Instant,
+    operation: &bulk_operation::Model,
     now: Instant,
-    most: u64,
-) -> Result<Vec<Subject>, DbErr> {
+) -> Result<Part, DbErr> {
+    let (cursor, until) = (operation.cursor, operation.created_at);
     match plan {
         Plan::Issue { tag, .. } => {
-            let mut select = tagged(account.id, tag);
-            if let Some(cursor) = cursor {
-                select = select.filter(customer_tag::Column::CustomerId.gt(cursor));
-            }
-            let rows = select.order_by_asc(customer_tag::Column::CustomerId).limit(most).all(txn).await?;
-            let subject = |row: customer_tag::Model| Subject {
-                id: row.customer_id.0,
-                customer: row.customer_id,
-                credit_type: None,
-            };
-            Ok(rows.into_iter().map(subject).collect())
+            let customers = customers(txn, account.id, tag, cursor, until, PART).await?;
+            let subject = |id: &CustomerId| Subject { id: id.0, customer: *id, credit_type: None };
+            Ok(part(
+                customers.iter().map(subject).collect(),
+                customers.last().map(|id| id.0),
+                customers.len() as u64,
+                PART,
+            ))
+        }
+        Plan::Extend(ExtendMany { tag: Some(tag), customer: None, .. }) => {
+            let Plan::Extend(many) = plan else { unreachable!("it is one") };
+            let customers = customers(txn, account.id, tag, cursor, until, CUSTOMERS).await?;
+            let (last, found) = (customers.last().map(|id| id.0), customers.len() as u64);
+            let of_these = ExtendMany { tag: None, ..many.clone() };
+            let select = matching(account, &of_these, now)
+                .filter(Column::CreatedAt.lte(until))
+                .filter(Column::CustomerId.is_in(customers));
+            let grants = select.order_by_asc(Column::Id).all(txn).await?;
+            Ok(part(grants.iter().map(of_grant).collect(), last, found, CUSTOMERS))
         }
         Plan::Extend(many) => {
             let mut select = matching(account, many, now).filter(Column::CreatedAt.lte(until));
             if let Some(cursor) = cursor {
                 select = select.filter(Column::Id.gt(cursor));
             }
-            let rows = select.order_by_asc(Column::Id).limit(most).all(txn).await?;
-            let subject = |row: credit_grant::Model| Subject {
-                id: row.id.0,
-                customer: row.customer_id,
-                credit_type: Some(row.credit_type_id),
-            };
-            Ok(rows.into_iter().map(subject).collect())
+            let grants = select.order_by_asc(Column::Id).limit(PART).all(txn).await?;
+            let (last, found) = (grants.last().map(|grant| grant.id.0), grants.len() as u64);
+            Ok(part(grants.iter().map(of_grant).collect(), last, found, PART))
         }
     }
 }
 
-fn tagged(account: AccountId, tag: &str) -> Select<customer_tag::Entity> {
-    customer_tag::Entity::of(account).filter(customer_tag::Column::Tag.eq(tag))
+fn part(subjects: Vec<Subject>, cursor: Option<Uuid>, found: u64, most: u64) -> Part {
+    Part { subjects, cursor, is_last: found < most }
+}
+
+fn of_grant(grant: &credit_grant::Model) -> Subject {
+    Subject { id: grant.id.0, customer: grant.customer_id, credit_type: Some(grant.credit_type_id) }
+}
+
+/// Customers with a tag who were there when the operation began, behind the cursor.
+async fn customers(
+    txn: &DatabaseTransaction,
+    account: AccountId,
+    tag: &str,
+    cursor: Option<Uuid>,
+    until: Instant,
+    most: u64,
+) -> Result<Vec<CustomerId>, DbErr> {
+    let mut select = tagged(account, tag, until);
+    if let Some(cursor) = cursor {
+        select = select.filter(customer_tag::Column::CustomerId.gt(cursor));
+    }
+    let rows = select.order_by_asc(customer_tag::Column::CustomerId).limit(most).all(txn).await?;
+    Ok(rows.into_iter().map(|row| row.customer_id).collect())
+}
+
+/// Customers with a tag who were there at an instant. Archived ones get no more credits.
+fn tagged(account: AccountId, tag: &str, until: Instant) -> Select<customer_tag::Entity> {
+    let there = Query::select()
+        .expr(Expr::val(1))
+        .from(customer::Entity)
+        .and_where(Expr::col((customer::Entity, customer::Column::AccountId)).eq(account.0))
+        .and_where(
+            Expr::col((customer::Entity, customer::Column::Id))
+                .equals((customer_tag::Entity, customer_tag::Column::CustomerId)),
+        )
+        .and_where(Expr::col((customer::Entity, customer::Column::ArchivedAt)).is_null())
+        .and_where(Expr::col((customer::Entity, customer::Column::CreatedAt)).lte(until))
+        .to_owned();
+    let tagged = customer_tag::Entity::of(account).filter(customer_tag::Column::Tag.eq(tag));
+    tagged.filter(Expr::exists(there))
 }
 
 /// The grants with an end that the new one is later than, and with something to keep or to bring back.

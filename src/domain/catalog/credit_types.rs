@@ -121,7 +121,7 @@ pub async fn archive(caller: &Caller, id: CreditTypeId) -> Result<Model> {
 
 /// Credit types, oldest first.
 pub async fn list(view: &View, include_archived: bool, page: &Page<CreditTypeId>) -> Result<Slice<Model>> {
-    staff_only(view)?;
+    view.staff_only()?;
     let order = if page.backwards { Order::Desc } else { Order::Asc };
     let mut select = view.rows::<Entity>();
     if !include_archived {
@@ -139,7 +139,7 @@ pub async fn list(view: &View, include_archived: bool, page: &Page<CreditTypeId>
 
 /// Credit types by id, for staff: a customer learns of a type from its own credits only.
 pub async fn by_ids(view: &View, ids: &[CreditTypeId]) -> Result<HashMap<CreditTypeId, Model>> {
-    staff_only(view)?;
+    view.staff_only()?;
     of_rows_in_hand(view, ids).await
 }
 
@@ -147,10 +147,6 @@ pub async fn by_ids(view: &View, ids: &[CreditTypeId]) -> Result<HashMap<CreditT
 pub async fn of_rows_in_hand(view: &View, ids: &[CreditTypeId]) -> Result<HashMap<CreditTypeId, Model>> {
     let rows = view.rows::<Entity>().filter(Column::Id.is_in(ids.iter().copied())).all(view.db()).await?;
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
-}
-
-fn staff_only(view: &View) -> Result<()> {
-    if view.only().is_some() { Err(Error::Forbidden(Scope::StaffRead)) } else { Ok(()) }
 }
 
 async fn load(tx: &Tx, id: CreditTypeId) -> Result<Model> {

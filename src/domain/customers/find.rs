@@ -8,8 +8,7 @@ use sea_orm::sea_query::Query;
 use sea_orm::{ColumnTrait, Order, QueryFilter, QueryOrder, QuerySelect};
 
 use super::terms;
-use crate::domain::caller::Scope;
-use crate::domain::error::{Error, Result};
+use crate::domain::error::Result;
 use crate::domain::page::{Page, Slice};
 use crate::domain::tx::View;
 
@@ -29,9 +28,7 @@ pub struct Search {
 
 /// Customers, newest first.
 pub async fn search(view: &View, wanted: &Search) -> Result<Slice<Model>> {
-    if view.only().is_some() {
-        return Err(Error::Forbidden(Scope::StaffRead));
-    }
+    view.staff_only()?;
     let page = &wanted.page;
     let order = if page.backwards { Order::Asc } else { Order::Desc };
     let mut select = view.customer_rows::<Entity>();

@@ -17,6 +17,7 @@ use crate::domain::bulk;
 use crate::domain::clock::{Clock, Instant, SystemClock, fresh_salt, truncate};
 use crate::domain::error::{Error, Fault, Result, fault};
 use crate::domain::store::Store;
+use crate::domain::tx;
 
 /// How long a claim lasts unless it is renewed.
 const LEASE: TimeDelta = TimeDelta::seconds(30);
@@ -97,8 +98,15 @@ pub async fn claim(app: &App, most: u64) -> Result<Vec<Claimed>> {
             Ok(rows) => claimed.extend(rows.into_iter().map(Claimed)),
             // Another server was claiming the same ones: they are in good hands.
             Err(error) if fault(&error) == Fault::Conflict => {}
-            Err(error) => return Err(error.into()),
+            // What is in hand is done first; the next round tells of the trouble once more.
+            Err(error) if claimed.is_empty() => return Err(error.into()),
+            Err(_) => break,
         }
+    }
+    // One that never says what became of it takes its server down each time.
+    let (ended, claimed): (Vec<_>, Vec<_>) = claimed.into_iter().partition(|Claimed(job)| job.attempts > TRIES);
+    for job in ended {
+        conclude(app, &job, Err(Error::Internal("its server ended each time it was tried".to_owned()))).await?;
     }
     Ok(claimed)
 }
@@ -157,7 +165,7 @@ pub async fn conclude(app: &App, Claimed(job): &Claimed, became: Result<After>) 
         .add(Column::Id.eq(job.id))
         .add(Column::Lease.eq(job.lease));
     match became {
-        Ok(After::Said) => {}
+        Ok(After::Said) => unreachable!("there was nothing left to say"),
         Ok(After::Done) => {
             Entity::delete_many().filter(mine).exec(&txn).await?;
         }
@@ -170,26 +178,30 @@ pub async fn conclude(app: &App, Claimed(job): &Claimed, became: Result<After>) 
         }
         Err(error) => {
             let now = database_now(&txn).await?;
-            let dead = job.attempts >= TRIES;
+            // What the database cannot do now is not the job's fault, and not a try.
+            let counts = !matches!(error, Error::Unavailable(_));
+            let dead = counts && job.attempts >= TRIES;
             tracing::warn!(job = %job.id, kind = ?job.kind, attempts = job.attempts, dead, %error, "a job failed");
             let said = error.to_string().chars().take(ERROR).collect::<String>();
             let failed = Entity::update_many()
                 .col_expr(Column::Error, Expr::value(said))
                 .col_expr(Column::NotBefore, Expr::value(now + pause(job.attempts)))
+                .col_expr(Column::Attempts, Expr::value(if counts { job.attempts } else { job.attempts - 1 }))
                 .col_expr(Column::DeadAt, Expr::value(dead.then(|| store.clock.now())))
                 .col_expr(Column::LeasedUntil, Expr::value(Option::<Instant>::None))
                 .filter(mine)
                 .exec(&txn)
                 .await?;
             if dead && failed.rows_affected == 1 && job.kind == Kind::Bulk {
-                bulk::fail(&txn, job).await?;
+                bulk::fail(&txn, job, store.clock.now()).await?;
             }
         }
     }
     Ok(txn.commit().await?)
 }
 
-/// Says what became of a job that a test clock did: nothing else does it meanwhile, and what fails is laid aside at once.
+/// Says what became of a job that a sandbox did for itself, without a lease: who does it as well does nothing twice.
+/// What fails is laid aside at once.
 pub(in crate::domain) async fn conclude_here(app: &App, job: &Model, became: Result<After>) -> Result<()> {
     let store = app.store();
     let it = Condition::all().add(Column::AccountId.eq(job.account_id)).add(Column::Id.eq(job.id));
@@ -203,14 +215,17 @@ pub(in crate::domain) async fn conclude_here(app: &App, job: &Model, became: Res
         Err(error) => {
             tracing::warn!(job = %job.id, kind = ?job.kind, %error, "a job of a sandbox failed");
             let txn = store.begin().await?;
+            let account = tx::find_account(&txn, job.account_id).await?;
+            let now = account.map_or(job.run_at, |account| tx::account_now(&account, store));
             Entity::update_many()
+                .col_expr(Column::Attempts, Expr::col(Column::Attempts).add(1))
                 .col_expr(Column::Error, Expr::value(error.to_string().chars().take(ERROR).collect::<String>()))
-                .col_expr(Column::DeadAt, Expr::value(Some(store.clock.now())))
+                .col_expr(Column::DeadAt, Expr::value(Some(now)))
                 .filter(it)
                 .exec(&txn)
                 .await?;
             if job.kind == Kind::Bulk {
-                bulk::fail(&txn, job).await?;
+                bulk::fail(&txn, job, now).await?;
             }
             txn.commit().await?;
         }

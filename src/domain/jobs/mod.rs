@@ -71,9 +71,15 @@ pub(super) async fn schedule(
     due.sort();
     for due in due.chunks(ROWS) {
         let rows = due.iter().map(|(key, run_at)| row(account, kind, key.clone(), *run_at, now).into_active_model());
-        let sooner = Expr::cust("CASE WHEN excluded.run_at < job.run_at THEN excluded.run_at ELSE job.run_at END");
-        let over =
-            OnConflict::columns([Column::AccountId, Column::Kind, Column::Key]).value(Column::RunAt, sooner).to_owned();
+        // One that was laid aside is tried again: something new has happened.
+        let sooner = |then: &str, column: &str| {
+            Expr::cust(format!("CASE WHEN excluded.run_at < job.run_at THEN {then} ELSE job.{column} END"))
+        };
+        let over = OnConflict::columns([Column::AccountId, Column::Kind, Column::Key])
+            .value(Column::RunAt, sooner("excluded.run_at", "run_at"))
+            .value(Column::Attempts, sooner("0", "attempts"))
+            .value(Column::DeadAt, sooner("NULL", "dead_at"))
+            .to_owned();
         Entity::insert_many(rows).on_conflict(over).exec_without_returning(txn).await?;
     }
     Ok(())

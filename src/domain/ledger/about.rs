@@ -17,7 +17,7 @@ pub async fn void(caller: &Caller, grant: GrantId, reason: String, words: Words)
 /// Extend a grant.
 pub async fn extend(caller: &Caller, grant: GrantId, to: Extension, reason: String, words: Words) -> Result<Command> {
     let (customer, credit_type) = of_grant(caller, grant).await?;
-    Ok(Command::Extend(Extend { grant, customer, credit_type, to, reason, words }))
+    Ok(Command::Extend(Extend { grant, customer, credit_type, to, revive: true, reason, words }))
 }
 
 /// Capture a hold, all of it or a part.

@@ -6,6 +6,7 @@ use entity::{CreditTypeId, Credits, CustomerId, credit_grant, wallet};
 use sea_orm::{ColumnTrait, QueryFilter};
 
 use super::holds;
+use super::load::VALUES;
 use super::state::{Held, Wallet, WalletKey};
 use crate::domain::clock::Instant;
 use crate::domain::error::Result;
@@ -82,14 +83,15 @@ pub async fn wallets(view: &View, customers: &[CustomerId]) -> Result<HashMap<Cu
 async fn closed_but_held(view: &View, held: &HashMap<WalletKey, Vec<Held>>) -> Result<Vec<credit_grant::Model>> {
     let draws = held.values().flatten().flat_map(|held| &held.draws);
     let ids = draws.map(|draw| draw.grant).collect::<HashSet<_>>();
-    if ids.is_empty() {
-        return Ok(Vec::new());
+    let mut closed = Vec::new();
+    for ids in ids.into_iter().collect::<Vec<_>>().chunks(VALUES) {
+        let select = view
+            .customer_rows::<credit_grant::Entity>()
+            .filter(credit_grant::Column::Id.is_in(ids.iter().copied()))
+            .filter(credit_grant::Column::Open.eq(false));
+        closed.extend(select.all(view.db()).await?);
     }
-    let closed = view
-        .customer_rows::<credit_grant::Entity>()
-        .filter(credit_grant::Column::Id.is_in(ids))
-        .filter(credit_grant::Column::Open.eq(false));
-    Ok(closed.all(view.db()).await?)
+    Ok(closed)
 }
 
 /// A wallet's balance at an instant (pure).

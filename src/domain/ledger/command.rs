@@ -134,6 +134,8 @@ pub struct Extend {
     pub customer: CustomerId,
     pub credit_type: CreditTypeId,
     pub to: Extension,
+    /// Whether what has ended already comes back as well.
+    pub revive: bool,
     /// Why. The customer sees it.
     pub reason: String,
     #[serde(flatten)]
@@ -350,4 +352,6 @@ pub struct Preview {
     pub would_expire: Vec<(Instant, Credits)>,
     /// What the credits that it moves had cost, by currency.
     pub cost: Vec<(String, Minor)>,
+    /// How many of those that come back would end, or be voided, in the same instant.
+    pub lost: Credits,
 }

@@ -7,16 +7,18 @@ use chrono::TimeDelta;
 use entity::activity::Kind;
 use entity::{CreditTypeId, Credits, allocation, credit_grant, hold};
 use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait, Query};
-use sea_orm::{ColumnTrait, ConnectionTrait};
+use sea_orm::{ColumnTrait, ConnectionTrait, Order};
 
 use super::state::Wallet;
-use crate::domain::caller::Scope;
 use crate::domain::clock::Instant;
-use crate::domain::error::{Error, Refusal, Result};
+use crate::domain::error::{Refusal, Result};
 use crate::domain::tx::View;
 
 /// The most days that are looked ahead.
 const DAYS: i32 = 366;
+
+/// The most lines that are told of an account, soonest first.
+pub const LINES: u64 = 1_000;
 
 /// Credits of one type that end at one instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,9 +55,7 @@ pub fn of_wallets(wallets: Vec<Wallet>, now: Instant, until: Instant) -> Vec<End
 
 /// What ends in the whole account until an instant, soonest first.
 pub async fn of_account(view: &View, until: Instant) -> Result<Vec<Ending>> {
-    if view.only().is_some() {
-        return Err(Error::Forbidden(Scope::StaffRead));
-    }
+    view.staff_only()?;
     let mut ends = BTreeMap::new();
     for select in [free(view, until), held(view, until)] {
         for row in view.db().query_all(&select).await? {
@@ -64,7 +64,8 @@ pub async fn of_account(view: &View, until: Instant) -> Result<Vec<Ending>> {
             *ends.entry((at, credit_type)).or_insert(Credits::ZERO) += Credits(amount);
         }
     }
-    Ok(ends.into_iter().map(|((at, credit_type), amount)| Ending { credit_type, at, amount }).collect())
+    let ends = ends.into_iter().map(|((at, credit_type), amount)| Ending { credit_type, at, amount });
+    Ok(ends.take(usize::try_from(LINES).unwrap_or(usize::MAX)).collect())
 }
 
 /// What is free, by its end.
@@ -81,6 +82,8 @@ fn free(view: &View, until: Instant) -> sea_orm::sea_query::SelectStatement {
         .and_where(Column::ExpiresAt.gt(view.now()))
         .and_where(Column::ExpiresAt.lte(until))
         .group_by_columns([Column::CreditTypeId, Column::ExpiresAt])
+        .order_by(Column::ExpiresAt, Order::Asc)
+        .limit(LINES)
         .to_owned()
 }
 
@@ -121,5 +124,7 @@ fn held(view: &View, until: Instant) -> sea_orm::sea_query::SelectStatement {
         .and_where(Expr::expr(later()).gt(view.now()))
         .group_by_col((credit_grant::Entity, credit_grant::Column::CreditTypeId))
         .add_group_by([later().into()])
+        .order_by_expr(later().into(), Order::Asc)
+        .limit(LINES)
         .to_owned()
 }

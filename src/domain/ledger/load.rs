@@ -19,6 +19,9 @@ use super::decide::Used;
 use super::state::{Draw, Held, Wallet, WalletKey, uses};
 use crate::domain::clock::Instant;
 
+/// Values of one statement: SQLite binds 32,766 at most.
+pub const VALUES: usize = 20_000;
+
 /// Whether what is read is to be changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -168,10 +171,12 @@ async fn grants_by_id(
     account: AccountId,
     ids: BTreeSet<GrantId>,
 ) -> Result<Vec<credit_grant::Model>, DbErr> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
+    let mut found = Vec::new();
+    for ids in ids.into_iter().collect::<Vec<_>>().chunks(VALUES) {
+        let select = credit_grant::Entity::of(account).filter(credit_grant::Column::Id.is_in(ids.iter().copied()));
+        found.extend(select.all(txn).await?);
     }
-    credit_grant::Entity::of(account).filter(credit_grant::Column::Id.is_in(ids)).all(txn).await
+    Ok(found)
 }
 
 /// The open holds of wallets that hold something, and those that are named, open or not.
@@ -215,15 +220,17 @@ async fn draws(
     account: AccountId,
     activities: impl Iterator<Item = ActivityId>,
 ) -> Result<HashMap<ActivityId, Vec<Draw>>, DbErr> {
-    let rows = allocation::Entity::of(account)
-        .filter(allocation::Column::ActivityId.is_in(activities))
-        .order_by_asc(allocation::Column::ActivityId)
-        .order_by_asc(allocation::Column::Position)
-        .all(txn)
-        .await?;
     let mut draws: HashMap<_, Vec<_>> = HashMap::new();
-    for row in rows {
-        draws.entry(row.activity_id).or_default().push(Draw::of(row.grant_id, row.amount, row.cost));
+    for activities in activities.collect::<Vec<_>>().chunks(VALUES) {
+        let rows = allocation::Entity::of(account)
+            .filter(allocation::Column::ActivityId.is_in(activities.iter().copied()))
+            .order_by_asc(allocation::Column::ActivityId)
+            .order_by_asc(allocation::Column::Position)
+            .all(txn)
+            .await?;
+        for row in rows {
+            draws.entry(row.activity_id).or_default().push(Draw::of(row.grant_id, row.amount, row.cost));
+        }
     }
     Ok(draws)
 }

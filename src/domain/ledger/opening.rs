@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use entity::activity::Source;
-use entity::{CreditTypeId, Credits, CustomerId, Expiration, Minor, credit_grant, credit_type, customer};
+use entity::{CreditTypeId, Credits, CustomerId, Expiration, GrantId, account, credit_grant, credit_type, customer};
 use sea_orm::{ColumnTrait, Condition, QueryFilter, QueryOrder, QuerySelect};
 
 use super::books::{Ask, Books};
@@ -33,8 +33,10 @@ pub struct Row {
     pub expiration: Option<Expiration>,
     pub effective_at: Option<Instant>,
     pub priority: Option<i16>,
-    /// In the account's currency, if none is named.
-    pub cost: Option<(Minor, Option<String>)>,
+    /// What was paid for them, as people write it: `650.00`.
+    pub cost: Option<String>,
+    /// Of the cost; the account's, if left out.
+    pub currency: Option<String>,
     pub note: Option<String>,
     /// Whoever brings the same key again brings nothing new.
     pub key: String,
@@ -55,22 +57,29 @@ pub async fn rehearse(view: &View, rows: &[Row]) -> Result<Vec<Verdict>> {
     let (customers, types) = (customers(view, rows).await?, types(view, rows).await?);
     let keys = rows.iter().map(|row| row.key.clone()).collect::<Vec<_>>();
     let known = requests::used(view, IMPORT, &keys).await?;
+    let exported = keys.iter().filter_map(|key| key.parse().ok()).collect::<Vec<GrantId>>();
+    let exported = if exported.is_empty() { HashMap::new() } else { super::grants::by_ids(view, &exported).await? };
     let mut books = Books {
         account: view.account().clone(),
         wallets: HashMap::new(),
         types: types.values().map(|found| (found.id, found.clone())).collect(),
-        customers: customers.values().map(|found| (found.id, found.archived_at)).collect(),
+        customers: customers.values().flatten().map(|found| (found.id, found.archived_at)).collect(),
         used: HashMap::new(),
     };
     let mut verdicts = Vec::with_capacity(rows.len());
     for row in rows {
-        let issue = issue(view, row, customers.get(&row.customer), types.get(&row.credit_type));
+        let issue = issue(view, row, customers.get(&row.customer).map(Vec::as_slice), types.get(&row.credit_type));
         let issue = issue.and_then(|issue| match Command::Issue(issue).check()? {
             Command::Issue(issue) => Ok(issue),
             _ => unreachable!("a checked command is the command"),
         });
+        let of_here = row.key.parse().is_ok_and(|id: GrantId| exported.contains_key(&id));
         verdicts.push(match issue {
             Err(refusal) => Verdict::Refused(refusal),
+            Ok(_) if of_here => {
+                let message = "Is the id of a grant of this account: the row was exported from here, and its credits are still there.";
+                Verdict::Refused(Refusal::invalid("key", message))
+            }
             Ok(issue) => match known.get(&row.key) {
                 Some(known) if known.fingerprint != Command::Issue(issue.clone()).fingerprint() => {
                     Verdict::Refused(Refusal::IdempotencyKeyReused)
@@ -92,13 +101,23 @@ pub async fn rehearse(view: &View, rows: &[Row]) -> Result<Vec<Verdict>> {
 fn issue(
     view: &View,
     row: &Row,
-    customer: Option<&customer::Model>,
+    customers: Option<&[customer::Model]>,
     credit_type: Option<&credit_type::Model>,
 ) -> Result<Issue, Refusal> {
     input::key("key", &row.key)?;
-    let customer = customer.ok_or_else(|| Refusal::not_found("customer", "customer"))?;
+    let customer = match customers {
+        Some([only]) => only,
+        None | Some([]) => return Err(Refusal::not_found("customer", "customer")),
+        Some(_) => {
+            let message =
+                "Is one customer's e-mail address and another one's external id. Name the customer by its id.";
+            return Err(Refusal::invalid("customer", message));
+        }
+    };
     let credit_type = credit_type.ok_or_else(|| Refusal::not_found("credit_type", "credit type"))?;
-    let currency = |named: &Option<String>| named.clone().unwrap_or_else(|| view.account().currency.clone());
+    let currency = row.currency.clone().unwrap_or_else(|| view.account().currency.clone());
+    let currency = input::currency("currency", &currency)?;
+    let cost = row.cost.as_deref().map(|text| input::money("cost", text, &currency)).transpose()?;
     Ok(Issue {
         customer: customer.id,
         credit_type: credit_type.id,
@@ -106,10 +125,27 @@ fn issue(
         effective_at: row.effective_at,
         expiration: row.expiration,
         priority: row.priority,
-        cost: row.cost.as_ref().map(|(minor, named)| Cost { minor: *minor, currency: currency(named) }),
+        cost: cost.map(|minor| Cost { minor, currency }),
         metadata: None,
         words: Words { note: row.note.clone(), ..Words::default() },
     })
+}
+
+/// Refuses an issue that would be refused for somebody who has nothing.
+pub(in crate::domain) fn rehearse_one(
+    account: &account::Model,
+    credit_type: Option<credit_type::Model>,
+    issue: &Issue,
+    now: Instant,
+) -> Result<(), Refusal> {
+    let mut books = Books {
+        account: account.clone(),
+        wallets: HashMap::new(),
+        types: credit_type.into_iter().map(|found| (found.id, found)).collect(),
+        customers: HashMap::from([(issue.customer, None)]),
+        used: HashMap::new(),
+    };
+    try_out(&mut books, now, issue)
 }
 
 /// The issue itself, on a wallet that is thrown away.
@@ -124,8 +160,8 @@ fn try_out(books: &mut Books, now: Instant, issue: &Issue) -> Result<(), Refusal
     tried
 }
 
-/// The customers that rows name, by what they are named.
-async fn customers(view: &View, rows: &[Row]) -> Result<HashMap<String, customer::Model>> {
+/// The customers that rows name, by what they are named: more than one where that is ambiguous.
+async fn customers(view: &View, rows: &[Row]) -> Result<HashMap<String, Vec<customer::Model>>> {
     use customer::Column;
     let names = rows.iter().map(|row| row.customer.as_str()).filter(|name| !name.contains('\0'));
     let names = names.collect::<BTreeSet<_>>();
@@ -139,14 +175,21 @@ async fn customers(view: &View, rows: &[Row]) -> Result<HashMap<String, customer
         wanted = wanted.add(Column::Email.is_in(emails));
     }
     let found = view.customer_rows::<customer::Entity>().filter(wanted).all(view.db()).await?;
-    let mut known = HashMap::new();
+    let mut known: HashMap<String, Vec<&customer::Model>> = HashMap::new();
     for row in &found {
-        let names = [Some(row.id.to_string()), row.email.clone(), row.external_id.clone()];
-        known.extend(names.into_iter().flatten().map(|name| (name, row)));
+        let mut names = [Some(row.id.to_string()), row.email.clone(), row.external_id.clone()].to_vec();
+        names.dedup();
+        names.into_iter().flatten().for_each(|name| known.entry(name).or_default().push(row));
     }
-    let in_any_case = |name: &str| name.contains('@').then(|| known.get(&name.to_lowercase())).flatten();
-    let named = |name: &str| known.get(name).or_else(|| in_any_case(name)).map(|row| (*row).clone());
-    Ok(names.into_iter().filter_map(|name| Some((name.to_owned(), named(name)?))).collect())
+    let mut by_name = HashMap::new();
+    for name in names {
+        let lower = Some(name.to_lowercase()).filter(|lower| name.contains('@') && lower != name);
+        let matching = [Some(name.to_owned()), lower].into_iter().flatten().filter_map(|name| known.get(&name));
+        let mut matching = matching.flatten().map(|row| (*row).clone()).collect::<Vec<_>>();
+        matching.dedup_by_key(|row| row.id);
+        by_name.insert(name.to_owned(), matching);
+    }
+    Ok(by_name)
 }
 
 /// The credit types that rows name, by what they are named.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use entity::activity::Source;
+use entity::activity::{Kind, Source};
 
 use super::books::{Ask, Author};
 use super::command::{Command, Preview};
@@ -41,5 +41,11 @@ pub async fn preview(view: &View, command: &Command) -> Result<Preview> {
         balance_after: wallet.row.balance,
         would_expire: left.expiries(),
         cost: cost.into_iter().collect(),
+        lost: entries.iter().skip(1).filter(|entry| is_loss(entry.kind)).map(Entry::total).sum(),
     })
+}
+
+/// As what credits that come back to a grant that has ended, or was voided, go on.
+fn is_loss(kind: Kind) -> bool {
+    matches!(kind, Kind::Expire | Kind::Void)
 }

@@ -9,6 +9,16 @@ use super::chain::{self, LedgerKey, Record};
 use super::state::{Draw, Pool, change, makes_grants, sets_end, shift, uses};
 use crate::domain::clock::Instant;
 
+/// What the records say of a hold.
+#[derive(Debug, PartialEq, Eq)]
+struct Placed {
+    activity: ActivityId,
+    status: Status,
+    captured: Credits,
+    reference: Option<String>,
+    closed_at: Option<Instant>,
+}
+
 /// A wallet's activities, walked from the first to the last.
 pub struct Walk<'a> {
     key: &'a LedgerKey,
@@ -17,8 +27,8 @@ pub struct Walk<'a> {
     holds: &'a HashMap<HoldId, hold::Model>,
     /// The grants as their records make them.
     replayed: HashMap<GrantId, credit_grant::Model>,
-    /// What became of each hold, and how much of it was used.
-    closed: HashMap<HoldId, (ActivityId, Status, Credits)>,
+    /// The holds as their records make them.
+    placed: HashMap<HoldId, Placed>,
     totals: wallet::Model,
     sequence: i64,
     found: Vec<String>,
@@ -40,7 +50,7 @@ impl<'a> Walk<'a> {
             grants,
             holds,
             replayed: HashMap::new(),
-            closed: HashMap::new(),
+            placed: HashMap::new(),
             totals: super::load::empty(row.account_id, (row.customer_id, row.credit_type_id)),
             sequence: 0,
             found: Vec::new(),
@@ -166,16 +176,21 @@ impl<'a> Walk<'a> {
             activity::Kind::Lapse => Status::Lapsed,
             _ => Status::Released,
         };
-        match self.closed.get_mut(&id) {
-            None => drop(self.closed.insert(id, (activity.id, status, Credits::ZERO))),
-            Some((_, became, captured)) if *became == Status::Open => {
-                *became = status;
+        match self.placed.get_mut(&id) {
+            None => {
+                let (captured, closed_at) = (Credits::ZERO, (status != Status::Open).then_some(activity.at));
+                let reference = activity.reference.clone();
+                self.placed.insert(id, Placed { activity: activity.id, status, captured, reference, closed_at });
+            }
+            Some(placed) if placed.status == Status::Open => {
+                placed.status = status;
+                placed.closed_at = Some(activity.at);
                 if status == Status::Captured {
-                    *captured = total;
+                    placed.captured = total;
                 }
             }
             // What a capture left goes back.
-            Some((_, Status::Captured, _)) if status == Status::Released => {}
+            Some(placed) if placed.status == Status::Captured && status == Status::Released => {}
             Some(_) => self.find(format!("{} takes from {id}, which was closed before", activity.id)),
         }
     }
@@ -227,19 +242,22 @@ impl<'a> Walk<'a> {
 
     fn compare_holds(&mut self) {
         for (id, hold) in self.holds {
-            match self.closed.get(id) {
+            let stored = Placed {
+                activity: hold.activity_id,
+                status: hold.status,
+                captured: hold.captured,
+                reference: hold.reference.clone(),
+                closed_at: hold.closed_at,
+            };
+            match self.placed.get(id) {
                 None => self.found.push(format!("no activity placed {id}")),
-                Some((activity, status, captured)) => {
-                    if (hold.activity_id, hold.status, hold.captured) != (*activity, *status, *captured) {
-                        self.found.push(format!(
-                            "{id} is {:?} with {} captured, its activities say {status:?} with {captured}",
-                            hold.status, hold.captured
-                        ));
-                    }
+                Some(placed) if *placed != stored => {
+                    self.found.push(format!("{id} is {stored:?}, its activities say {placed:?}"));
                 }
+                Some(_) => {}
             }
         }
-        for id in self.closed.keys().filter(|id| !self.holds.contains_key(id)) {
+        for id in self.placed.keys().filter(|id| !self.holds.contains_key(id)) {
             self.found.push(format!("{id} was placed, and is gone"));
         }
     }

@@ -90,7 +90,14 @@ pub async fn load(
     let mut known = HashMap::new();
     for row in rows {
         if row.expires_at.is_some_and(|end| end <= now) {
-            request::Entity::delete(row.into_active_model()).exec(txn).await?;
+            // Only if it is still the old one: a twin may have written a new one under the key.
+            request::Entity::delete_many()
+                .filter(request::Column::AccountId.eq(account))
+                .filter(request::Column::Caller.eq(&row.caller))
+                .filter(request::Column::Key.eq(&row.key))
+                .filter(request::Column::ExpiresAt.lte(now))
+                .exec(txn)
+                .await?;
             continue;
         }
         let recorded = serde_json::from_value(row.outcome).map_err(|error| DbErr::Json(error.to_string()))?;

@@ -1,6 +1,6 @@
 //! A wallet in memory (pure): its grants, its holds, and what an entry changes. What time does to it is `settle`'s.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use entity::activity::{Kind, Source};
 use entity::hold::Status;
@@ -198,6 +198,8 @@ pub struct Wallet {
     pub row: wallet::Model,
     pub grants: Vec<credit_grant::Model>,
     pub holds: Vec<Held>,
+    /// Where each grant stands among them.
+    places: HashMap<GrantId, usize>,
     /// The grants that differ from what is stored.
     pub touched: BTreeSet<GrantId>,
     /// The holds that differ from what is stored.
@@ -207,9 +209,16 @@ pub struct Wallet {
 impl Wallet {
     /// A wallet as it is stored.
     #[must_use]
-    pub fn new(row: wallet::Model, mut grants: Vec<credit_grant::Model>, holds: Vec<Held>) -> Self {
-        grants.sort_by_key(super::draw::burn_key);
-        Self { row, grants, holds, touched: BTreeSet::new(), touched_holds: BTreeSet::new() }
+    pub fn new(row: wallet::Model, grants: Vec<credit_grant::Model>, holds: Vec<Held>) -> Self {
+        let (touched, touched_holds) = (BTreeSet::new(), BTreeSet::new());
+        let mut wallet = Self { row, grants, holds, places: HashMap::new(), touched, touched_holds };
+        wallet.sort();
+        wallet
+    }
+
+    fn sort(&mut self) {
+        self.grants.sort_by_key(super::draw::burn_key);
+        self.places = self.grants.iter().enumerate().map(|(place, grant)| (grant.id, place)).collect();
     }
 
     /// Its key.
@@ -227,7 +236,7 @@ impl Wallet {
     /// A grant of it.
     #[must_use]
     pub fn grant(&self, id: GrantId) -> Option<&credit_grant::Model> {
-        self.grants.iter().find(|grant| grant.id == id)
+        self.grants.get(*self.places.get(&id)?)
     }
 
     /// A hold of it.
@@ -238,16 +247,13 @@ impl Wallet {
 
     /// Makes an entry true.
     pub fn apply(&mut self, entry: &Entry) {
-        let made = entry.issued.iter().cloned();
-        self.grants.extend(made.map(|grant| credit_grant::Model {
-            remaining: Credits::ZERO,
-            cost_left: Minor::ZERO,
-            ..grant
-        }));
+        for made in &entry.issued {
+            self.places.insert(made.id, self.grants.len());
+            self.grants.push(credit_grant::Model { remaining: Credits::ZERO, cost_left: Minor::ZERO, ..made.clone() });
+        }
         let mut moved = !entry.issued.is_empty();
         for draw in &entry.draws {
-            let grant =
-                self.grants.iter_mut().find(|grant| grant.id == draw.grant).expect("entries name loaded grants");
+            let grant = &mut self.grants[self.places[&draw.grant]];
             shift(grant, entry.kind, *draw);
             if let Some(end) = sets_end(entry.kind, draw.ends_after) {
                 moved |= grant.expires_at != end;
@@ -265,7 +271,7 @@ impl Wallet {
         self.close_hold(entry);
         self.count(entry);
         if moved {
-            self.grants.sort_by_key(super::draw::burn_key);
+            self.sort();
         }
     }
 

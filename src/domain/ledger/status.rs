@@ -2,7 +2,7 @@
 
 use entity::{Credits, account};
 
-use super::state::Wallet;
+use super::state::{Held, Wallet};
 use crate::domain::clock::Instant;
 
 /// Why credits cannot be used.
@@ -46,12 +46,16 @@ pub struct Status {
     pub reasons: Vec<Why>,
 }
 
-/// Whether `wanted` credits of a wallet can be used at an instant; `None` is the wallet of who never had any.
+/// Whether `wanted` credits of a wallet can be used at an instant; `None` is the wallet of who never had any, or of who
+/// is shown none (`hidden`), because the account's credits are switched off.
 #[must_use]
-pub fn status(account: &account::Model, wallet: Option<Wallet>, wanted: Credits, now: Instant) -> Status {
+pub fn status(account: &account::Model, wallet: Option<Wallet>, hidden: bool, wanted: Credits, now: Instant) -> Status {
     let mut reasons = Vec::new();
     if !account.credits_enabled {
         reasons.push(Why { reason: Reason::CreditsDisabled, amount: Credits::ZERO, until: None });
+    }
+    if hidden {
+        return Status { wanted, available: Credits::ZERO, reasons };
     }
     let Some(mut wallet) = wallet.filter(|wallet| wallet.row.sequence > 0) else {
         reasons.push(Why { reason: Reason::NoneIssued, amount: Credits::ZERO, until: None });
@@ -62,7 +66,12 @@ pub fn status(account: &account::Model, wallet: Option<Wallet>, wanted: Credits,
     let available = wallet.available(at);
     if available < wanted {
         let row = &wallet.row;
-        let lapse = wallet.holds.iter().filter(|held| held.row.open).map(|held| held.row.expires_at).min();
+        // A lapse helps only where what it gives back can still be used then.
+        let helps = |held: &&Held| {
+            let lapse = held.row.expires_at;
+            held.row.open && held.draws.iter().any(|draw| wallet.goes_on(draw.grant, lapse).is_none())
+        };
+        let lapse = wallet.holds.iter().filter(helps).map(|held| held.row.expires_at).min();
         let later = wallet.grants.iter().filter(|grant| grant.open && grant.effective_at > at);
         let begins = later.map(|grant| grant.effective_at).min();
         let figures = [
@@ -81,31 +90,32 @@ pub fn status(account: &account::Model, wallet: Option<Wallet>, wanted: Credits,
 }
 
 impl Why {
-    /// The reason in words for staff.
+    /// The reason in words for staff, and what can be done.
     #[must_use]
     pub fn message(&self) -> String {
-        let (amount, until) =
-            (self.amount, self.until.map(|at| at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)));
-        match self.reason {
-            Reason::CreditsDisabled => {
+        let until = self.until.map(|at| at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true));
+        let amount = self.amount;
+        let (are, were) = if amount == Credits(1) { ("is", "was") } else { ("are", "were") };
+        match (self.reason, until) {
+            (Reason::CreditsDisabled, _) => {
                 "Credits are switched off for this account: the owner can switch them on.".to_owned()
             }
-            Reason::NoneIssued => "This customer never had credits of this type: issue some, or sell some.".to_owned(),
-            Reason::NotEnough => format!("Only {amount} can be used now."),
-            Reason::Held => match until {
-                Some(at) => {
-                    format!("{amount} are set aside; the first hold lapses at {at}, unless it is captured or released.")
-                }
-                None => format!("{amount} are set aside."),
-            },
-            Reason::NotYetEffective => match until {
-                Some(at) => format!("{amount} count only later, the first from {at} on."),
-                None => format!("{amount} count only later."),
-            },
-            Reason::Expired => format!("{amount} ended unused: grantExtend can bring them back."),
-            Reason::Voided => format!("{amount} were taken away."),
-            Reason::Transferred => format!("{amount} were transferred."),
-            Reason::Used => format!("{amount} were used."),
+            (Reason::NoneIssued, _) => {
+                "This customer never had credits of this type: issue some, or sell some.".to_owned()
+            }
+            (Reason::NotEnough, _) => format!("Only {amount} can be used now: ask for fewer, or issue or sell more."),
+            (Reason::Held, Some(at)) => format!(
+                "{amount} {are} set aside: capture or release a hold. The first that gives back what can be used lapses at {at}."
+            ),
+            (Reason::Held, None) => {
+                format!("{amount} {are} set aside, and will have ended when the holds lapse: capture or release them.")
+            }
+            (Reason::NotYetEffective, Some(at)) => format!("{amount} will count only later, the first from {at} on."),
+            (Reason::NotYetEffective, None) => format!("{amount} will count only later."),
+            (Reason::Expired, _) => format!("{amount} ended unused: grantExtend can bring them back."),
+            (Reason::Voided, _) => format!("{amount} {were} taken away: issue new ones if that was wrong."),
+            (Reason::Transferred, _) => format!("{amount} went to another customer, or to a new grant."),
+            (Reason::Used, _) => format!("{amount} {were} used: activityReverse gives back what was not delivered."),
         }
     }
 }

@@ -5,7 +5,8 @@ use entity::{Credits, Minor};
 
 use crate::domain::clock::Instant;
 use crate::domain::error::Refusal;
-use crate::domain::ledger::command::Extend;
+use crate::domain::input;
+use crate::domain::ledger::command::{Extend, Extension};
 use crate::domain::ledger::expiration;
 use crate::domain::ledger::state::{Draw, Entry, Wallet, is_over};
 
@@ -13,14 +14,16 @@ pub(super) fn decide(wallet: &Wallet, command: &Extend, at: Instant) -> Result<V
     let grant = wallet.grant(command.grant).ok_or_else(|| Refusal::not_found("grantId", "grant"))?;
     let before = grant.expires_at.ok_or(Refusal::NoEndToExtend)?;
     let end = expiration::extended(before, command.to, expiration::zone_of(&grant.time_zone));
-    let end = end.ok_or_else(|| Refusal::invalid("to", "Is beyond what a calendar can hold."))?;
+    let field = if matches!(command.to, Extension::By { .. }) { "to.by.count" } else { "to" };
+    let end = end.ok_or_else(|| Refusal::invalid(field, "Is beyond what a calendar can hold."))?;
+    let end = input::instant(field, end)?;
     if end <= at {
         return Err(Refusal::ExtensionNotInFuture);
     }
     if end <= before {
         return Err(Refusal::ExtensionNotLater { end: before });
     }
-    let revived = if is_over(grant, at) { grant.expired } else { Credits::ZERO };
+    let revived = if command.revive && is_over(grant, at) { grant.expired } else { Credits::ZERO };
     // What is held may come back, so it counts as well.
     if (revived + grant.remaining + grant.held).is_zero() {
         return Err(Refusal::NothingToExtend);

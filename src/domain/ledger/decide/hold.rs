@@ -14,6 +14,9 @@ use crate::domain::ledger::draw::{draw, split, with_first_use};
 use crate::domain::ledger::fault::{self, Fault};
 use crate::domain::ledger::state::{Draw, Entry, Held, Wallet};
 
+/// Open holds of one wallet: all of them are looked at with every command.
+const HOLDS: usize = 1_000;
+
 pub(super) fn place(wallet: &Wallet, command: &Place, around: &Circumstances<'_>) -> Result<Vec<Entry>, Refusal> {
     let at = around.at;
     if command.expires_at <= at {
@@ -21,6 +24,9 @@ pub(super) fn place(wallet: &Wallet, command: &Place, around: &Circumstances<'_>
     }
     if command.expires_at > at + TimeDelta::days(i64::from(around.account.hold_limit_days)) {
         return Err(Refusal::HoldTooLong { days: around.account.hold_limit_days });
+    }
+    if wallet.holds.iter().filter(|held| held.row.open).count() >= HOLDS {
+        return Err(Refusal::TooManyHolds { most: HOLDS });
     }
     let draws = draw(wallet, command.amount, at)?;
     let id = HoldId((around.fresh)());

@@ -5,6 +5,7 @@ use entity::{Credits, GrantId, Minor, credit_grant};
 
 use super::Circumstances;
 use crate::domain::error::Refusal;
+use crate::domain::input;
 use crate::domain::ledger::command::Issue;
 use crate::domain::ledger::expiration;
 use crate::domain::ledger::state::{Draw, Entry, Wallet};
@@ -26,6 +27,7 @@ pub(super) fn decide(wallet: &Wallet, command: &Issue, around: &Circumstances<'_
     if expires_at.is_some_and(|end| end <= effective_at || end <= at) {
         return Err(Refusal::ExpirationNotInFuture);
     }
+    let expires_at = expires_at.map(|end| input::instant("expiration", end)).transpose()?;
     let (cost, currency) = match &command.cost {
         Some(cost) => (cost.minor, cost.currency.clone()),
         None => (Minor::ZERO, account.currency.clone()),
