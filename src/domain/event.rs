@@ -3,7 +3,7 @@
 use entity::EventId;
 use entity::activity::{self, Kind};
 use entity::event::{Column, Entity, Model};
-use sea_orm::{ColumnTrait, Order, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, QueryFilter};
 use serde_json::json;
 
 use super::clock::fresh_id;
@@ -60,15 +60,7 @@ pub fn of_activity(activity: &activity::Model) -> Model {
 /// Events, newest first, for staff.
 pub async fn list(view: &View, page: &Page<EventId>) -> Result<Slice<Model>> {
     view.staff_only()?;
-    let order = if page.backwards { Order::Asc } else { Order::Desc };
-    let mut select = view.rows::<Entity>();
-    if let Some(after) = page.after {
-        select = select.filter(Column::Id.lt(after));
-    }
-    if let Some(before) = page.before {
-        select = select.filter(Column::Id.gt(before));
-    }
-    let rows = select.order_by(Column::Id, order).limit(page.limit()).all(view.db()).await?;
+    let rows = page.of(view.rows::<Entity>(), Column::Id, true).all(view.db()).await?;
     Ok(page.slice(rows))
 }
 

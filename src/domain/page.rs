@@ -2,7 +2,8 @@
 
 use sea_orm::sea_query::{Alias, Asterisk, Expr, Query, SelectStatement, UnionType};
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, ModelTrait, QueryTrait, Select,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, ModelTrait, Order,
+    QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select, Value,
 };
 
 use super::error::Refusal;
@@ -36,6 +37,21 @@ impl<C> Page<C> {
             (None, None) => (USUAL, false),
         };
         Ok(Self { after, before, size, backwards })
+    }
+
+    /// The rows of this page of a list that is sorted by the column that its cursors are values of.
+    pub(super) fn of<E: EntityTrait>(&self, select: Select<E>, column: E::Column, newest_first: bool) -> Select<E>
+    where
+        C: Copy + Into<Value>,
+    {
+        let (mut select, descending) = (select, newest_first != self.backwards);
+        if let Some(after) = self.after {
+            select = select.filter(if newest_first { column.lt(after) } else { column.gt(after) });
+        }
+        if let Some(before) = self.before {
+            select = select.filter(if newest_first { column.gt(before) } else { column.lt(before) });
+        }
+        select.order_by(column, if descending { Order::Desc } else { Order::Asc }).limit(self.limit())
     }
 
     /// How many rows to ask for: one more than is shown tells whether there are more.

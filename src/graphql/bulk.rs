@@ -211,7 +211,7 @@ pub struct BulkPayload {
     operation: Option<BulkOperation>,
     /// How much it would be; null unless it was a dry run that nothing refused.
     preview: Option<BulkPreview>,
-    /// The key was known: this is the operation that it began. Nothing was begun now.
+    /// The key was known: this is the operation that it began, or why it began none. Nothing was begun now.
     replayed: bool,
     /// Why it was refused.
     user_errors: Vec<UserErrorInterface>,
@@ -299,9 +299,14 @@ impl BulkMutation {
 
 async fn begin(ctx: &Context<'_>, request: &RequestInput, plan: Result<Plan, Refusal>) -> Result<BulkPayload> {
     let dry_run = request.dry_run.unwrap_or(false);
-    let begun = async { bulk::begin(ctx.caller()?, plan?, &request.idempotency_key, dry_run).await };
+    let mut replayed = false;
+    let begun = async {
+        let begun = bulk::begin(ctx.caller()?, plan?, &request.idempotency_key, dry_run).await;
+        replayed = matches!(begun, Err(Error::RefusedBefore(_)));
+        begun
+    };
     let (begun, user_errors) = answer(ctx, Box::pin(begun)).await?;
-    let mut payload = BulkPayload { operation: None, preview: None, replayed: false, user_errors };
+    let mut payload = BulkPayload { operation: None, preview: None, replayed, user_errors };
     match begun {
         Some(Begun::Operation { operation, replayed }) => {
             payload.operation = Some(BulkOperation(*operation));

@@ -122,6 +122,20 @@ pub struct ActivityReverseInput {
     request: RequestInput,
 }
 
+impl ActivityReverseInput {
+    fn on_expired(&self) -> Result<OnExpired, Refusal> {
+        match (self.on_expired, self.grace_days) {
+            (ReversedExpired::Forfeit, None) => Ok(OnExpired::Forfeit),
+            (ReversedExpired::Forfeit, Some(_)) => {
+                Err(Refusal::invalid("graceDays", "Belongs to onExpired REISSUE. Leave it out."))
+            }
+            (ReversedExpired::Reissue, grace_days) => {
+                Ok(OnExpired::Reissue { grace_days: grace_days.map_or(0, |days| days.0) })
+            }
+        }
+    }
+}
+
 payload! {
     /// What became of `creditsIssue`.
     CreditsIssuePayload with grant
@@ -200,15 +214,7 @@ impl LedgerMutation {
     ) -> Option<Result<ActivityReversePayload>> {
         let command = Box::pin(async {
             let activity = id("activityId", "activity", &input.activity_id)?;
-            let on_expired = match (input.on_expired, input.grace_days) {
-                (ReversedExpired::Forfeit, None) => OnExpired::Forfeit,
-                (ReversedExpired::Forfeit, Some(_)) => {
-                    return Err(Refusal::invalid("graceDays", "Belongs to onExpired REISSUE. Leave it out.").into());
-                }
-                (ReversedExpired::Reissue, grace_days) => {
-                    OnExpired::Reissue { grace_days: grace_days.map_or(0, |days| days.0) }
-                }
-            };
+            let on_expired = input.on_expired()?;
             let (amount, reason) = (input.amount.as_ref().map(|amount| amount.0), input.reason.clone());
             ledger::about::reverse(ctx.caller()?, activity, amount, on_expired, reason, input.request.words()).await
         });

@@ -163,6 +163,7 @@ on_both! {
         switch(true).await;
         let again = begin(&house, "creditsIssueBulk", input).await;
         assert_eq!((codes(&again), &again["operation"]), (vec!["CREDITS_DISABLED"], &json!(null)));
+        assert_eq!(again["replayed"], true);
         assert!(again["userErrors"][0]["message"].as_str().expect("a message").ends_with("a new attempt needs a new key."));
     }
 

@@ -1,5 +1,6 @@
 //! Credits set aside: placed, captured, released, lapsed.
 
+use futures_util::future::join_all;
 use scrip::domain::Role;
 use serde_json::{Value, json};
 
@@ -113,6 +114,25 @@ on_both! {
         let refused = place(&house, &customer, &credit_type, 1, "2026-03-08T09:00:00.000001Z").await;
         assert!(refused["userErrors"][0]["message"].as_str().expect("a message").starts_with("A hold lasts 7 days at most."));
         assert_eq!(codes(&place(&house, &customer, &credit_type, 5, "2026-03-08T09:00:00Z").await), ["INSUFFICIENT_CREDITS"]);
+        house.assert_verified().await;
+    }
+
+    /// All open holds of a wallet are looked at with every command, so their number has a limit.
+    async fn a_wallet_has_so_many_open_holds_and_no_more(house: House) {
+        let (customer, credit_type) = with_credits(&house, 2_000).await;
+        let mut placed = Vec::new();
+        for _ in 0..20 {
+            placed.extend(join_all((0..50).map(|_| place(&house, &customer, &credit_type, 1, "2026-03-08T00:00:00Z"))).await);
+        }
+        assert!(placed.iter().all(|payload| payload["activity"].is_object()));
+        let refused = place(&house, &customer, &credit_type, 1, "2026-03-08T00:00:00Z").await;
+        assert_eq!(codes(&refused), ["TOO_MANY_HOLDS"]);
+        house.ledger("holdRelease", json!({ "holdId": hold_of(&placed[0]) })).await;
+        assert_eq!(codes(&place(&house, &customer, &credit_type, 1, "2026-03-08T00:00:00Z").await), Vec::<&str>::new());
+        // All of them lapse at once.
+        house.set_clock("2026-03-08T00:00:00Z");
+        assert_eq!(house.balance(&customer).await["available"], 2_000);
+        house.consume(json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 1 })).await;
         house.assert_verified().await;
     }
 

@@ -213,6 +213,15 @@ on_both! {
         // Six ended in April and came back; four ended for good.
         assert_eq!(cost_by_kind(&studio, &grace, "EXPIRE").await - cost_by_kind(&studio, &grace, "REVIVE").await, 10_000);
         assert_eq!(cost_by_kind(&studio, &grace, "TRANSFER_OUT").await, 5_000);
+        // Each kind of activity happened, and each has its event.
+        let events = studio.house.data("{ events(first: 100) { nodes { name } } }", json!({})).await;
+        let events = events["events"]["nodes"].as_array().expect("events").iter().map(|event| event["name"].clone());
+        let names = events.map(|name| name.as_str().expect("a name").to_owned()).collect::<std::collections::BTreeSet<_>>();
+        let happened = [
+            "captured", "consumed", "expired", "extended", "held", "issued", "lapsed", "released", "reversed", "revived",
+            "transferred_in", "transferred_out", "voided",
+        ];
+        assert_eq!(names.into_iter().collect::<Vec<_>>(), happened.map(|name| format!("credits.{name}")));
         studio.house.assert_verified().await;
     }
 }

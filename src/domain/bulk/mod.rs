@@ -13,10 +13,7 @@ use std::collections::HashMap;
 use entity::bulk_operation::{self, Column, Entity, Kind, Model, Status};
 use entity::{BulkOperationId, CreditTypeId, Credits, CustomerId, Owned, bulk_refusal, credit_type, customer, job};
 use sea_orm::sea_query::Expr;
-use sea_orm::{
-    ActiveModelTrait, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, Order, QueryFilter,
-    QueryOrder, QuerySelect,
-};
+use sea_orm::{ActiveModelTrait, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -272,15 +269,7 @@ pub async fn by_ids(view: &View, ids: &[BulkOperationId]) -> Result<HashMap<Bulk
 /// Bulk operations, newest first, for staff.
 pub async fn list(view: &View, page: &Page<BulkOperationId>) -> Result<Slice<Model>> {
     view.staff_only()?;
-    let order = if page.backwards { Order::Asc } else { Order::Desc };
-    let mut select = view.rows::<Entity>();
-    if let Some(after) = page.after {
-        select = select.filter(Column::Id.lt(after));
-    }
-    if let Some(before) = page.before {
-        select = select.filter(Column::Id.gt(before));
-    }
-    let rows = select.order_by(Column::Id, order).limit(page.limit()).all(view.db()).await?;
+    let rows = page.of(view.rows::<Entity>(), Column::Id, true).all(view.db()).await?;
     Ok(page.slice(rows))
 }
 
@@ -291,15 +280,14 @@ pub async fn refusals(
     page: &Page<uuid::Uuid>,
 ) -> Result<Slice<(bulk_refusal::Model, Refusal)>> {
     view.staff_only()?;
-    let order = if page.backwards { Order::Desc } else { Order::Asc };
-    let mut select = view.rows::<bulk_refusal::Entity>().filter(bulk_refusal::Column::OperationId.eq(operation));
-    if let Some(after) = page.after {
-        select = select.filter(bulk_refusal::Column::SubjectId.gt(after));
-    }
-    if let Some(before) = page.before {
-        select = select.filter(bulk_refusal::Column::SubjectId.lt(before));
-    }
-    let rows = select.order_by(bulk_refusal::Column::SubjectId, order).limit(page.limit()).all(view.db()).await?;
+    let rows = page
+        .of(
+            view.rows::<bulk_refusal::Entity>().filter(bulk_refusal::Column::OperationId.eq(operation)),
+            bulk_refusal::Column::SubjectId,
+            false,
+        )
+        .all(view.db())
+        .await?;
     let read = |row: bulk_refusal::Model| {
         let refusal = serde_json::from_value(row.refusal.clone()).map_err(|error| DbErr::Json(error.to_string()))?;
         Ok((row, refusal))

@@ -3,7 +3,8 @@
 use entity::activity::Source;
 use entity::bulk_operation::{Column, Entity, Model, Status};
 use entity::{BulkOperationId, GrantId, Owned, bulk_refusal, job, request};
-use futures_util::future::join_all;
+use futures_util::StreamExt;
+use futures_util::stream;
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, Select,
@@ -16,6 +17,11 @@ use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::jobs::After;
 use crate::domain::ledger::{self, Command, Issue};
 use crate::domain::tx;
+
+/// Commands that are under way at once: as many as one commit takes, and few beside what others ask for.
+const AT_ONCE: usize = 256;
+/// Refusals that are written with one statement.
+const ROWS: usize = 900;
 
 /// Does the next part of an operation.
 pub(in crate::domain) async fn step(app: &App, job: &job::Model) -> Result<After> {
@@ -34,7 +40,8 @@ pub(in crate::domain) async fn step(app: &App, job: &job::Model) -> Result<After
         (operation, plan, part)
     };
     let subjects = &part.subjects;
-    let outcomes = join_all(subjects.iter().map(|subject| carry_out(app, &operation, &plan, subject))).await;
+    let calls = subjects.iter().map(|subject| carry_out(app, &operation, &plan, subject)).collect::<Vec<_>>();
+    let outcomes = stream::iter(calls).buffered(AT_ONCE).collect::<Vec<_>>().await;
     let mut refusals = Vec::new();
     for (subject, outcome) in subjects.iter().zip(outcomes) {
         match outcome {
@@ -118,9 +125,6 @@ async fn write_refusals(
     operation: &Model,
     refusals: Vec<(&Subject, Refusal)>,
 ) -> Result<(), DbErr> {
-    if refusals.is_empty() {
-        return Ok(());
-    }
     let rows = refusals.into_iter().map(|(subject, refusal)| {
         let refusal = serde_json::to_value(refusal).map_err(|error| DbErr::Json(error.to_string()))?;
         Ok(bulk_refusal::Model {
@@ -133,9 +137,11 @@ async fn write_refusals(
     });
     let rows = rows.collect::<Result<Vec<_>, DbErr>>()?;
     let key = [bulk_refusal::Column::AccountId, bulk_refusal::Column::OperationId, bulk_refusal::Column::SubjectId];
-    bulk_refusal::Entity::insert_many(rows.into_iter().map(IntoActiveModel::into_active_model))
-        .on_conflict(OnConflict::columns(key).do_nothing().to_owned())
-        .exec_without_returning(txn)
-        .await?;
+    for rows in rows.chunks(ROWS) {
+        bulk_refusal::Entity::insert_many(rows.iter().cloned().map(IntoActiveModel::into_active_model))
+            .on_conflict(OnConflict::columns(key).do_nothing().to_owned())
+            .exec_without_returning(txn)
+            .await?;
+    }
     Ok(())
 }

@@ -4,9 +4,7 @@ use std::collections::HashMap;
 
 use entity::credit_type::{ActiveModel, Column, Entity, Model};
 use entity::{CreditTypeId, Credits, Expiration};
-use sea_orm::{
-    ActiveModelTrait, ColumnTrait, DbErr, IntoActiveModel, Order, QueryFilter, QueryOrder, QuerySelect, Set,
-};
+use sea_orm::{ActiveModelTrait, ColumnTrait, DbErr, IntoActiveModel, QueryFilter, Set};
 
 use crate::domain::caller::{Caller, Scope};
 use crate::domain::clock::fresh_id;
@@ -122,18 +120,11 @@ pub async fn archive(caller: &Caller, id: CreditTypeId) -> Result<Model> {
 /// Credit types, oldest first.
 pub async fn list(view: &View, include_archived: bool, page: &Page<CreditTypeId>) -> Result<Slice<Model>> {
     view.staff_only()?;
-    let order = if page.backwards { Order::Desc } else { Order::Asc };
     let mut select = view.rows::<Entity>();
     if !include_archived {
         select = select.filter(Column::ArchivedAt.is_null());
     }
-    if let Some(after) = page.after {
-        select = select.filter(Column::Id.gt(after));
-    }
-    if let Some(before) = page.before {
-        select = select.filter(Column::Id.lt(before));
-    }
-    let rows = select.order_by(Column::Id, order).limit(page.limit()).all(view.db()).await?;
+    let rows = page.of(select, Column::Id, false).all(view.db()).await?;
     Ok(page.slice(rows))
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use entity::customer::{Column, Entity, Model};
 use entity::{CustomerId, customer_tag, customer_term};
 use sea_orm::sea_query::Query;
-use sea_orm::{ColumnTrait, Order, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, QueryFilter, QueryOrder};
 
 use super::terms;
 use crate::domain::error::Result;
@@ -30,7 +30,6 @@ pub struct Search {
 pub async fn search(view: &View, wanted: &Search) -> Result<Slice<Model>> {
     view.staff_only()?;
     let page = &wanted.page;
-    let order = if page.backwards { Order::Asc } else { Order::Desc };
     let mut select = view.customer_rows::<Entity>();
     if !wanted.include_archived {
         select = select.filter(Column::ArchivedAt.is_null());
@@ -56,13 +55,7 @@ pub async fn search(view: &View, wanted: &Search) -> Result<Slice<Model>> {
             .to_owned();
         select = select.filter(Column::Id.in_subquery(tagged));
     }
-    if let Some(after) = page.after {
-        select = select.filter(Column::Id.lt(after));
-    }
-    if let Some(before) = page.before {
-        select = select.filter(Column::Id.gt(before));
-    }
-    let rows = select.order_by(Column::Id, order).limit(page.limit()).all(view.db()).await?;
+    let rows = page.of(select, Column::Id, true).all(view.db()).await?;
     Ok(page.slice(rows))
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use entity::job::{Column, Entity, Kind, Model};
 use entity::{JobId, Owned};
-use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, Order, QueryFilter, QueryOrder, QuerySelect, Set};
+use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, QueryFilter, QuerySelect, Set};
 
 use crate::domain::accounts::test_clock;
 use crate::domain::bulk;
@@ -16,18 +16,11 @@ use crate::domain::tx::View;
 /// Jobs, oldest first: all of them, or only those that were laid aside.
 pub async fn list(view: &View, dead: bool, page: &Page<JobId>) -> Result<Slice<Model>> {
     view.staff_only()?;
-    let order = if page.backwards { Order::Desc } else { Order::Asc };
     let mut select = view.rows::<Entity>().filter(Column::Kind.ne(Kind::Clock));
     if dead {
         select = select.filter(Column::DeadAt.is_not_null());
     }
-    if let Some(after) = page.after {
-        select = select.filter(Column::Id.gt(after));
-    }
-    if let Some(before) = page.before {
-        select = select.filter(Column::Id.lt(before));
-    }
-    let rows = select.order_by(Column::Id, order).limit(page.limit()).all(view.db()).await?;
+    let rows = page.of(select, Column::Id, false).all(view.db()).await?;
     Ok(page.slice(rows))
 }
 

@@ -9,7 +9,7 @@ use sea_orm::sea_query::{Expr, ExprTrait, Query, SelectStatement};
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::load;
-use super::state::{Draw, Wallet, is_usable, shift};
+use super::state::{Draw, Wallet, emptied, is_usable, shift};
 use crate::domain::clock::Instant;
 use crate::domain::error::Result;
 use crate::domain::page;
@@ -64,7 +64,7 @@ fn skipped(grant: &credit_grant::Model) -> Skipped {
     }
 }
 
-/// Explains a balance at an instant. Four statements, whatever has happened.
+/// Explains a balance at an instant. Five statements, whatever has happened.
 pub async fn explain(view: &View, customer: CustomerId, credit_type: CreditTypeId, at: Instant) -> Result<Explanation> {
     let mut wallet = wallet_at(view, customer, credit_type, at).await?;
     wallet.settle(at);
@@ -94,7 +94,7 @@ async fn wallet_at(view: &View, customer: CustomerId, credit_type: CreditTypeId,
         .filter(credit_grant::Column::CreditTypeId.eq(credit_type));
     let mut grants: HashMap<GrantId, credit_grant::Model> = HashMap::new();
     for grant in of_wallet.filter(credit_grant::Column::CreatedAt.lte(at)).all(view.db()).await? {
-        grants.insert(grant.id, before_everything(grant));
+        grants.insert(grant.id, emptied(&grant));
     }
     for row in view.db().query_all(&movements_until(view, customer, credit_type, at)).await? {
         let (grant, kind): (GrantId, Kind) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
@@ -122,27 +122,6 @@ async fn wallet_at(view: &View, customer: CustomerId, credit_type: CreditTypeId,
         (held.row.open, held.row.status, held.row.closed_at) = (true, hold::Status::Open, None);
     }
     Ok(Wallet::new(load::empty(account, (customer, credit_type)), grants.into_values().collect(), holds))
-}
-
-/// A grant before its first credit.
-fn before_everything(grant: credit_grant::Model) -> credit_grant::Model {
-    credit_grant::Model {
-        remaining: Credits::ZERO,
-        held: Credits::ZERO,
-        consumed: Credits::ZERO,
-        expired: Credits::ZERO,
-        voided: Credits::ZERO,
-        transferred: Credits::ZERO,
-        cost_left: Minor::ZERO,
-        cost_held: Minor::ZERO,
-        cost_consumed: Minor::ZERO,
-        cost_expired: Minor::ZERO,
-        cost_voided: Minor::ZERO,
-        cost_transferred: Minor::ZERO,
-        open: false,
-        expires_at: None,
-        ..grant
-    }
 }
 
 /// The records of a wallet until an instant, with their allocations.

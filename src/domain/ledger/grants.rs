@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use entity::credit_grant::{Column, Entity, Model};
 use entity::{CreditTypeId, CustomerId, GrantId};
-use sea_orm::{ColumnTrait, Condition, Order, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, Condition, QueryFilter};
 
 use super::{holds, settle};
 use crate::domain::clock::Instant;
@@ -56,8 +56,6 @@ pub async fn pages(view: &View, wanted: &[Wanted]) -> Result<Vec<Slice<Model>>> 
     let selects = wanted
         .iter()
         .map(|wanted| {
-            let page = &wanted.page;
-            let order = if page.backwards { Order::Asc } else { Order::Desc };
             let mut select = view.customer_rows::<Entity>().filter(Column::CustomerId.eq(wanted.customer));
             if let Some(credit_type) = wanted.credit_type {
                 select = select.filter(Column::CreditTypeId.eq(credit_type));
@@ -65,13 +63,7 @@ pub async fn pages(view: &View, wanted: &[Wanted]) -> Result<Vec<Slice<Model>>> 
             if let Some(status) = wanted.status {
                 select = select.filter(has(view, wanted.customer, status));
             }
-            if let Some(after) = page.after {
-                select = select.filter(Column::Id.lt(after));
-            }
-            if let Some(before) = page.before {
-                select = select.filter(Column::Id.gt(before));
-            }
-            select.order_by(Column::Id, order).limit(page.limit())
+            wanted.page.of(select, Column::Id, true)
         })
         .collect();
     let rows = page::many(view.db(), selects).await?;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use entity::hold::{Column, Entity, Model, Status};
 use entity::{CreditTypeId, CustomerId, HoldId, allocation, credit_grant};
 use sea_orm::sea_query::{Query, SelectStatement};
-use sea_orm::{ColumnTrait, Condition, Order, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
+use sea_orm::{ColumnTrait, Condition, QueryFilter, QuerySelect, QueryTrait};
 
 use super::load;
 use super::state::{Held, WalletKey};
@@ -40,8 +40,6 @@ pub async fn pages(view: &View, wanted: &[Wanted]) -> Result<Vec<Slice<Model>>> 
     let selects = wanted
         .iter()
         .map(|wanted| {
-            let page = &wanted.page;
-            let order = if page.backwards { Order::Asc } else { Order::Desc };
             let mut select = view.customer_rows::<Entity>().filter(Column::CustomerId.eq(wanted.customer));
             if let Some(credit_type) = wanted.credit_type {
                 select = select.filter(Column::CreditTypeId.eq(credit_type));
@@ -49,13 +47,7 @@ pub async fn pages(view: &View, wanted: &[Wanted]) -> Result<Vec<Slice<Model>>> 
             if let Some(status) = wanted.status {
                 select = select.filter(has(status, now));
             }
-            if let Some(after) = page.after {
-                select = select.filter(Column::Id.lt(after));
-            }
-            if let Some(before) = page.before {
-                select = select.filter(Column::Id.gt(before));
-            }
-            select.order_by(Column::Id, order).limit(page.limit())
+            wanted.page.of(select, Column::Id, true)
         })
         .collect();
     let rows = page::many(view.db(), selects).await?;

@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use entity::hold::{self, Status};
-use entity::{ActivityId, Credits, GrantId, HoldId, Minor, activity, allocation, credit_grant, wallet};
+use entity::{ActivityId, Credits, GrantId, HoldId, activity, allocation, credit_grant, wallet};
 
 use super::chain::{self, LedgerKey, Record};
-use super::state::{Draw, Pool, change, makes_grants, sets_end, shift, uses};
+use super::state::{Draw, Pool, change, emptied, makes_grants, sets_end, shift, uses};
 use crate::domain::clock::Instant;
 
 /// What the records say of a hold.
@@ -150,7 +150,8 @@ impl<'a> Walk<'a> {
             if self.replayed.contains_key(&id) {
                 self.find(format!("{id} was issued more than once"));
             }
-            self.replayed.insert(id, unused(stored, allocation));
+            let made = credit_grant::Model { amount: allocation.amount, cost: allocation.cost, ..emptied(stored) };
+            self.replayed.insert(id, made);
         }
         let Some(grant) = self.replayed.get_mut(&id) else {
             return self.find(format!("{} takes from {id}, which was not issued in this wallet", activity.id));
@@ -260,30 +261,6 @@ impl<'a> Walk<'a> {
         for id in self.placed.keys().filter(|id| !self.holds.contains_key(id)) {
             self.found.push(format!("{id} was placed, and is gone"));
         }
-    }
-}
-
-/// A grant as it was made, before its first credit: the terms that its activity signed.
-fn unused(stored: &credit_grant::Model, made: &allocation::Model) -> credit_grant::Model {
-    credit_grant::Model {
-        amount: made.amount,
-        cost: made.cost,
-        remaining: Credits::ZERO,
-        held: Credits::ZERO,
-        consumed: Credits::ZERO,
-        expired: Credits::ZERO,
-        voided: Credits::ZERO,
-        transferred: Credits::ZERO,
-        cost_left: Minor::ZERO,
-        cost_held: Minor::ZERO,
-        cost_consumed: Minor::ZERO,
-        cost_expired: Minor::ZERO,
-        cost_voided: Minor::ZERO,
-        cost_transferred: Minor::ZERO,
-        open: false,
-        first_used_at: None,
-        expires_at: None,
-        ..stored.clone()
     }
 }
 

@@ -149,6 +149,29 @@ fn pool_of(grant: &mut credit_grant::Model, pool: Pool) -> (&mut Credits, &mut M
     }
 }
 
+/// A grant before its first credit, and before anything said when it ends.
+#[must_use]
+pub fn emptied(grant: &credit_grant::Model) -> credit_grant::Model {
+    credit_grant::Model {
+        remaining: Credits::ZERO,
+        held: Credits::ZERO,
+        consumed: Credits::ZERO,
+        expired: Credits::ZERO,
+        voided: Credits::ZERO,
+        transferred: Credits::ZERO,
+        cost_left: Minor::ZERO,
+        cost_held: Minor::ZERO,
+        cost_consumed: Minor::ZERO,
+        cost_expired: Minor::ZERO,
+        cost_voided: Minor::ZERO,
+        cost_transferred: Minor::ZERO,
+        open: false,
+        first_used_at: None,
+        expires_at: None,
+        ..grant.clone()
+    }
+}
+
 /// Moves credits and their cost within a grant.
 pub fn shift(grant: &mut credit_grant::Model, kind: Kind, draw: Draw) {
     let (from, to) = movement(kind);
