@@ -22,8 +22,8 @@ use crate::domain::{Caller, Error, Refusal, Role, Scope};
 
 /// Refused rows that are printed; the report has them all.
 const SHOWN: usize = 20;
-/// Rows that are under way at once.
-const AT_ONCE: usize = 512;
+/// Rows that are under way at once: enough to fill the commits of every lane.
+const AT_ONCE: usize = 2_048;
 
 /// Read opening balances from a CSV file.
 ///
