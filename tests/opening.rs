@@ -213,6 +213,12 @@ fn money_and_names_mean_one_thing() {
     assert!(server.stop());
 }
 
+/// Connections to the database that keep no foreign keys, as somebody with its file may have.
+async fn lawless(folder: &Path) -> sqlx::SqlitePool {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.join("scrip.db")).foreign_keys(false);
+    sqlx::SqlitePool::connect_with(options).await.expect("a connection")
+}
+
 /// An end that is cut off so well that the rest is whole: the anchor knows better.
 #[tokio::test]
 async fn an_anchor_finds_a_cut_tail() {
@@ -227,7 +233,7 @@ async fn an_anchor_finds_a_cut_tail() {
     };
     let first = verify();
     assert!(first.0 && first.1.contains("The heads are in heads.txt."), "{}", first.1);
-    let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", here.join("scrip.db").display())).await.expect("open");
+    let pool = lawless(here).await;
     sqlx::query("CREATE TABLE kept AS SELECT * FROM wallet").execute(&pool).await.expect("a copy");
     write(here, "two.csv", "customer,credit_type,amount,expires,key\ncrm-1,Class,5,never,two\n");
     assert!(import(here, "two.csv", true).0);
@@ -235,7 +241,6 @@ async fn an_anchor_finds_a_cut_tail() {
     assert!(second.0 && second.1.contains("1 anchored heads checked"), "{}", second.1);
     // As if the second import had never been: rows and head are those of before, and fit together.
     for statement in [
-        "PRAGMA foreign_keys = off",
         "DELETE FROM allocation WHERE activity_id = (SELECT id FROM activity WHERE sequence = 2)",
         "DELETE FROM activity WHERE sequence = 2",
         "DELETE FROM credit_grant WHERE amount = 5",
@@ -250,9 +255,8 @@ async fn an_anchor_finds_a_cut_tail() {
     let found = verify();
     assert!(!found.0 && found.1.contains("activity 2 was anchored, and is gone: the end was cut off"), "{}", found.1);
     // A whole account that is gone is found as well.
-    let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", here.join("scrip.db").display())).await.expect("open");
+    let pool = lawless(here).await;
     let copy = std::fs::read(here.join("heads.txt")).expect("heads");
-    sqlx::query("PRAGMA foreign_keys = off").execute(&pool).await.expect("a pragma");
     sqlx::query("CREATE TABLE kept_account AS SELECT * FROM account").execute(&pool).await.expect("a copy");
     sqlx::query("DELETE FROM account").execute(&pool).await.expect("deleted");
     let gone = verify();

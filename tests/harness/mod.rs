@@ -290,8 +290,9 @@ impl House {
     pub async fn tamper(&self, sql: &str) -> u64 {
         match self.backend {
             Backend::Sqlite => {
-                let pool = sqlx::SqlitePool::connect(&self.url).await.expect("a connection");
-                sqlx::query("PRAGMA foreign_keys = off").execute(&pool).await.expect("a pragma");
+                let options =
+                    self.url.parse::<sqlx::sqlite::SqliteConnectOptions>().expect("a URL").foreign_keys(false);
+                let pool = sqlx::SqlitePool::connect_with(options).await.expect("a connection");
                 let done = sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&pool).await.expect(sql).rows_affected();
                 pool.close().await;
                 done
