@@ -100,6 +100,7 @@ fn good_rows_are_imported_once_and_bad_ones_are_named() {
     assert!(said(&run(here, &["verify"], &SETTINGS)).contains("studio: 0 wallets, 0 activities"));
     let report = std::fs::read_to_string(here.join("credits.csv.refused.csv")).expect("a report");
     assert!(report.starts_with("line,key,code,column,message\n4,old-3,NOT_FOUND,customer,"), "{report}");
+    assert!(report.contains("\n5,old-4,INVALID,amount,"), "a row that is not understood keeps its key: {report}");
     // The good rows are imported all the same; a second run finds them.
     let (clean, text) = import(here, "credits.csv", true);
     assert!(!clean && text.contains("Imported 3 rows."), "{text}");
@@ -113,6 +114,10 @@ fn good_rows_are_imported_once_and_bad_ones_are_named() {
         !clean && text.contains("line 2: key: A row with this key was imported before, with other values."),
         "{text}"
     );
+    // Once no row is refused, the report of the run before is gone.
+    write(here, "changed.csv", "customer,credit_type,amount,key\ncrm-1,Class,6,old-12\n");
+    assert!(here.join("changed.csv.refused.csv").exists());
+    assert!(import(here, "changed.csv", false).0 && !here.join("changed.csv.refused.csv").exists());
     let verified = said(&run(here, &["verify"], &SETTINGS));
     assert!(verified.contains("studio: 2 wallets, 3 activities") && verified.contains("Verified:"), "{verified}");
 }

@@ -18,8 +18,15 @@ const COLUMNS: [&str; 10] =
 /// Those that must be there.
 const NEEDED: [&str; 4] = ["customer", "credit_type", "amount", "key"];
 
-/// The rows of a file with their lines, each understood or refused. Fails if the file cannot be read at all.
-pub fn read(path: &Path) -> Result<Vec<(u64, Result<Row, Refusal>)>> {
+/// What stands on a line of the file: its key as far as it can be told, and the row, understood or refused.
+pub struct Entry {
+    pub line: u64,
+    pub key: String,
+    pub row: Result<Row, Refusal>,
+}
+
+/// The rows of a file. Fails if the file cannot be read at all.
+pub fn read(path: &Path) -> Result<Vec<Entry>> {
     let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
     let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(file);
     let header = reader.headers();
@@ -52,14 +59,25 @@ pub fn read(path: &Path) -> Result<Vec<(u64, Result<Row, Refusal>)>> {
             Ok(false) => return Ok(rows),
             Ok(true) => {
                 let line = record.position().map_or(line, csv::Position::line);
-                rows.push((line, row(&names, &record)));
+                let key = get(&names, &record, "key").unwrap_or_default().to_owned();
+                rows.push(Entry { line, key, row: row(&names, &record) });
             }
             Err(error) if matches!(error.kind(), csv::ErrorKind::Utf8 { .. }) => {
-                rows.push((line, Err(Refusal::invalid("row", "Is not UTF-8 text. Save the file as UTF-8."))));
+                let row = Err(Refusal::invalid("row", "Is not UTF-8 text. Save the file as UTF-8."));
+                rows.push(Entry { line, key: String::new(), row });
             }
             Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
         }
     }
+}
+
+/// What a row has in a column; nothing where its fields are not those of the header.
+fn get<'row>(names: &[String], record: &'row StringRecord, column: &str) -> Option<&'row str> {
+    if record.len() != names.len() {
+        return None;
+    }
+    let at = names.iter().position(|name| name == column)?;
+    record.get(at).filter(|value| !value.is_empty())
 }
 
 fn row(names: &[String], record: &StringRecord) -> Result<Row, Refusal> {
@@ -67,10 +85,7 @@ fn row(names: &[String], record: &StringRecord) -> Result<Row, Refusal> {
         let message = format!("Has {} fields, the header has {}.", record.len(), names.len());
         return Err(Refusal::invalid("row", message));
     }
-    let get = |column: &str| {
-        let at = names.iter().position(|name| name == column)?;
-        record.get(at).filter(|value| !value.is_empty())
-    };
+    let get = |column: &str| get(names, record, column);
     let needed = |column: &str| get(column).ok_or_else(|| Refusal::invalid(column, "Must not be empty."));
     let whole = || Refusal::invalid("amount", "Must be a whole number from 1 to 1,000,000,000.");
     Ok(Row {

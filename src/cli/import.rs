@@ -13,10 +13,11 @@ use futures_util::stream::FuturesUnordered;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::account::meant;
+use super::credits_csv::{self, Entry};
 use super::house::{self, House};
-use super::{credits_csv, say};
+use super::say;
 use crate::config::Settings;
-use crate::domain::ledger::opening::{self, CHUNK, Row, Verdict};
+use crate::domain::ledger::opening::{self, CHUNK, Verdict};
 use crate::domain::ledger::{self, Command, Issue};
 use crate::domain::{Caller, Error, Refusal, Role, Scope};
 
@@ -74,14 +75,10 @@ impl Import {
         for (currency, cost) in costs(&found.new) {
             say(format_args!("  paid for them: {} {currency}", credits_csv::decimal(cost, &currency)));
         }
-        if self.apply {
-            let count = found.new.len();
-            let refused = apply(&staff, found.new).await?;
-            say(format_args!("Imported {} rows.", count - refused.len()));
-            found.refused.extend(refused);
-        }
+        let applied = if self.apply { apply(&staff, found.new, &mut found.refused).await } else { Ok(()) };
         house.app.close().await;
         report(&self.file, &mut found.refused)?;
+        applied?;
         if !self.apply {
             say("Nothing was written. Run it again with --apply to import the rows that are not refused.");
         }
@@ -90,17 +87,17 @@ impl Import {
 }
 
 /// What would become of every row.
-async fn rehearse(staff: &Caller, rows: Vec<(u64, Result<Row, Refusal>)>) -> Result<Rehearsal> {
+async fn rehearse(staff: &Caller, rows: Vec<Entry>) -> Result<Rehearsal> {
     let bar = bar("Rehearsing", rows.len());
     let mut found = Rehearsal::default();
     let mut keys: HashMap<String, u64> = HashMap::new();
     let view = staff.view(Scope::StaffRead).await.map_err(house::said)?;
     for chunk in rows.chunks(CHUNK) {
         let mut good = Vec::new();
-        for (line, row) in chunk {
+        for Entry { line, key, row } in chunk {
             match row {
                 Err(refusal) => {
-                    found.refused.push(Refused { line: *line, key: String::new(), refusal: refusal.clone() });
+                    found.refused.push(Refused { line: *line, key: key.clone(), refusal: refusal.clone() });
                 }
                 Ok(row) => match keys.insert(row.key.clone(), *line) {
                     Some(first) => {
@@ -128,10 +125,10 @@ async fn rehearse(staff: &Caller, rows: Vec<(u64, Result<Row, Refusal>)>) -> Res
     Ok(found)
 }
 
-/// Issues the rows; answers those that were refused after all.
-async fn apply(staff: &Caller, rows: Vec<(u64, String, Box<Issue>)>) -> Result<Vec<Refused>> {
+/// Issues the rows; those that are refused after all join the refused ones.
+async fn apply(staff: &Caller, rows: Vec<(u64, String, Box<Issue>)>, refused: &mut Vec<Refused>) -> Result<()> {
     let bar = bar("Importing", rows.len());
-    let (mut rows, mut running, mut refused) = (rows.into_iter(), FuturesUnordered::new(), Vec::new());
+    let (mut rows, mut running, mut imported) = (rows.into_iter(), FuturesUnordered::new(), 0_usize);
     loop {
         while running.len() < AT_ONCE
             && let Some((line, key, issue)) = rows.next()
@@ -143,7 +140,7 @@ async fn apply(staff: &Caller, rows: Vec<(u64, String, Box<Issue>)>) -> Result<V
         }
         let Some((line, key, outcome)) = running.next().await else { break };
         match outcome {
-            Ok(_) => {}
+            Ok(_) => imported += 1,
             Err(Error::Refused(refusal) | Error::RefusedBefore(refusal)) => {
                 refused.push(Refused { line, key, refusal });
             }
@@ -156,7 +153,8 @@ async fn apply(staff: &Caller, rows: Vec<(u64, String, Box<Issue>)>) -> Result<V
         bar.inc(1);
     }
     bar.finish_and_clear();
-    Ok(refused)
+    say(format_args!("Imported {imported} rows."));
+    Ok(())
 }
 
 /// Says which rows were refused, and keeps them all in a report beside the file.
@@ -164,8 +162,12 @@ fn report(file: &Path, refused: &mut [Refused]) -> Result<()> {
     let beside = PathBuf::from(format!("{}.refused.csv", file.display()));
     if refused.is_empty() {
         // What an earlier run left there is not true any more.
-        drop(std::fs::remove_file(&beside));
-        return Ok(());
+        return match std::fs::remove_file(&beside) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("{} is of an earlier run and cannot be removed", beside.display()))
+            }
+            _ => Ok(()),
+        };
     }
     refused.sort_by_key(|refused| refused.line);
     for refused in refused.iter().take(SHOWN) {

@@ -40,6 +40,21 @@ pub enum Scope {
     OwnRead,
 }
 
+impl Scope {
+    /// Who has it, in words: the least that a token must be.
+    #[must_use]
+    pub fn who(self) -> &'static str {
+        match self {
+            Self::AccountsCreate => "It takes an operator's token, or for a sandbox an owner's",
+            Self::AccountWrite => "It takes an owner's token",
+            Self::StaffRead | Self::CustomersWrite | Self::CatalogWrite | Self::CreditsWrite => {
+                "It takes a token of staff"
+            }
+            Self::OwnRead => "It takes a token of the customer or of staff",
+        }
+    }
+}
+
 impl Role {
     /// Whether the role has a scope.
     #[must_use]

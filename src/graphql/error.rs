@@ -65,7 +65,7 @@ fn code_of(error: &mut ServerError, request_id: &str) -> &'static str {
         Some(Error::Unauthenticated) => {
             ("UNAUTHENTICATED", "The token is missing, invalid or expired. Send `Authorization: Bearer …`.".to_owned())
         }
-        Some(Error::Forbidden(_)) => ("FORBIDDEN", "This token may not do this.".to_owned()),
+        Some(Error::Forbidden(scope)) => ("FORBIDDEN", format!("This token may not do this. {}.", scope.who())),
         Some(Error::Unavailable(why)) => {
             tracing::warn!(request_id, %why, "a request could not be answered");
             let message = "The server cannot answer now. Try again with the same idempotency key: \

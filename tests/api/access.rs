@@ -160,6 +160,8 @@ on_both! {
         ] {
             let response = house.ask(me, &mutation, json!({})).await;
             assert_eq!(response["errors"][0]["extensions"]["code"], "FORBIDDEN", "{mutation}");
+            let message = response["errors"][0]["message"].as_str().unwrap_or_default();
+            assert!(message.starts_with("This token may not do this. It takes a"), "{message}");
         }
     }
 

@@ -47,6 +47,7 @@ on_both! {
         let query = "mutation { testClockAdvance(input: { to: \"2026-02-01T00:00:00Z\" }) { steps } }";
         let staff = house.ask(Role::Staff, query, json!({})).await;
         assert_eq!(staff["errors"][0]["extensions"]["code"], "FORBIDDEN");
+        assert_eq!(staff["errors"][0]["message"], "This token may not do this. It takes an owner's token.");
     }
 
     /// Two at once: one moves the clock, the other hears so; nothing is done twice.
