@@ -258,5 +258,20 @@ on_both! {
         assert_eq!(codes(&house.ledger("creditsTransfer", input).await), ["INSUFFICIENT_CREDITS"]);
         assert_eq!(house.balance(&ada).await["available"], 3);
         house.assert_verified().await;
+        // Nor do credits go from one account to another, in either direction.
+        let other = house.sandbox("another-studio", "2026-03-01T09:00:00Z").await;
+        let (eve, session) = (other.customer("Eve").await, other.credit_type("Session", json!(null)).await);
+        issue(&other, &eve, &session, 2, json!({})).await;
+        for (from, to, of, field) in [
+            (&eve, &ada, &session, "toCustomerId"),
+            (&ada, &eve, &session, "fromCustomerId"),
+            (&ada, &eve, &class, "fromCustomerId"),
+        ] {
+            let input = json!({ "fromCustomerId": from, "toCustomerId": to, "creditTypeId": of, "amount": 1 });
+            let refused = other.ledger("creditsTransfer", input).await;
+            assert_eq!((codes(&refused), &refused["userErrors"][0]["field"]), (vec!["NOT_FOUND"], &json!([field])));
+        }
+        assert_eq!(other.balance(&eve).await["available"], 2);
+        other.assert_verified().await;
     }
 }
