@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod gateway;
 pub mod graphql;
 pub mod http;
 pub mod worker;

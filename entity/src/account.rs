@@ -39,6 +39,12 @@ pub struct Model {
     pub key_check: Vec<u8>,
     /// How many days a hold may last.
     pub hold_limit_days: i32,
+    /// Who settles orders that say nothing else.
+    pub payment_provider: String,
+    /// Days after its period began until an unpaid renewal is past due.
+    pub renewal_due_days: i32,
+    /// Days that a subscription goes on with a renewal past due before it is cancelled.
+    pub renewal_grace_days: i32,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }

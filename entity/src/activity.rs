@@ -51,6 +51,10 @@ pub enum Source {
     Transfer,
     /// A return to a grant that had ended.
     Reissue,
+    /// A purchase, or its refund.
+    Order,
+    /// A period of a subscription.
+    Renewal,
 }
 
 #[sea_orm::model]

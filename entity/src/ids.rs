@@ -113,6 +113,18 @@ ids! {
     JobId = "job";
     /// Long work over many customers.
     BulkOperationId = "blk";
+    /// What is offered.
+    ProductId = "prd";
+    /// How a product is paid.
+    PriceId = "prc";
+    /// One purchase.
+    OrderId = "ord";
+    /// What settles an order.
+    PaymentId = "pay";
+    /// Money, or credits, that went back.
+    RefundId = "rfd";
+    /// An order that renews.
+    SubscriptionId = "sub";
 }
 
 #[cfg(test)]

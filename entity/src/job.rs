@@ -13,6 +13,10 @@ pub enum Kind {
     Bulk,
     /// Let a sandbox's clock go on; never due by itself: its lease says that it moves.
     Clock,
+    /// Ask a provider what became of a payment, or tell it of a refund.
+    Collect,
+    /// Begin a subscription's next period, or act on one that was not paid.
+    Renew,
     /// Write down what time has done in a wallet.
     Settle,
 }

@@ -18,17 +18,28 @@ pub mod customer_tag;
 pub mod customer_term;
 pub mod event;
 mod expiration;
+pub mod fulfilment;
 pub mod hold;
 mod ids;
 pub mod job;
+pub mod order_counter;
+pub mod order_line;
 mod owned;
+pub mod payment;
+pub mod price;
+pub mod product;
+pub mod product_order;
+pub mod refund;
+pub mod renewal;
 pub mod request;
+pub mod subscription;
 mod units;
 pub mod wallet;
 
 pub use expiration::{Anchor, Expiration, ExpirationKind, PeriodUnit};
 pub use ids::{
     AccountId, ActivityId, BulkOperationId, CreditTypeId, CustomerId, EventId, GrantId, HoldId, JobId, MalformedId,
+    OrderId, PaymentId, PriceId, ProductId, RefundId, SubscriptionId,
 };
 pub use owned::{CustomerOwned, Owned};
 pub use units::{Credits, Minor};

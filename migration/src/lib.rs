@@ -2,6 +2,7 @@
 
 mod dialect;
 mod m2026_11_22_000001_ledger;
+mod m2026_11_24_000002_selling;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{MigrationTrait, async_trait};
@@ -12,6 +13,6 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m2026_11_22_000001_ledger::Migration)]
+        vec![Box::new(m2026_11_22_000001_ledger::Migration), Box::new(m2026_11_24_000002_selling::Migration)]
     }
 }

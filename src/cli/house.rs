@@ -45,7 +45,7 @@ impl House {
         let issuer = settings.get("token_issuer").unwrap_or_default();
         let audience = settings.get("token_audience").unwrap_or_default();
         let tokens = Arc::new(Tokens::new(&settings.secret("signing_secret")?, issuer, audience));
-        Ok(Self { app: App::start(store), tokens })
+        Ok(Self { app: App::start(store, crate::gateway::providers()), tokens })
     }
 }
 

@@ -8,6 +8,7 @@ mod examples;
 mod house;
 mod import;
 mod migrate;
+mod report;
 mod serve;
 mod token;
 mod verify;
@@ -56,6 +57,8 @@ enum Command {
     Import(import::Import),
     /// Write the free credits of an account as a CSV file that `import` reads.
     Export(import::Export),
+    /// Write what is owed, earned and was never used as a CSV file.
+    Report(report::Report),
     /// Print the GraphQL schema.
     Schema,
     /// Print the settings and where each came from, secrets masked.
@@ -95,6 +98,7 @@ fn execute(cli: Cli) -> Result<ExitCode> {
         Command::Token(token) => block_on(token.run(settings(&[])?))?,
         Command::Import(import) => return block_on(import.run(settings(&[])?)),
         Command::Export(export) => block_on(export.run(settings(&[])?))?,
+        Command::Report(report) => block_on(report.run(settings(&[])?))?,
         Command::Verify(verify) => return block_on(verify.run(settings(&[])?)),
     }
     Ok(ExitCode::SUCCESS)

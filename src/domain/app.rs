@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::ledger::commit::Lanes;
+use super::sales::provider::Providers;
 use super::store::Store;
 
 /// The running server. Cheap to clone.
@@ -15,21 +16,27 @@ struct Parts {
     store: Arc<Store>,
     lanes: Lanes,
     woken: Notify,
+    providers: Providers,
 }
 
 impl App {
-    /// Starts the ledger's lanes on a store. Must be called within a Tokio runtime.
+    /// Starts the ledger's lanes on a store, with those who settle orders. Must be called within a Tokio runtime.
     #[must_use]
-    pub fn start(store: Store) -> Self {
+    pub fn start(store: Store, providers: Providers) -> Self {
         let store = Arc::new(store);
         let lanes = Lanes::start(&store);
-        Self(Arc::new(Parts { store, lanes, woken: Notify::new() }))
+        Self(Arc::new(Parts { store, lanes, woken: Notify::new(), providers }))
     }
 
     /// Where the rows are.
     #[must_use]
     pub fn store(&self) -> &Arc<Store> {
         &self.0.store
+    }
+
+    /// Who settles orders.
+    pub(super) fn providers(&self) -> &Providers {
+        &self.0.providers
     }
 
     pub(super) fn lanes(&self) -> &Lanes {

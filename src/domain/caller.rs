@@ -2,14 +2,15 @@
 
 use entity::{AccountId, CustomerId, activity::ActorKind};
 
+use super::accounts;
 use super::app::App;
 use super::error::{Error, Result};
-use super::tx::{Tx, View};
+use super::tx::{Sight, Tx, View};
 
 /// What a caller is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Nobody we know.
+    /// Nobody we know: at most somebody who looks at an account's order forms.
     Anyone,
     /// Runs the server: creates accounts, belongs to none.
     Operator,
@@ -38,6 +39,12 @@ pub enum Scope {
     CreditsWrite,
     /// Read what belongs to oneself; for staff, to any customer.
     OwnRead,
+    /// Take payments, cancel, refund.
+    OrdersWrite,
+    /// Order for oneself, and end what one has ordered; for staff, for any customer.
+    Buy,
+    /// Look at what is on sale, and order it without being known.
+    OrderForm,
 }
 
 impl Scope {
@@ -47,10 +54,10 @@ impl Scope {
         match self {
             Self::AccountsCreate => "It takes an operator's token, or for a sandbox an owner's",
             Self::AccountWrite => "It takes an owner's token",
-            Self::StaffRead | Self::CustomersWrite | Self::CatalogWrite | Self::CreditsWrite => {
+            Self::StaffRead | Self::CustomersWrite | Self::CatalogWrite | Self::CreditsWrite | Self::OrdersWrite => {
                 "It takes a token of staff"
             }
-            Self::OwnRead => "It takes a token of the customer or of staff",
+            Self::OwnRead | Self::Buy | Self::OrderForm => "It takes a token of the customer or of staff",
         }
     }
 }
@@ -60,11 +67,11 @@ impl Role {
     #[must_use]
     pub fn may(self, scope: Scope) -> bool {
         match self {
-            Self::Anyone => false,
+            Self::Anyone => scope == Scope::OrderForm,
             Self::Operator => scope == Scope::AccountsCreate,
             Self::Owner => scope != Scope::AccountsCreate,
             Self::Staff => !matches!(scope, Scope::AccountsCreate | Scope::AccountWrite),
-            Self::Customer(_) => scope == Scope::OwnRead,
+            Self::Customer(_) => matches!(scope, Scope::OwnRead | Scope::Buy | Scope::OrderForm),
         }
     }
 }
@@ -83,6 +90,17 @@ impl Caller {
     #[must_use]
     pub fn anyone(app: App) -> Self {
         Self { app, account: None, role: Role::Anyone, subject: String::new() }
+    }
+
+    /// Whoever stands before the order forms of an account: this caller if it belongs to the account, and anyone if not.
+    /// None if there is no such account.
+    pub async fn at_counter(&self, slug: &str) -> Result<Option<Self>> {
+        let txn = self.app.store().snapshot().await?;
+        let Some(account) = accounts::of_slug(&txn, slug).await? else { return Ok(None) };
+        if self.account == Some(account) && self.role != Role::Anyone {
+            return Ok(Some(self.clone()));
+        }
+        Ok(Some(Self { app: self.app.clone(), account: Some(account), role: Role::Anyone, subject: String::new() }))
     }
 
     /// Who runs the server.
@@ -115,11 +133,8 @@ impl Caller {
 
     /// The account, for a caller that may do this.
     pub fn authorise(&self, scope: Scope) -> Result<AccountId> {
-        if self.role == Role::Anyone {
-            return Err(Error::Unauthenticated);
-        }
         if !self.role.may(scope) {
-            return Err(Error::Forbidden(scope));
+            return Err(if self.role == Role::Anyone { Error::Unauthenticated } else { Error::Forbidden(scope) });
         }
         self.account.ok_or(Error::Forbidden(scope))
     }
@@ -144,18 +159,19 @@ impl Caller {
     /// The way to read: a snapshot of what the caller may see.
     pub async fn view(&self, scope: Scope) -> Result<View> {
         let account = self.authorise(scope)?;
-        let only = match self.role {
-            Role::Customer(customer) => Some(customer),
-            _ => None,
+        let sight = match self.role {
+            Role::Customer(customer) => Sight::Own(customer),
+            Role::Anyone => Sight::OnSale,
+            Role::Operator | Role::Owner | Role::Staff => Sight::All,
         };
-        View::open(self.app.store(), account, only).await
+        View::open(self.app.store(), account, sight).await
     }
 
     /// How an activity names this caller.
     pub(super) fn actor(&self) -> (ActorKind, String) {
         let kind = match self.role {
-            Role::Customer(_) => ActorKind::Customer,
-            Role::Anyone | Role::Operator => ActorKind::System,
+            Role::Customer(_) | Role::Anyone => ActorKind::Customer,
+            Role::Operator => ActorKind::System,
             Role::Owner | Role::Staff => ActorKind::Staff,
         };
         (kind, self.subject.clone())
@@ -165,6 +181,7 @@ impl Caller {
     pub(super) fn key_space(&self) -> String {
         match self.role {
             Role::Customer(customer) => format!("customer:{customer}"),
+            Role::Anyone => "public".to_owned(),
             _ => "staff".to_owned(),
         }
     }

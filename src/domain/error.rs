@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use sea_orm::{DbErr, RuntimeErr, SqlErr};
 
 use super::caller::Scope;
-pub use super::refusal::{Code, Refusal};
+pub use super::code::Code;
+pub use super::refusal::Refusal;
+use super::sales::refusal::Sale;
 
 /// The result of everything in this room.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -25,12 +27,29 @@ pub enum Error {
     /// The caller is not known.
     #[error("not signed in")]
     Unauthenticated,
+    /// Another transaction was in the way.
+    #[error("in the way of another: {0}")]
+    Conflict(String),
     /// Try again later: the database is busy, away, or shutting down.
     #[error("unavailable: {0}")]
     Unavailable(Cow<'static, str>),
     /// Our fault. Logged in full, shown to nobody.
     #[error("{0}")]
     Internal(String),
+}
+
+impl Error {
+    /// Whether it passes by itself: nothing is wrong with what was asked, nor with us.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Conflict(_))
+    }
+}
+
+impl From<Sale> for Error {
+    fn from(sale: Sale) -> Self {
+        Self::Refused(sale.into())
+    }
 }
 
 impl From<Refusal> for Error {
@@ -99,7 +118,8 @@ pub(super) fn is_taken(error: &DbErr, table: &str, column: &str) -> bool {
 impl From<DbErr> for Error {
     fn from(error: DbErr) -> Self {
         match fault(&error) {
-            Fault::Conflict | Fault::Away => Self::Unavailable(error.to_string().into()),
+            Fault::Conflict => Self::Conflict(error.to_string()),
+            Fault::Away => Self::Unavailable(error.to_string().into()),
             Fault::Other => Self::Internal(error.to_string()),
         }
     }

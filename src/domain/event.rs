@@ -1,15 +1,16 @@
 //! Events: what happened, for whoever follows. Each is written in the transaction of its fact.
 
-use entity::EventId;
 use entity::activity::{self, Kind};
 use entity::event::{Column, Entity, Model};
-use sea_orm::{ColumnTrait, QueryFilter};
-use serde_json::json;
+use entity::{CustomerId, EventId};
+use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, QueryFilter};
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::clock::fresh_id;
 use super::error::Result;
 use super::page::{Page, Slice};
-use super::tx::View;
+use super::tx::{Tx, View};
 
 /// Of the payloads of the ledger's events.
 const VERSION: i16 = 1;
@@ -54,6 +55,34 @@ pub fn of_activity(activity: &activity::Model) -> Model {
             "reversesId": activity.reverses_id,
         }),
         at: activity.at,
+    }
+}
+
+/// A fact of selling, for whoever follows.
+#[derive(Clone, Debug)]
+pub struct Fact {
+    pub name: &'static str,
+    pub customer: CustomerId,
+    /// What it is about.
+    pub subject: Uuid,
+    pub payload: Value,
+}
+
+impl Tx {
+    /// Writes what happened beside what made it happen.
+    pub(super) async fn emit(&self, fact: Fact) -> Result<()> {
+        let row = Model {
+            account_id: self.account.id,
+            id: EventId(fresh_id()),
+            name: fact.name.to_owned(),
+            version: VERSION,
+            customer_id: Some(fact.customer),
+            subject_id: fact.subject,
+            payload: fact.payload,
+            at: self.now,
+        };
+        row.into_active_model().insert(self.db()).await?;
+        Ok(())
     }
 }
 

@@ -46,12 +46,33 @@ pub fn amount(field: &str, value: Credits) -> Result<Credits, Refusal> {
     }
 }
 
+/// A number of units that are ordered.
+pub fn quantity(field: &str, value: i64) -> Result<i64, Refusal> {
+    if (1..=Credits::MOST.0).contains(&value) {
+        Ok(value)
+    } else {
+        Err(Refusal::invalid(field, "Must be a whole number from 1 to 1,000,000,000."))
+    }
+}
+
 /// What something cost.
 pub fn cost(field: &str, value: Minor) -> Result<Minor, Refusal> {
     if (Minor::ZERO..=Minor::MOST).contains(&value) {
         Ok(value)
     } else {
         Err(Refusal::invalid(field, "Must be 0 to 1,000,000,000,000 minor units."))
+    }
+}
+
+/// An amount with as many decimals as its currency has (ISO 4217's minor unit).
+#[must_use]
+pub fn decimal(minor: Minor, currency: &str) -> String {
+    let places = iso_currency::Currency::from_code(currency).and_then(iso_currency::Currency::exponent).unwrap_or(0);
+    let scale = 10_u64.pow(u32::from(places));
+    let (sign, amount) = (if minor.0 < 0 { "-" } else { "" }, minor.0.unsigned_abs());
+    match usize::from(places) {
+        0 => format!("{sign}{amount}"),
+        places => format!("{sign}{}.{:0places$}", amount / scale, amount % scale),
     }
 }
 

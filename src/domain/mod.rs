@@ -9,6 +9,7 @@ pub mod bulk;
 pub mod caller;
 pub mod catalog;
 pub mod clock;
+mod code;
 pub mod customers;
 pub mod error;
 pub mod event;
@@ -17,6 +18,8 @@ pub mod jobs;
 pub mod ledger;
 pub mod page;
 mod refusal;
+pub mod reports;
+pub mod sales;
 pub mod store;
 mod tx;
 

@@ -6,70 +6,8 @@ use entity::Credits;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Instant;
-
-/// What a client branches on. The names are part of the API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Code {
-    Invalid,
-    NotFound,
-    Taken,
-    InsufficientCredits,
-    CreditsDisabled,
-    CreditTypeArchived,
-    ExpirationNotInFuture,
-    IdempotencyKeyReused,
-    NothingToVoid,
-    HoldClosed,
-    HoldTooLong,
-    TooManyHolds,
-    MoreThanLeft,
-    NotReversible,
-    AlreadyReversed,
-    TransferToSelf,
-    CustomerArchived,
-    NoEndToExtend,
-    NothingToExtend,
-    ExtensionNotLater,
-    NotASandbox,
-    ClockBackwards,
-    ClockMoving,
-    JobNotDead,
-    Fault,
-}
-
-impl Code {
-    /// The name, as it stands in the API.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Invalid => "INVALID",
-            Self::NotFound => "NOT_FOUND",
-            Self::Taken => "TAKEN",
-            Self::InsufficientCredits => "INSUFFICIENT_CREDITS",
-            Self::CreditsDisabled => "CREDITS_DISABLED",
-            Self::CreditTypeArchived => "CREDIT_TYPE_ARCHIVED",
-            Self::ExpirationNotInFuture => "EXPIRATION_NOT_IN_FUTURE",
-            Self::IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED",
-            Self::NothingToVoid => "NOTHING_TO_VOID",
-            Self::HoldClosed => "HOLD_CLOSED",
-            Self::HoldTooLong => "HOLD_TOO_LONG",
-            Self::TooManyHolds => "TOO_MANY_HOLDS",
-            Self::MoreThanLeft => "MORE_THAN_LEFT",
-            Self::NotReversible => "NOT_REVERSIBLE",
-            Self::AlreadyReversed => "ALREADY_REVERSED",
-            Self::TransferToSelf => "TRANSFER_TO_SELF",
-            Self::CustomerArchived => "CUSTOMER_ARCHIVED",
-            Self::NoEndToExtend => "NO_END_TO_EXTEND",
-            Self::NothingToExtend => "NOTHING_TO_EXTEND",
-            Self::ExtensionNotLater => "EXTENSION_NOT_LATER",
-            Self::NotASandbox => "NOT_A_SANDBOX",
-            Self::ClockBackwards => "CLOCK_BACKWARDS",
-            Self::ClockMoving => "CLOCK_MOVING",
-            Self::JobNotDead => "JOB_NOT_DEAD",
-            Self::Fault => "FAULT",
-        }
-    }
-}
+use super::code::Code;
+use super::sales::refusal::Sale;
 
 /// A business rule that said no.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,6 +73,8 @@ pub enum Refusal {
     JobNotDead,
     /// One part of long work failed, by a fault on our side.
     Fault,
+    /// A rule of selling said no.
+    Sale(Sale),
 }
 
 impl Refusal {
@@ -180,6 +120,7 @@ impl Refusal {
             Self::ClockMoving => Code::ClockMoving,
             Self::JobNotDead => Code::JobNotDead,
             Self::Fault => Code::Fault,
+            Self::Sale(sale) => sale.code(),
         }
     }
 
@@ -256,6 +197,7 @@ impl Refusal {
             }
             Self::ClockMoving => "The clock is being moved. Wait until that is done, then try again.".to_owned(),
             Self::JobNotDead => "This job was not laid aside: it is tried by itself.".to_owned(),
+            Self::Sale(sale) => sale.message(),
             Self::Fault => "This one failed by a fault on our side; the server's log says which. Nothing was changed.".to_owned(),
             Self::IdempotencyKeyReused => {
                 "This idempotency key was used for a different request. Use a new key for a new request.".to_owned()
@@ -283,6 +225,7 @@ impl Refusal {
             Self::TransferToSelf => path("toCustomerId"),
             Self::ExtensionNotLater { .. } | Self::ExtensionNotInFuture | Self::ClockBackwards { .. } => path("to"),
             Self::JobNotDead => path("id"),
+            Self::Sale(sale) => sale.field().and_then(path),
             Self::CreditsDisabled | Self::TooManyHolds { .. } | Self::NotASandbox | Self::ClockMoving | Self::Fault => {
                 None
             }
@@ -311,6 +254,7 @@ impl Refusal {
             | Self::NothingToExtend
             | Self::ExtensionNotLater { .. }
             | Self::ExtensionNotInFuture => true,
+            Self::Sale(sale) => sale.is_recorded(),
             Self::Invalid { .. }
             | Self::NotFound { .. }
             | Self::Taken { .. }
@@ -322,6 +266,12 @@ impl Refusal {
             | Self::JobNotDead
             | Self::Fault => false,
         }
+    }
+}
+
+impl From<Sale> for Refusal {
+    fn from(sale: Sale) -> Self {
+        Self::Sale(sale)
     }
 }
 

@@ -41,21 +41,32 @@ impl Tx {
     }
 }
 
+/// How much of an account is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// Everything.
+    All,
+    /// One customer's own rows, and no others.
+    Own(CustomerId),
+    /// What is on sale: no customer's rows.
+    OnSale,
+}
+
 /// One snapshot of one account, as one caller may see it.
 pub struct View {
     txn: DatabaseTransaction,
     account: account::Model,
     now: Instant,
-    only: Option<CustomerId>,
+    sight: Sight,
 }
 
 impl View {
-    /// Opens one: for a customer, `only` its own rows are there.
-    pub(super) async fn open(store: &Store, account: AccountId, only: Option<CustomerId>) -> Result<Self> {
+    /// Opens one, in which so much is there.
+    pub(super) async fn open(store: &Store, account: AccountId, sight: Sight) -> Result<Self> {
         let txn = store.snapshot().await?;
         let account = find_account(&txn, account).await?.ok_or(Error::Unauthenticated)?;
         let now = account_now(&account, store);
-        Ok(Self { txn, account, now, only })
+        Ok(Self { txn, account, now, sight })
     }
 
     /// The connection, for statements.
@@ -75,14 +86,14 @@ impl View {
         self.now
     }
 
-    /// The customer beyond whom nothing is seen, if the caller is one.
-    pub(super) fn only(&self) -> Option<CustomerId> {
-        self.only
+    /// Whether staff looks, before whom nothing is hidden.
+    pub(super) fn is_staff(&self) -> bool {
+        self.sight == Sight::All
     }
 
-    /// Refuses a customer: what follows is for staff.
+    /// Refuses whoever is not staff.
     pub(super) fn staff_only(&self) -> Result<()> {
-        if self.only.is_some() { Err(Error::Forbidden(Scope::StaffRead)) } else { Ok(()) }
+        if self.is_staff() { Ok(()) } else { Err(Error::Forbidden(Scope::StaffRead)) }
     }
 
     /// The rows of this account in a table whose rows belong to no customer.
@@ -92,9 +103,10 @@ impl View {
 
     /// The rows that the caller may see in a table whose rows belong to customers.
     pub(super) fn customer_rows<E: CustomerOwned>(&self) -> Select<E> {
-        match self.only {
-            Some(customer) => E::of_customer(self.account.id, customer),
-            None => E::of(self.account.id),
+        match self.sight {
+            Sight::All => E::of(self.account.id),
+            Sight::Own(customer) => E::of_customer(self.account.id, customer),
+            Sight::OnSale => E::of_customer(self.account.id, CustomerId(uuid::Uuid::nil())),
         }
     }
 }

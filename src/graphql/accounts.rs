@@ -76,6 +76,21 @@ impl Account {
         self.0.hold_limit_days
     }
 
+    /// Who settles orders: `manual`, where staff says so, or a payment provider that this server knows.
+    async fn payment_provider(&self) -> &str {
+        &self.0.payment_provider
+    }
+
+    /// Days after its period began until an unpaid renewal is past due.
+    async fn renewal_due_days(&self) -> i32 {
+        self.0.renewal_due_days
+    }
+
+    /// Days that a subscription goes on with a renewal past due before it is cancelled.
+    async fn renewal_grace_days(&self) -> i32 {
+        self.0.renewal_grace_days
+    }
+
     /// The name that messages to customers come from.
     async fn sender_name(&self) -> Option<&str> {
         self.0.sender_name.as_deref()
@@ -187,6 +202,12 @@ pub struct AccountUpdateInput {
     credits_enabled: MaybeUndefined<bool>,
     /// How many days a hold may last: 1 to 3,660. 366 unless it is changed.
     hold_limit_days: MaybeUndefined<Whole>,
+    /// Who settles orders: `manual`, or a payment provider that this server knows; a sandbox has `rehearsal`.
+    payment_provider: MaybeUndefined<String>,
+    /// Days after its period began until an unpaid renewal is past due: 0 to 366. 7 unless it is changed.
+    renewal_due_days: MaybeUndefined<Whole>,
+    /// Days that a subscription goes on with a renewal past due before it is cancelled: 0 to 366. 14 unless it is changed.
+    renewal_grace_days: MaybeUndefined<Whole>,
     /// The name that messages to customers come from.
     sender_name: MaybeUndefined<String>,
     /// The address of its logo.
@@ -249,6 +270,9 @@ impl AccountMutation {
                 currency: kept("currency", input.currency)?.map(|currency| currency.0),
                 credits_enabled: kept("creditsEnabled", input.credits_enabled)?,
                 hold_limit_days: kept("holdLimitDays", input.hold_limit_days)?.map(|days| days.0),
+                payment_provider: kept("paymentProvider", input.payment_provider)?,
+                renewal_due_days: kept("renewalDueDays", input.renewal_due_days)?.map(|days| days.0),
+                renewal_grace_days: kept("renewalGraceDays", input.renewal_grace_days)?.map(|days| days.0),
                 sender_name: changed(input.sender_name),
                 logo_url: changed(input.logo_url).map(|url| url.map(|url| url.0)),
                 support_address: changed(input.support_address),

@@ -58,6 +58,10 @@ pub enum ActivitySource {
     Transfer,
     /// A return to a grant that had ended: what came back went to a new one.
     Reissue,
+    /// An order that was paid, or its refund; `reference` is the order's id.
+    Order,
+    /// A period of a subscription that was paid; `reference` is its order's id.
+    Renewal,
 }
 
 /// What kind of actor it was.

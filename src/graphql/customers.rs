@@ -12,6 +12,7 @@ use super::grants::{Grant, GrantStatus};
 use super::holds::CustomerHolds;
 use super::page;
 use super::payload::{UserErrorInterface, answer, id};
+use super::purchases::CustomerPurchases;
 use super::scalars::{DateTime, Json};
 use super::why::CustomerWhy;
 use crate::domain::customers::{self, Changes, NewCustomer, Search};
@@ -155,6 +156,12 @@ impl Customer {
     #[expect(clippy::unused_async, reason = "the library asks for it")]
     async fn holding(&self) -> CustomerHolds {
         CustomerHolds(self.0.id)
+    }
+
+    #[graphql(flatten)]
+    #[expect(clippy::unused_async, reason = "the library asks for it")]
+    async fn purchases(&self) -> CustomerPurchases {
+        CustomerPurchases(self.0.id)
     }
 
     #[graphql(flatten)]
@@ -315,7 +322,7 @@ impl CustomerMutation {
             tags: input.tags.unwrap_or_default(),
             metadata: input.metadata.map(|json| json.0),
         };
-        Some(payload(ctx, async { customers::create(ctx.caller()?, new).await }).await)
+        Some(Box::pin(payload(ctx, async { customers::create(ctx.caller()?, new).await })).await)
     }
 
     /// Change a customer. For staff.

@@ -66,8 +66,8 @@ fn code_of(error: &mut ServerError, request_id: &str) -> &'static str {
             ("UNAUTHENTICATED", "The token is missing, invalid or expired. Send `Authorization: Bearer …`.".to_owned())
         }
         Some(Error::Forbidden(scope)) => ("FORBIDDEN", format!("This token may not do this. {}.", scope.who())),
-        Some(Error::Unavailable(why)) => {
-            tracing::warn!(request_id, %why, "a request could not be answered");
+        Some(error @ (Error::Unavailable(_) | Error::Conflict(_))) => {
+            tracing::warn!(request_id, %error, "a request could not be answered");
             let message = "The server cannot answer now. Try again with the same idempotency key: \
                            what was written will be found.";
             ("UNAVAILABLE", message.to_owned())

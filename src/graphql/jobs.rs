@@ -18,6 +18,10 @@ pub enum JobKind {
     Bulk,
     /// Let a test clock go on. Never listed.
     Clock,
+    /// Ask a payment provider what became of a payment, or tell it of a refund.
+    Collect,
+    /// Begin a subscription's next period, or act on one that was not paid.
+    Renew,
     /// Write down what time has done to a customer's credits of one type. Balances are right before it has run.
     Settle,
 }

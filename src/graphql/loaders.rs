@@ -10,19 +10,23 @@ use std::sync::{Arc, Mutex};
 use dataloader::BatchFn;
 use dataloader::non_cached::Loader;
 use entity::{
-    ActivityId, CreditTypeId, CustomerId, GrantId, HoldId, activity, allocation, credit_grant, credit_type, customer,
-    hold,
+    ActivityId, CreditTypeId, CustomerId, GrantId, HoldId, OrderId, PriceId, ProductId, SubscriptionId, activity,
+    allocation, credit_grant, credit_type, customer, fulfilment, hold, order_line, payment, price, product,
+    product_order, refund, renewal, subscription,
 };
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use super::batches::Batches;
-use crate::domain::catalog::credit_types;
+use crate::domain::catalog::{credit_types, prices, products};
 use crate::domain::clock::Instant;
 use crate::domain::ledger::balances::{self, Balance};
 use crate::domain::ledger::state::Wallet;
 use crate::domain::ledger::{activity as activities, explanation, grants, holds};
 use crate::domain::page::Slice;
+use crate::domain::sales::forms::{self, Affordable};
+use crate::domain::sales::pending::{self, Pending};
+use crate::domain::sales::{orders, subscriptions};
 use crate::domain::{Error, Result, View, customers};
 
 /// Keys in one batch. The statements of a batch bind one value per key, pages a few.
@@ -112,6 +116,21 @@ pub struct Reads {
     pub allocations: By<ActivityId, Vec<allocation::Model>>,
     pub reversals: By<ActivityId, Vec<activity::Model>>,
     pub touched: By<Touched, Vec<allocation::Model>>,
+    pub products: By<ProductId, product::Model>,
+    pub prices: By<PriceId, price::Model>,
+    /// Of a product: those on sale, or (true) all of them.
+    pub product_prices: By<(ProductId, bool), Vec<price::Model>>,
+    pub orders: By<OrderId, product_order::Model>,
+    pub order_pages: By<orders::Wish, Slice<product_order::Model>>,
+    pub order_lines: By<OrderId, Vec<order_line::Model>>,
+    pub fulfilments: By<OrderId, Vec<fulfilment::Model>>,
+    pub payments: By<OrderId, Vec<payment::Model>>,
+    pub refunds: By<OrderId, Vec<refund::Model>>,
+    pub subscriptions: By<SubscriptionId, subscription::Model>,
+    pub subscription_pages: By<subscriptions::Wish, Slice<subscription::Model>>,
+    pub renewal_pages: By<subscriptions::PeriodWish, Slice<renewal::Model>>,
+    pub affordable: By<CustomerId, Vec<Affordable>>,
+    pub pending: By<CustomerId, Vec<Pending>>,
 }
 
 /// The newest records of a grant until an instant, at most so many.
@@ -157,6 +176,46 @@ impl Reads {
                 Box::pin(async move {
                     Ok(wanted.iter().copied().zip(explanation::touched(&view, &wanted).await?).collect())
                 })
+            }),
+            products: By::new(&view, batches, |view, ids| {
+                Box::pin(async move { products::of_rows_in_hand(&view, &ids).await })
+            }),
+            prices: By::new(&view, batches, |view, ids| {
+                Box::pin(async move { prices::of_rows_in_hand(&view, &ids).await })
+            }),
+            product_prices: By::new(&view, batches, |view, ids| {
+                Box::pin(async move { prices::of_products(&view, &ids).await })
+            }),
+            orders: By::new(&view, batches, |view, ids| Box::pin(async move { orders::by_ids(&view, &ids).await })),
+            order_pages: By::new(&view, batches, |view, wanted| {
+                Box::pin(async move { Ok(wanted.iter().cloned().zip(orders::pages(&view, &wanted).await?).collect()) })
+            }),
+            order_lines: By::new(&view, batches, |view, ids| Box::pin(async move { orders::lines(&view, &ids).await })),
+            fulfilments: By::new(&view, batches, |view, ids| Box::pin(async move { orders::given(&view, &ids).await })),
+            payments: By::new(&view, batches, |view, ids| {
+                Box::pin(async move { orders::payments_of(&view, &ids).await })
+            }),
+            refunds: By::new(&view, batches, |view, ids| {
+                Box::pin(async move { orders::refunds_of(&view, &ids).await })
+            }),
+            subscriptions: By::new(&view, batches, |view, ids| {
+                Box::pin(async move { subscriptions::by_ids(&view, &ids).await })
+            }),
+            subscription_pages: By::new(&view, batches, |view, wanted| {
+                Box::pin(async move {
+                    Ok(wanted.iter().cloned().zip(subscriptions::pages(&view, &wanted).await?).collect())
+                })
+            }),
+            renewal_pages: By::new(&view, batches, |view, wanted| {
+                Box::pin(async move {
+                    Ok(wanted.iter().cloned().zip(subscriptions::renewal_pages(&view, &wanted).await?).collect())
+                })
+            }),
+            pending: By::new(&view, batches, |view, ids| {
+                Box::pin(async move { pending::of_customers(&view, &ids).await })
+            }),
+            affordable: By::new(&view, batches, |view, ids| {
+                Box::pin(async move { forms::affordable(&view, &ids).await })
             }),
             view,
         }

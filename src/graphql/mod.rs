@@ -12,15 +12,26 @@ mod customers;
 mod error;
 mod events;
 mod expiration;
+mod forms;
 mod grants;
 mod holds;
 mod jobs;
 mod ledger;
 mod loaders;
 mod node;
+mod ordering;
+mod orders;
 mod page;
 mod payload;
+mod payments;
+mod price_terms;
+mod prices;
+mod products;
+mod purchases;
+mod receipts;
+mod reports;
 mod scalars;
+mod subscriptions;
 mod test_clock;
 mod why;
 
@@ -43,6 +54,12 @@ pub struct Query(
     jobs::JobQuery,
     events::EventQuery,
     bulk::BulkQuery,
+    products::ProductQuery,
+    forms::FormQuery,
+    orders::OrderQuery,
+    receipts::ReceiptQuery,
+    subscriptions::SubscriptionQuery,
+    reports::ReportQuery,
 );
 
 /// Everything that can be changed. A field that a rule refuses answers with `userErrors` and changes nothing.
@@ -57,6 +74,10 @@ pub struct Mutation(
     bulk::BulkMutation,
     test_clock::TestClockMutation,
     jobs::JobMutation,
+    products::ProductMutation,
+    prices::PriceMutation,
+    ordering::OrderMutation,
+    subscriptions::SubscriptionMutation,
 );
 
 /// The schema.
@@ -83,6 +104,10 @@ pub fn builder() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
         .override_output_type_description::<Connection<String, bulk::BulkOperation>>("A page of bulk operations.")
         .override_output_type_description::<Connection<String, bulk::BulkRefusal>>("A page of refusals.")
         .override_output_type_description::<Connection<String, why::GrantExplanation>>("A page of grants, explained.")
+        .override_output_type_description::<Connection<String, products::Product>>("A page of products.")
+        .override_output_type_description::<Connection<String, orders::Order>>("A page of orders.")
+        .override_output_type_description::<Connection<String, subscriptions::Subscription>>("A page of subscriptions.")
+        .override_output_type_description::<Connection<String, subscriptions::Renewal>>("A page of renewals.")
         .limit_complexity(COMPLEXITY)
         .limit_depth(DEPTH)
         .disable_suggestions()

@@ -12,6 +12,10 @@ use super::events::Event;
 use super::grants::Grant;
 use super::holds::Hold;
 use super::jobs::Job;
+use super::orders::Order;
+use super::prices::Price;
+use super::products::Product;
+use super::subscriptions::Subscription;
 use crate::domain::page::MOST;
 use crate::domain::{Refusal, Role, Scope, bulk, event, jobs};
 
@@ -28,6 +32,10 @@ pub enum Node {
     BulkOperation(BulkOperation),
     Job(Job),
     Event(Event),
+    Product(Product),
+    Price(Price),
+    Order(Order),
+    Subscription(Subscription),
 }
 
 #[derive(Default)]
@@ -82,8 +90,20 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
     if let Ok(id) = id.parse() {
         return Ok(reads.holds.get(id).await?.map(|row| Node::Hold(Hold(row))));
     }
+    if let Ok(id) = id.parse() {
+        return Ok(reads.orders.get(id).await?.map(|row| Node::Order(Order(row))));
+    }
+    if let Ok(id) = id.parse() {
+        return Ok(reads.subscriptions.get(id).await?.map(|row| Node::Subscription(Subscription(row))));
+    }
     // What only staff works with is not there for a customer.
     if ctx.is_staff() {
+        if let Ok(id) = id.parse() {
+            return Ok(reads.products.get(id).await?.map(|row| Node::Product(Product(row))));
+        }
+        if let Ok(id) = id.parse() {
+            return Ok(reads.prices.get(id).await?.map(|row| Node::Price(Price(row))));
+        }
         if let Ok(id) = id.parse() {
             let found = bulk::by_ids(&reads.view, &[id]).await?.remove(&id);
             return Ok(found.map(|row| Node::BulkOperation(BulkOperation(row))));

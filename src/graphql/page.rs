@@ -3,7 +3,9 @@
 use async_graphql::OutputType;
 use async_graphql::connection::{Connection, Edge};
 use data_encoding::BASE64URL_NOPAD;
-use entity::{BulkOperationId, CreditTypeId, CustomerId, EventId, GrantId, HoldId, JobId};
+use entity::{
+    BulkOperationId, CreditTypeId, CustomerId, EventId, GrantId, HoldId, JobId, OrderId, ProductId, SubscriptionId,
+};
 use uuid::Uuid;
 
 use crate::domain::Refusal;
@@ -33,7 +35,8 @@ macro_rules! id_cursors {
     )+};
 }
 
-id_cursors!(CustomerId, CreditTypeId, GrantId, HoldId, EventId, JobId, BulkOperationId, Uuid, u32);
+id_cursors!(CustomerId, CreditTypeId, GrantId, HoldId, EventId, JobId, BulkOperationId, Uuid, u32, i64);
+id_cursors!(ProductId, OrderId, SubscriptionId);
 
 impl Cursor for Place {
     fn write(&self) -> String {

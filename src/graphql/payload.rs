@@ -61,6 +61,36 @@ pub enum UserErrorCode {
     JobNotDead,
     /// One part of a bulk operation failed, by a fault on the server's side.
     Fault,
+    /// The product lacks something that it is sold with: a credit type, a price.
+    ProductIncomplete,
+    /// The product is a draft, or archived.
+    ProductNotActive,
+    /// The price is archived.
+    PriceArchived,
+    /// So many are not sold at once at this price.
+    QuantityOutOfRange,
+    /// The customer has ordered as much as one customer may at this price.
+    LimitPerCustomer,
+    /// One order is paid in one currency, or in credits.
+    MixedPayment,
+    /// Only a customer who has signed in, or staff, can order this.
+    SignInRequired,
+    /// The order is paid or cancelled already.
+    OrderNotAwaitingPayment,
+    /// The order was not paid, or everything went back already.
+    OrderNotPaid,
+    /// Some of the order's credits are set aside.
+    CreditsHeld,
+    /// Some of the order's credits are used, and `usedCredits` was not said.
+    CreditsUsed,
+    /// More than was paid and has not gone back yet.
+    MoreThanPaid,
+    /// Nothing of the order is left that could go back.
+    NothingToRefund,
+    /// The subscription is not in a state in which this can be done.
+    SubscriptionStatus,
+    /// The account's payment provider charges a stored payment method, and none was given.
+    PaymentMethodMissing,
 }
 
 /// Why a mutation did nothing: a rule of the business said no. The request can be changed and sent again.

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use async_graphql::registry::Registry;
 use async_graphql::{InputValueError, InputValueResult, Number, Scalar, ScalarType, SimpleObject, Value};
 use chrono::{NaiveDate, SecondsFormat};
-use iso_currency::Currency;
 
 use crate::domain::clock::{Instant, truncate};
+use crate::domain::input;
 
 /// A whole number of credits, as a JSON integer. Operations take 1 to 1,000,000,000.
 pub struct Credits(pub entity::Credits);
@@ -189,19 +189,8 @@ impl Money {
         Self {
             minor: MinorUnits(minor),
             currency: CurrencyCode(currency.to_owned()),
-            decimal: decimal(minor, currency),
+            decimal: input::decimal(minor, currency),
         }
-    }
-}
-
-/// An amount with as many decimals as its currency has (ISO 4217's minor unit).
-fn decimal(minor: entity::Minor, currency: &str) -> String {
-    let places = Currency::from_code(currency).and_then(Currency::exponent).unwrap_or(0);
-    let scale = 10_u64.pow(u32::from(places));
-    let (sign, amount) = (if minor.0 < 0 { "-" } else { "" }, minor.0.unsigned_abs());
-    match usize::from(places) {
-        0 => format!("{sign}{amount}"),
-        places => format!("{sign}{}.{:0places$}", amount / scale, amount % scale),
     }
 }
 
@@ -211,7 +200,7 @@ mod tests {
 
     #[test]
     fn money_has_its_currency_s_decimals() {
-        let written = |minor, currency| decimal(entity::Minor(minor), currency);
+        let written = |minor, currency| input::decimal(entity::Minor(minor), currency);
         assert_eq!(written(1250, "CHF"), "12.50");
         assert_eq!(written(5, "USD"), "0.05");
         assert_eq!(written(1250, "JPY"), "1250");

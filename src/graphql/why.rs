@@ -15,6 +15,7 @@ use crate::domain::ledger::explanation::{self, Explained, Explanation, Skipped};
 use crate::domain::ledger::forecast::{self, Ending};
 use crate::domain::ledger::status::{self, Reason, Status, Why};
 use crate::domain::page::Slice;
+use crate::domain::sales::pending;
 use crate::domain::{Error, Refusal, Scope, input};
 
 /// Why credits cannot be used.
@@ -39,6 +40,12 @@ pub enum CreditStatusReason {
     Transferred,
     /// Some were used.
     Used,
+    /// Some are ordered, and not paid yet.
+    OrderAwaitingPayment,
+    /// A renewal that would give some was not paid in time.
+    RenewalPastDue,
+    /// Something was bought that issues no credits.
+    ProductIssuesNothing,
 }
 
 /// One reason why credits cannot be used.
@@ -317,7 +324,9 @@ impl CustomerWhy {
             let wallet = wallets.into_iter().find(|wallet| wallet.row.credit_type_id == credit_type);
             let account = reads.view.account();
             let hidden = !account.credits_enabled && !ctx.is_staff();
-            Ok(Some(CreditStatus(status::status(account, wallet, hidden, wanted, reads.view.now()))))
+            let pending = reads.pending.get(self.0).await?.unwrap_or_default();
+            let ordered = pending::reasons(&pending, credit_type);
+            Ok(Some(CreditStatus(status::status(account, wallet, hidden, wanted, &ordered, reads.view.now()))))
         };
         found.await.transpose()
     }

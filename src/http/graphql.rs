@@ -18,10 +18,11 @@ use serde_json::{Map, Value};
 use tokio_util::task::TaskTracker;
 
 use super::accept::{Media, negotiate};
+use super::bearer;
 use super::guard::{Refused, inspect};
 use super::shell::RequestId;
+use crate::domain::App;
 use crate::domain::accounts::tokens::Tokens;
-use crate::domain::{App, Caller, Error};
 use crate::graphql::context::Session;
 use crate::graphql::{Masked, ScripSchema, mask};
 
@@ -109,7 +110,10 @@ impl GraphQL {
             (Media::Json, Rejection::new(StatusCode::NOT_ACCEPTABLE, "BAD_REQUEST", message))
         })?;
         let failed = |rejection| (media, rejection);
-        let caller = self.authenticate(request).map_err(failed)?;
+        let caller = bearer::caller(&self.app, &self.tokens, request).map_err(|_| {
+            let message = "The token is invalid or expired.";
+            failed(Rejection::new(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", message))
+        })?;
         let params = if get { url_params(request) } else { body_params(request).await }.map_err(failed)?;
         let text = params.query.ok_or_else(|| failed(Rejection::bad("`query` is missing.")))?;
         let variables = Variables::from_json(Value::Object(params.variables.unwrap_or_default()));
@@ -163,19 +167,6 @@ impl GraphQL {
                 Err(Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message))
             }
         }
-    }
-
-    fn authenticate(&self, request: &Request) -> Result<Caller, Rejection> {
-        let Some(value) = request.headers().get(header::AUTHORIZATION) else {
-            return Ok(Caller::anyone(self.app.clone()));
-        };
-        let token = value.to_str().ok().and_then(|value| {
-            let (scheme, token) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-        });
-        token.ok_or(Error::Unauthenticated).and_then(|token| self.tokens.read(&self.app, token)).map_err(|_| {
-            Rejection::new(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", "The token is invalid or expired.")
-        })
     }
 }
 

@@ -1,10 +1,13 @@
 //! The doors: URLs, tokens, pages.
 
 mod accept;
+mod bearer;
 mod graphql;
 mod guard;
 mod health;
+mod hooks;
 mod pages;
+mod reports;
 mod shell;
 
 use std::sync::Arc;
@@ -44,7 +47,7 @@ pub fn endpoint(doors: Doors) -> impl Endpoint<Output = Response> {
     let graphql = graphql::GraphQL {
         app: doors.app.clone(),
         schema: builder().extension(graphql::MarkExecuted).finish(),
-        tokens: doors.tokens,
+        tokens: doors.tokens.clone(),
         tracker: doors.tracker,
     };
     let routes = Route::new()
@@ -52,6 +55,8 @@ pub fn endpoint(doors: Doors) -> impl Endpoint<Output = Response> {
         .at("/graphql", graphql)
         .at("/graphiql", pages::graphiql(&doors.start))
         .at("/graphiql/:file", pages::asset())
+        .at("/hooks/:provider/:account", hooks::Hooks { app: doors.app.clone() })
+        .at("/reports/:file", reports::Reports { app: doors.app.clone(), tokens: doors.tokens })
         .at("/health/live", health::live())
         .at("/health/ready", health::ready(doors.app));
     shell::Shell { inner: routes.map_to_response(), local_only: doors.local_only }

@@ -327,7 +327,7 @@ pub async fn open(url: &str, clock: Arc<dyn Clock>) -> App {
     let key = LedgerKey::new(SecretString::from(LEDGER_KEY));
     let store = Store::connect(url, Missing::Create, clock, key).await.expect("a database");
     store.migrate().await.expect("migrations");
-    App::start(store)
+    App::start(store, scrip::gateway::providers())
 }
 
 pub async fn new_account(app: &App, slug: &str) -> Model {

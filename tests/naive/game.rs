@@ -44,6 +44,9 @@ fn account(zone: Tz) -> account::Model {
         support_address: None,
         key_check: Vec::new(),
         hold_limit_days: 366,
+        payment_provider: "manual".to_owned(),
+        renewal_due_days: 7,
+        renewal_grace_days: 14,
         created_at: start(),
         updated_at: start(),
     }

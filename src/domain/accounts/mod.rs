@@ -5,18 +5,25 @@ pub mod tokens;
 
 use entity::AccountId;
 use entity::account::{ActiveModel, Column, Entity, Mode, Model};
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, Set};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, Set,
+};
 
 use super::caller::{Caller, Role, Scope};
 use super::clock::{Instant, fresh_id, truncate};
 use super::error::{Error, Refusal, Result, is_taken};
 use super::input;
+use super::sales::provider::MANUAL;
 use super::store::Store;
 
 /// How many days a hold may last, unless the owner says otherwise.
 const HOLD_LIMIT: i32 = 366;
 /// How many days the owner may say.
 const HOLD_MOST: i32 = 3_660;
+/// Days until an unpaid renewal is past due, and until its subscription is then cancelled, unless the owner says otherwise.
+const RENEWAL_DAYS: (i32, i32) = (7, 14);
+/// How many days the owner may say.
+const RENEWAL_MOST: i32 = 366;
 
 /// A business that is about to join.
 #[derive(Clone, Debug)]
@@ -39,6 +46,9 @@ pub struct Changes {
     pub currency: Option<String>,
     pub credits_enabled: Option<bool>,
     pub hold_limit_days: Option<i32>,
+    pub payment_provider: Option<String>,
+    pub renewal_due_days: Option<i32>,
+    pub renewal_grace_days: Option<i32>,
     /// `Some(None)` clears it; likewise below.
     pub sender_name: Option<Option<String>>,
     pub logo_url: Option<Option<String>>,
@@ -78,6 +88,9 @@ pub async fn create(caller: &Caller, new: NewAccount) -> Result<Model> {
         support_address: None,
         key_check: store.key.check(id),
         hold_limit_days: HOLD_LIMIT,
+        payment_provider: MANUAL.to_owned(),
+        renewal_due_days: RENEWAL_DAYS.0,
+        renewal_grace_days: RENEWAL_DAYS.1,
         created_at: now,
         updated_at: now,
     };
@@ -125,6 +138,20 @@ pub async fn update(caller: &Caller, changes: Changes) -> Result<Model> {
         }
         account.hold_limit_days = Set(days);
     }
+    if let Some(name) = changes.payment_provider {
+        let provider = caller.app().providers().of_account(&tx.account, &name);
+        account.payment_provider = Set(provider?.name().to_owned());
+    }
+    let days = |field: &str, days: i32| {
+        let refused = || Refusal::invalid(field, format!("Must be 0 to {RENEWAL_MOST}."));
+        (0..=RENEWAL_MOST).contains(&days).then_some(days).ok_or_else(refused)
+    };
+    if let Some(due) = changes.renewal_due_days {
+        account.renewal_due_days = Set(days("renewalDueDays", due)?);
+    }
+    if let Some(grace) = changes.renewal_grace_days {
+        account.renewal_grace_days = Set(days("renewalGraceDays", grace)?);
+    }
     account.updated_at = Set(tx.now);
     let account = account.update(tx.db()).await.map_err(refuse_taken)?;
     tx.commit().await?;
@@ -145,6 +172,16 @@ pub async fn by_slug(caller: &Caller, slug: &str) -> Result<Option<Model>> {
     let txn = caller.app().store().snapshot().await?;
     #[expect(clippy::disallowed_methods, reason = "accounts are what belongs to nobody; only the operator comes here")]
     Ok(Entity::find().filter(Column::Slug.eq(slug)).one(&txn).await?)
+}
+
+/// Which account a link names.
+pub(super) async fn of_slug(txn: &DatabaseTransaction, slug: &str) -> Result<Option<AccountId>> {
+    if slug.contains('\0') {
+        return Ok(None);
+    }
+    #[expect(clippy::disallowed_methods, reason = "a link names an account by what is unique among all")]
+    let found = Entity::find().filter(Column::Slug.eq(slug)).one(txn).await?;
+    Ok(found.map(|account| account.id))
 }
 
 /// Refuses to start with a ledger key that is not the one that signed this ledger.

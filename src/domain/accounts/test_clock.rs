@@ -16,7 +16,7 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait, IntoActiveModel, QueryFilter,
 use crate::domain::app::App;
 use crate::domain::caller::{Caller, Scope};
 use crate::domain::clock::{Instant, fresh_id};
-use crate::domain::error::{Error, Refusal, Result};
+use crate::domain::error::{Refusal, Result};
 use crate::domain::input;
 use crate::domain::jobs::{self, database_now};
 
@@ -149,7 +149,7 @@ async fn together(app: &App, account: AccountId, until: Instant) -> Result<u64> 
         let became = jobs::perform(app, job.clone()).await;
         match became {
             // What the database cannot do now is not the job's fault: the clock stays here, and another call goes on.
-            Err(error @ Error::Unavailable(_)) => Err(error),
+            Err(error) if error.passes() => Err(error),
             became => jobs::conclude_here(app, &job, became).await,
         }
     }))

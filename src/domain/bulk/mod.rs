@@ -108,7 +108,7 @@ async fn attempt(
             _ if known.fingerprint != fingerprint => Err(Refusal::IdempotencyKeyReused.into()),
             Recorded::Begun(id) => Ok(Some((*id, true))),
             Recorded::Refused(refusal) => Err(Error::RefusedBefore(refusal.clone())),
-            Recorded::Done(_) => Err(Refusal::IdempotencyKeyReused.into()),
+            Recorded::Done(_) | Recorded::Ordered(_) => Err(Refusal::IdempotencyKeyReused.into()),
         };
     }
     let begun = match exists(tx.db(), &tx.account, plan, tx.now).await {

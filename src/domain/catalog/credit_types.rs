@@ -145,7 +145,7 @@ async fn load(tx: &Tx, id: CreditTypeId) -> Result<Model> {
     found.ok_or_else(|| Refusal::not_found("id", "credit type").into())
 }
 
-fn check_policy(policy: Expiration) -> Result<Expiration, Refusal> {
+pub(super) fn check_policy(policy: Expiration) -> Result<Expiration, Refusal> {
     if matches!(policy, Expiration::At(_)) {
         return Err(Refusal::invalid(
             "expiration.at",
@@ -156,7 +156,7 @@ fn check_policy(policy: Expiration) -> Result<Expiration, Refusal> {
 }
 
 /// A type whose every issue would be refused is of no use.
-fn check_future(tx: &Tx, policy: Expiration) -> Result<(), Refusal> {
+pub(super) fn check_future(tx: &Tx, policy: Expiration) -> Result<(), Refusal> {
     let end = expiration::at_issue(policy, tx.now, expiration::zone_of(&tx.account.time_zone));
     if end.is_some_and(|end| end <= tx.now) { Err(Refusal::ExpirationNotInFuture) } else { Ok(()) }
 }

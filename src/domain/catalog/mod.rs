@@ -1,3 +1,6 @@
-//! What is offered: credit types.
+//! What a business offers: credit types, products, and how they are paid.
 
 pub mod credit_types;
+pub mod prices;
+pub mod pricing;
+pub mod products;

@@ -5,9 +5,9 @@ mod terms;
 
 pub use find::{Search, by_email, by_external_id, by_ids, search, tags};
 
-use entity::customer::{ActiveModel, Entity, Model};
+use entity::customer::{ActiveModel, Column, Entity, Model};
 use entity::{CustomerId, CustomerOwned, customer_tag};
-use sea_orm::sea_query::LockType;
+use sea_orm::sea_query::{LockType, OnConflict};
 use sea_orm::{ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, Set};
 use serde_json::Value;
 
@@ -66,6 +66,37 @@ pub async fn create(caller: &Caller, new: NewCustomer) -> Result<Model> {
     set_tags(&tx, customer.id, tags).await?;
     tx.commit().await?;
     Ok(customer)
+}
+
+/// The customer with a buyer's address, made if there is none; one that is there stays as it is. Locked.
+pub(super) async fn of_buyer(tx: &Tx, name: &str, email: &str) -> Result<Model> {
+    let find = || {
+        let found = tx.rows::<Entity>().filter(Column::Email.eq(email));
+        found.lock(LockType::NoKeyUpdate).one(tx.db())
+    };
+    if let Some(found) = find().await? {
+        return Ok(found);
+    }
+    let new = Model {
+        account_id: tx.account.id,
+        id: CustomerId(fresh_id()),
+        name: name.to_owned(),
+        email: Some(email.to_owned()),
+        external_id: None,
+        locale: None,
+        metadata: serde_json::json!({}),
+        archived_at: None,
+        created_at: tx.now,
+        updated_at: tx.now,
+    };
+    // Somebody else may be making the same one.
+    let known = OnConflict::columns([Column::AccountId, Column::Email]).do_nothing().to_owned();
+    Entity::insert_many([new.clone().into_active_model()]).on_conflict(known).exec_without_returning(tx.db()).await?;
+    let found = find().await?.ok_or_else(|| Error::Internal("a customer that was just made is gone".to_owned()))?;
+    if found.id == new.id {
+        terms::write(tx, &found).await?;
+    }
+    Ok(found)
 }
 
 /// Changes a customer.

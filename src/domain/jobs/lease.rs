@@ -179,7 +179,7 @@ pub async fn conclude(app: &App, Claimed(job): &Claimed, became: Result<After>) 
         Err(error) => {
             let now = database_now(&txn).await?;
             // What the database cannot do now is not the job's fault, and not a try.
-            let counts = !matches!(error, Error::Unavailable(_));
+            let counts = !error.passes();
             let dead = counts && job.attempts >= TRIES;
             tracing::warn!(job = %job.id, kind = ?job.kind, attempts = job.attempts, dead, %error, "a job failed");
             let said = error.to_string().chars().take(ERROR).collect::<String>();

@@ -7,6 +7,7 @@ use crate::domain::app::App;
 use crate::domain::bulk;
 use crate::domain::error::{Error, Result};
 use crate::domain::ledger::{self, Command, Settle};
+use crate::domain::sales;
 
 /// What is to become of a job that ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ async fn run(app: &App, job: &Model) -> Result<After> {
             }
         }
         Kind::Bulk => bulk::step(app, job).await,
+        Kind::Collect => sales::collect::step(app, job).await,
+        Kind::Renew => sales::renewals::step(app, job).await,
         Kind::Clock => Ok(After::Said),
     }
 }

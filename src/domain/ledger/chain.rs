@@ -1,7 +1,7 @@
 //! The keyed hash chain (pure): each activity signs the one before it in its wallet, so that nothing can be altered,
 //! removed or put in between without the key, which is kept outside the database.
 
-use entity::{AccountId, activity, allocation, credit_grant, hold};
+use entity::{AccountId, OrderId, activity, allocation, credit_grant, hold};
 use hmac::{Hmac, KeyInit, Mac};
 use sea_orm::ActiveEnum;
 use secrecy::{ExposeSecret, SecretString};
@@ -58,6 +58,16 @@ impl LedgerKey {
             signed.instant(hold.expires_at);
         }
         signed.mac.finalize().into_bytes().to_vec()
+    }
+
+    /// The secret that lets a stranger read the order it placed: made of the order's id, and kept nowhere.
+    #[must_use]
+    pub fn order_secret(&self, account: AccountId, order: OrderId) -> Vec<u8> {
+        let mut mac = self.mac();
+        mac.update(b"scrip order token");
+        mac.update(account.0.as_bytes());
+        mac.update(order.0.as_bytes());
+        mac.finalize().into_bytes()[..16].to_vec()
     }
 
     /// The signature of a text that is kept outside the database.

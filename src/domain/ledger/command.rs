@@ -165,6 +165,16 @@ pub struct Transfer {
     pub words: Words,
 }
 
+/// End what is free in earlier grants of a subscription, beyond what may stay. Asked by a renewal, not by people.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RollOver {
+    pub customer: CustomerId,
+    pub credit_type: CreditTypeId,
+    pub grants: Vec<GrantId>,
+    /// How many may stay.
+    pub keep: Credits,
+}
+
 /// Write down what time has done in a wallet. Asked by the worker, not by people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Settle {
@@ -199,6 +209,7 @@ pub enum Command {
     Reverse(Reverse),
     Extend(Extend),
     Transfer(Transfer),
+    RollOver(RollOver),
     Settle(Settle),
 }
 
@@ -254,7 +265,7 @@ impl Command {
                     return Err(Refusal::TransferToSelf);
                 }
             }
-            Self::Release(_) | Self::Settle(_) => {}
+            Self::Release(_) | Self::RollOver(_) | Self::Settle(_) => {}
         }
         if let Some(words) = self.words_mut() {
             words.note = input::optional_text("note", words.note.as_deref(), input::NOTE)?;
@@ -277,6 +288,7 @@ impl Command {
             Self::Reverse(command) => (command.customer, command.credit_type),
             Self::Extend(command) => (command.customer, command.credit_type),
             Self::Transfer(command) => (command.from, command.credit_type),
+            Self::RollOver(command) => (command.customer, command.credit_type),
             Self::Settle(command) => (command.customer, command.credit_type),
         }
     }
@@ -302,7 +314,7 @@ impl Command {
             Self::Reverse(command) => &mut command.words,
             Self::Extend(command) => &mut command.words,
             Self::Transfer(command) => &mut command.words,
-            Self::Settle(_) => return None,
+            Self::RollOver(_) | Self::Settle(_) => return None,
         })
     }
 

@@ -129,7 +129,7 @@ async fn one_at_a_time(store: &Arc<Store>, jobs: &Arc<Vec<Job>>, unit: &[usize])
             Some(Err(error)) if away >= GIVE_UP => Err(share(error)),
             _ => guarded(store, jobs, &[*index]).await.and_then(|mut one| one.remove(0)),
         };
-        away = if matches!(outcome, Err(Error::Unavailable(_))) { away + 1 } else { 0 };
+        away = if outcome.as_ref().is_err_and(Error::passes) { away + 1 } else { 0 };
         outcomes.push(outcome);
     }
     outcomes
@@ -207,6 +207,7 @@ async fn attempt(store: &Store, jobs: &[Job], unit: &[usize]) -> Result<Vec<Resu
 fn share(error: &Error) -> Error {
     match error {
         Error::Unavailable(why) => Error::Unavailable(why.clone()),
+        Error::Conflict(why) => Error::Conflict(why.clone()),
         other => Error::Internal(other.to_string()),
     }
 }

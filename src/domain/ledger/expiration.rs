@@ -98,6 +98,20 @@ pub fn at_first_use(grant: &credit_grant::Model, at: Instant) -> Option<Instant>
     }
 }
 
+/// The first instant of the local day or month, week or year that an instant lies in.
+#[must_use]
+pub fn begin_of(at: Instant, unit: PeriodUnit, zone: Tz) -> Option<Instant> {
+    use chrono::Datelike;
+    let date = at.with_timezone(&zone).date_naive();
+    let first = match unit {
+        PeriodUnit::Day => date,
+        PeriodUnit::Week => date.checked_sub_days(Days::new(u64::from(date.weekday().num_days_from_monday())))?,
+        PeriodUnit::Month => date.with_day(1)?,
+        PeriodUnit::Year => date.with_month(1)?.with_day(1)?,
+    };
+    first_instant(first, zone)
+}
+
 /// A stored zone. What is stored was checked when it was written.
 #[must_use]
 pub fn zone_of(name: &str) -> Tz {

@@ -7,6 +7,7 @@
 //! * [`Command::Void`]: take away what is left of one grant, with a reason.
 //! * [`Command::Extend`]: give one grant a later end; what had ended comes back.
 //! * [`Command::Transfer`]: give credits to another customer, who gets them as they were.
+//! * [`Command::RollOver`]: end what a subscription's earlier grants have left beyond what may stay.
 //! * [`Command::Settle`]: write down what time has done. The worker asks for it.
 //! * [`submit`]: any of them, once per key; [`preview`]: what it would do, with nothing written.
 //! * [`about`]: the command for something that is named by its id.
@@ -52,14 +53,17 @@ pub mod verify;
 pub use chain::LedgerKey;
 pub use command::{
     Capture, Command, Consume, Cost, Extend, Extension, Issue, OnExpired, Outcome, Place, Preview, Release, Reverse,
-    Settle, Transfer, Void, Words,
+    RollOver, Settle, Transfer, Void, Words,
 };
 
-use entity::activity::Source;
+use entity::activity::{ActorKind, Source};
 
 use super::caller::{Caller, Scope};
-use super::error::Result;
+use super::error::{Error, Result};
 use super::input;
+use super::store::Store;
+use super::tx::Tx;
+use post::Ground;
 
 /// Whose keys the keys of rows in a file are.
 const IMPORT: &str = "import";
@@ -79,6 +83,25 @@ pub async fn preview(caller: &Caller, command: Command) -> Result<Preview> {
     let command = command.check()?;
     let view = caller.view(Scope::CreditsWrite).await?;
     preview::preview(&view, &command).await
+}
+
+/// Carries out commands within an open transaction, which does more than the ledger; what one that is refused would have
+/// done is left out, and the others stay. Once only if the transaction sees to it.
+pub(super) async fn within(
+    tx: &Tx,
+    store: &Store,
+    by: ((ActorKind, String), Source),
+    commands: Vec<Command>,
+) -> Result<Vec<Result<Outcome>>> {
+    let ground = Ground { txn: tx.db(), account: &tx.account, store };
+    let (actor, source) = by;
+    let job = |command| post::Job::within(tx.account.id, actor.clone(), source, command);
+    let jobs = commands.into_iter().map(job).collect::<Vec<_>>();
+    match post::post(&ground, &jobs.iter().collect::<Vec<_>>()).await {
+        Ok(outcomes) => Ok(outcomes),
+        Err(post::Failure::Database(error)) => Err(error.into()),
+        Err(post::Failure::Twin) => Err(Error::Internal("a command without a key met a twin".to_owned())),
+    }
 }
 
 /// Carries out a command, once per key.

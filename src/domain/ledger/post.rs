@@ -54,6 +54,11 @@ impl Job {
         Self { account, key: Some((key, fingerprint)), actor, source, command }
     }
 
+    /// A command of a transaction that sees to it itself that it is carried out once.
+    pub fn within(account: AccountId, actor: (ActorKind, String), source: Source, command: Command) -> Self {
+        Self { account, key: None, actor, source, command }
+    }
+
     /// A command that the server gives itself, and may give again.
     pub fn by_itself(account: AccountId, command: Command) -> Self {
         let actor = (ActorKind::System, String::new());

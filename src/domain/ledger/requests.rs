@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::TimeDelta;
-use entity::{AccountId, ActivityId, BulkOperationId, Owned, activity, allocation, request};
+use entity::{AccountId, ActivityId, BulkOperationId, OrderId, Owned, activity, allocation, request};
 use sea_orm::{
     ColumnTrait, Condition, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
 };
@@ -32,6 +32,8 @@ pub enum Recorded {
     Refused(Refusal),
     /// Long work was begun.
     Begun(BulkOperationId),
+    /// An order was placed, paid or refunded.
+    Ordered(OrderId),
 }
 
 /// What a job is answered.
@@ -59,8 +61,8 @@ impl Known {
         match &self.recorded {
             Recorded::Done(activities) => Answer::Replayed(activities.clone()),
             Recorded::Refused(refusal) => Answer::RefusedBefore(refusal.clone()),
-            // A fingerprint covers the mutation: one of the ledger's is never that of long work.
-            Recorded::Begun(_) => Answer::Refused(Refusal::IdempotencyKeyReused),
+            // A fingerprint covers the mutation: one of the ledger's is never that of long work, or of selling.
+            Recorded::Begun(_) | Recorded::Ordered(_) => Answer::Refused(Refusal::IdempotencyKeyReused),
         }
     }
 }

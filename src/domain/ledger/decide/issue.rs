@@ -15,10 +15,10 @@ const PRIORITY: i16 = 50;
 
 pub(super) fn decide(wallet: &Wallet, command: &Issue, around: &Circumstances<'_>) -> Result<Vec<Entry>, Refusal> {
     let Circumstances { account, credit_type, at, .. } = *around;
-    if around.archived {
+    if around.archived && !around.is_agreed() {
         return Err(Refusal::CustomerArchived { field: "customerId".to_owned() });
     }
-    if credit_type.archived_at.is_some() {
+    if credit_type.archived_at.is_some() && !around.is_agreed() {
         return Err(Refusal::CreditTypeArchived);
     }
     let effective_at = command.effective_at.unwrap_or(at);

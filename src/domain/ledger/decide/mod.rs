@@ -5,6 +5,7 @@ mod extend;
 mod hold;
 mod issue;
 mod reverse;
+mod roll_over;
 mod transfer;
 mod void;
 
@@ -32,6 +33,14 @@ pub struct Circumstances<'a> {
     pub at: Instant,
 }
 
+impl Circumstances<'_> {
+    /// Whether it was agreed before: an order that was placed is kept, whatever has been switched off or archived since.
+    #[must_use]
+    pub fn is_agreed(&self) -> bool {
+        matches!(self.source, Source::Order | Source::Renewal)
+    }
+}
+
 /// What an activity took, as far as nothing gave it back yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Used {
@@ -51,7 +60,8 @@ pub struct Posting {
 /// What a command does to a settled wallet, and to the one that it gives to.
 pub fn decide(wallet: &Wallet, command: &Command, around: &Circumstances<'_>) -> Result<Vec<Posting>, Refusal> {
     // Disabled refuses what moves credits for the first time; what was agreed before, and what puts things right, goes on.
-    let enabled = || if around.account.credits_enabled { Ok(()) } else { Err(Refusal::CreditsDisabled) };
+    let enabled =
+        || if around.account.credits_enabled || around.is_agreed() { Ok(()) } else { Err(Refusal::CreditsDisabled) };
     let entries = match command {
         Command::Issue(command) => enabled().and_then(|()| issue::decide(wallet, command, around)),
         Command::Consume(command) => enabled().and_then(|()| consume::decide(wallet, command, around.at)),
@@ -64,6 +74,7 @@ pub fn decide(wallet: &Wallet, command: &Command, around: &Circumstances<'_>) ->
         Command::Reverse(command) => reverse::decide(wallet, command, around),
         Command::Void(command) => void::decide(wallet, command, around.at),
         Command::Extend(command) => extend::decide(wallet, command, around.at),
+        Command::RollOver(command) => Ok(roll_over::decide(wallet, command, around.at)),
         Command::Settle(_) => Ok(Vec::new()),
     }?;
     let key = wallet.key();

@@ -1,0 +1,32 @@
+//! `order_line`: so much of a product at a price.
+
+use sea_orm::entity::prelude::*;
+
+use crate::{AccountId, CreditTypeId, Credits, Minor, OrderId, Owned, PriceId, ProductId};
+
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "order_line")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub account_id: AccountId,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub order_id: OrderId,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub position: i32,
+    pub product_id: ProductId,
+    pub price_id: PriceId,
+    pub quantity: i64,
+    /// What it costs in money.
+    pub amount: Minor,
+    /// Of what it issues, or what it costs.
+    pub credit_type_id: Option<CreditTypeId>,
+    /// How many it issues, or costs.
+    pub credits: Credits,
+}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Owned for Entity {
+    const ACCOUNT: Column = Column::AccountId;
+}

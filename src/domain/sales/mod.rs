@@ -1,0 +1,31 @@
+//! Selling: how customers come by credits, and how they spend them on products.
+//!
+//! * [`forms`]: what is on sale behind a link, and what a quantity would cost.
+//! * [`place`]: placing orders; [`orders`]: cancelling and reading them; [`receipts`]: what a stranger sees of its own.
+//! * [`payments`]: an order is paid, and gives what it is to give, in one transaction, once.
+//! * [`refunds`]: what is unused goes back.
+//! * [`subscriptions`], [`renewals`]: orders that renew; each period once, by a job that anybody may run.
+//! * [`pending`]: what was ordered and has not become credits, and why.
+//! * [`collect`]: what a payment provider is asked, and what it says; [`provider`]: the trait it implements.
+//!
+//! Pure: [`basket`]'s pricing, [`period`]. [`fulfil`] alone asks the ledger for credits.
+//!
+//! Lock order: a subscription, then orders and payments, then what the ledger locks (wallets first), and last the
+//! account's order counter, before keys. No lock of selling is waited for by the ledger, which knows of none.
+
+pub mod basket;
+pub mod collect;
+pub mod forms;
+pub mod fulfil;
+mod once;
+pub mod orders;
+pub mod payments;
+pub mod pending;
+pub mod period;
+pub mod place;
+pub mod provider;
+pub mod receipts;
+pub mod refunds;
+pub mod refusal;
+pub mod renewals;
+pub mod subscriptions;

@@ -1,0 +1,123 @@
+//! `/reports/{liability,breakage,consumption}.csv`: reports as files, with a token of staff.
+
+use std::sync::Arc;
+
+use chrono::DateTime;
+use poem::http::{Method, StatusCode, header};
+use poem::{Endpoint, IntoResponse, Request, Response};
+use serde::Deserialize;
+
+use super::bearer;
+use super::shell::RequestId;
+use crate::domain::accounts::tokens::Tokens;
+use crate::domain::clock::Instant;
+use crate::domain::reports::csv::{Report, report};
+use crate::domain::reports::{Grouping, Stretch};
+use crate::domain::{App, Caller, Error, Refusal, Result, Scope};
+
+/// The files.
+pub struct Reports {
+    pub app: App,
+    pub tokens: Arc<Tokens>,
+}
+
+/// What an address may say.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Asked {
+    as_of: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    group_by: Option<String>,
+}
+
+impl Endpoint for Reports {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        if request.method() != Method::GET {
+            return Ok(StatusCode::METHOD_NOT_ALLOWED.into_response());
+        }
+        let name = request.raw_path_param("file").unwrap_or_default().to_owned();
+        let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
+        let caller = bearer::caller(&self.app, &self.tokens, &request);
+        let asked = request.params::<Asked>();
+        let answered = match (caller, asked) {
+            (Err(error), _) => Err(error),
+            (_, Err(_)) => Err(Refusal::invalid("asOf", "The parameters of the address cannot be read.").into()),
+            (Ok(caller), Ok(asked)) => file(&caller, &name, &asked).await,
+        };
+        Ok(match answered {
+            Ok(Some(text)) => Response::builder()
+                .header(header::CONTENT_TYPE, "text/csv; charset=utf-8")
+                .header(header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""))
+                .header(header::CACHE_CONTROL, "no-store")
+                .body(text),
+            Ok(None) => StatusCode::NOT_FOUND.into_response(),
+            Err(error) => refused(&error, &id),
+        })
+    }
+}
+
+/// The file of that name; none if there is no such report.
+async fn file(caller: &Caller, name: &str, asked: &Asked) -> Result<Option<String>> {
+    let wanted = match name {
+        "liability.csv" => {
+            Report::Liability { as_of: asked.as_of.as_deref().map(|at| instant("asOf", at)).transpose()? }
+        }
+        "breakage.csv" => Report::Breakage(stretch(asked)?),
+        "consumption.csv" => Report::Consumption(stretch(asked)?, grouping(asked.group_by.as_deref())?),
+        _ => return Ok(None),
+    };
+    let view = caller.view(Scope::StaffRead).await?;
+    report(&view, wanted).await.map(Some)
+}
+
+fn stretch(asked: &Asked) -> Result<Stretch> {
+    let at = |field: &str, at: &Option<String>| {
+        let missing = || Refusal::invalid(field, "Is missing: give an instant such as 2026-03-01T00:00:00Z.");
+        instant(field, at.as_deref().ok_or_else(missing)?)
+    };
+    Ok(Stretch { from: at("from", &asked.from)?, to: at("to", &asked.to)? })
+}
+
+fn instant(field: &str, text: &str) -> Result<Instant, Refusal> {
+    let at = DateTime::parse_from_rfc3339(text).map(|at| at.to_utc());
+    at.map_err(|_| Refusal::invalid(field, "Must be an instant with its offset, such as 2026-03-31T16:30:00Z."))
+}
+
+fn grouping(name: Option<&str>) -> Result<Grouping, Refusal> {
+    match name {
+        None | Some("CREDIT_TYPE") => Ok(Grouping::CreditType),
+        Some("CUSTOMER") => Ok(Grouping::Customer),
+        Some("DAY") => Ok(Grouping::Day),
+        Some("MONTH") => Ok(Grouping::Month),
+        Some(_) => Err(Refusal::invalid("groupBy", "Must be CREDIT_TYPE, CUSTOMER, DAY or MONTH.")),
+    }
+}
+
+/// A refusal or a fault as plain text.
+fn refused(error: &Error, id: &RequestId) -> Response {
+    let (status, text) = match error {
+        Error::Refused(refusal) | Error::RefusedBefore(refusal) => {
+            let field = refusal.field().map(|field| field.join(".")).unwrap_or_default();
+            (StatusCode::BAD_REQUEST, format!("{field}: {}", refusal.message()))
+        }
+        Error::Unauthenticated => {
+            (StatusCode::UNAUTHORIZED, "Send `Authorization: Bearer …` with a token of staff.".to_owned())
+        }
+        Error::Forbidden(scope) => (StatusCode::FORBIDDEN, format!("This token may not do this. {}.", scope.who())),
+        error if error.passes() => {
+            tracing::warn!(request_id = id.as_str(), %error, "a report could not be written");
+            (StatusCode::SERVICE_UNAVAILABLE, "The server cannot answer now. Try again.".to_owned())
+        }
+        error => {
+            tracing::error!(request_id = id.as_str(), %error, "a report could not be written");
+            (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("Something went wrong on our side. The request is {}.", id.as_str()),
+            )
+        }
+    };
+    Response::builder().status(status).content_type("text/plain; charset=utf-8").body(format!("{text}\n"))
+}

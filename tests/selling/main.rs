@@ -1,0 +1,16 @@
+//! Selling, through the API, on both databases.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod catalog;
+mod forms;
+mod money;
+mod orders;
+mod payments;
+mod processes;
+mod refunds;
+mod reports;
+mod shop;
+mod strangers;
+mod subscriptions;

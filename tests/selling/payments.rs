@@ -1,0 +1,131 @@
+//! Payment providers: what they say counts once, however often, however late.
+
+use data_encoding::HEXLOWER;
+use hmac::{Hmac, KeyInit, Mac};
+use scrip::domain::Role;
+use scrip::gateway::REHEARSAL_SECRET;
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use crate::harness::{Backend, House, codes};
+use crate::on_both;
+use crate::shop::{ORDER, id, refusal};
+
+/// A sandbox that is settled by the provider that rehearses.
+async fn rehearsing(house: House, slug: &str) -> House {
+    let house = house.sandbox(slug, "2026-03-01T09:00:00Z").await;
+    let query = "mutation { accountUpdate(input: { paymentProvider: \"rehearsal\" }) { account { paymentProvider } userErrors { code } } }";
+    let set = house.ask(Role::Owner, query, json!({})).await;
+    assert_eq!(set["data"]["accountUpdate"]["account"]["paymentProvider"], "rehearsal", "{set:#}");
+    house
+}
+
+async fn order_with(house: &House, customer: &str, price: &str, method: &str) -> Value {
+    let input = json!({ "customerId": customer, "lines": [{ "priceId": price, "quantity": 1 }], "paymentMethod": method, "idempotencyKey": house.key() });
+    house.done("orderPlace", &format!("order {{ {ORDER} }}"), input).await["order"].clone()
+}
+
+/// A message at the inbound door; the status of the answer.
+async fn message(house: &House, body: &str, secret: &str) -> u16 {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any key");
+    mac.update(body.as_bytes());
+    let signature = HEXLOWER.encode(&mac.finalize().into_bytes());
+    let request = house.client().post(format!("/hooks/rehearsal/{}", house.account.slug)).body(body.to_owned());
+    request.header("rehearsal-signature", signature).send().await.0.status().as_u16()
+}
+
+on_both! {
+    /// Told to succeed, to fail, to answer late: what is paid is given, what is not waits.
+    async fn what_the_provider_says_is_followed(house: House) {
+        let house = rehearsing(house, "pay-one").await;
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        let pack = house.ten_pack(&class).await;
+        let ada = house.customer("Ada").await;
+        let paid = order_with(&house, &ada, &pack, "succeed").await;
+        assert_eq!((&paid["status"], &paid["payments"][0]["status"], &paid["payments"][0]["provider"]), (&json!("PAID"), &json!("SUCCEEDED"), &json!("rehearsal")));
+        assert_eq!(house.balance(&ada).await["available"], 1);
+        let failed = order_with(&house, &ada, &pack, "fail").await;
+        assert_eq!((&failed["status"], &failed["payments"][0]["status"], &failed["payments"][0]["failure"]), (&json!("AWAITING_PAYMENT"), &json!("FAILED"), &json!("declined, as it was told to be")));
+        // Staff may still say that it was paid otherwise.
+        assert_eq!(house.pay(&id(&failed)).await["order"]["status"], "PAID");
+        let late = order_with(&house, &ada, &pack, "late").await;
+        assert_eq!((&late["status"], &late["payments"][0]["status"]), (&json!("AWAITING_PAYMENT"), &json!("PENDING")));
+        house.advance("2026-03-03T00:00:00Z").await;
+        assert_eq!(house.order(&id(&late)).await["status"], "PAID", "it was asked again");
+        let asks = order_with(&house, &ada, &pack, "ask").await;
+        assert!(asks["payments"][0]["actionUrl"].as_str().is_some_and(|url| url.starts_with("https://")));
+        assert_eq!(house.balance(&ada).await["available"], 3);
+        let refunded = house.refund(&id(&paid), json!({})).await["order"].clone();
+        assert_eq!((&refunded["status"], &refunded["payments"][0]["status"]), (&json!("REFUNDED"), &json!("REFUNDED")));
+        assert_eq!(house.order(&id(&paid)).await["refunds"][0]["status"], "SUCCEEDED", "the provider was told");
+        house.assert_verified().await;
+    }
+
+    /// A message counts once, also when it comes twice, late, or after the order was given up; a forged one never.
+    async fn a_message_counts_once(house: House) {
+        let house = rehearsing(house, "pay-two").await;
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        let pack = house.ten_pack(&class).await;
+        let ada = house.customer("Ada").await;
+        let asks = order_with(&house, &ada, &pack, "ask").await;
+        let reference = asks["payments"][0]["providerReference"].as_str().expect("a reference").to_owned();
+        let says = |status: &str| json!({ "reference": reference, "status": status }).to_string();
+        assert_eq!(message(&house, &says("succeeded"), "another key").await, 401);
+        assert_eq!(house.order(&id(&asks)).await["status"], "AWAITING_PAYMENT");
+        house.done("orderCancel", "order { status }", json!({ "orderId": asks["id"], "reason": "Nobody paid" })).await;
+        let all = futures_util::future::join_all((0..5).map(|_| { let (house, body) = (&house, says("succeeded")); async move { message(house, &body, REHEARSAL_SECRET).await } })).await;
+        assert!(all.iter().all(|status| *status == 204), "{all:?}");
+        let order = house.order(&id(&asks)).await;
+        assert_eq!((&order["status"], order["fulfilment"].as_array().map(Vec::len)), (&json!("PAID"), Some(1)), "what is paid counts, also when it comes late");
+        assert_eq!(house.balance(&ada).await["available"], 1);
+        assert_eq!(message(&house, &says("failed"), REHEARSAL_SECRET).await, 204);
+        assert_eq!(house.order(&id(&asks)).await["payments"][0]["status"], "SUCCEEDED", "what was paid stays so");
+        assert_eq!(message(&house, &says("disputed"), REHEARSAL_SECRET).await, 204);
+        assert_eq!(house.order(&id(&asks)).await["payments"][0]["status"], "DISPUTED");
+        let unknown = json!({ "reference": "ask:nothing", "status": "succeeded" }).to_string();
+        assert_eq!(message(&house, &unknown, REHEARSAL_SECRET).await, 503, "to be said again");
+        for path in ["/hooks/rehearsal/studio", "/hooks/rehearsal/nobody", "/hooks/nobody/pay-two"] {
+            assert_eq!(house.client().post(path).body("{}").send().await.0.status().as_u16(), 404, "{path}");
+        }
+        assert_eq!(house.client().post("/hooks/manual/pay-two").body("{}").send().await.0.status().as_u16(), 401);
+        let large = "x".repeat(300 * 1024);
+        assert_eq!(house.client().post("/hooks/rehearsal/pay-two").body(large).send().await.0.status().as_u16(), 413);
+        house.assert_verified().await;
+    }
+
+    /// A provider that is away is asked again, and nothing is lost meanwhile.
+    async fn a_provider_that_is_away_loses_nothing(house: House) {
+        let house = rehearsing(house, "pay-three").await;
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        let pack = house.ten_pack(&class).await;
+        let ada = house.customer("Ada").await;
+        let order = order_with(&house, &ada, &pack, "away").await;
+        assert_eq!((&order["status"], &order["payments"][0]["status"]), (&json!("AWAITING_PAYMENT"), &json!("PENDING")));
+        let jobs = house.data("{ jobs { nodes { kind } } }", json!({})).await;
+        assert_eq!(jobs["jobs"]["nodes"], json!([{ "kind": "COLLECT" }]));
+        assert_eq!(codes(&house.pay(&id(&order)).await), Vec::<&str>::new());
+        assert_eq!(house.advance("2026-03-10T00:00:00Z").await["arrived"], true, "the clock does not wait for it");
+        let late = json!({ "orderId": order["id"], "idempotencyKey": house.key(), "reference": "bank-1" });
+        assert_eq!(refusal(&house.mutate("orderMarkPaid", "order { id }", late).await).0, "ORDER_NOT_AWAITING_PAYMENT");
+    }
+
+    async fn a_live_account_is_not_settled_by_rehearsal(house: House) {
+        let query = "mutation($name: String!) { accountUpdate(input: { paymentProvider: $name }) { account { slug } userErrors { code message field } } }";
+        for name in ["rehearsal", "nobody"] {
+            let set = house.ask(Role::Owner, query, json!({ "name": name })).await["data"]["accountUpdate"].clone();
+            assert_eq!(refusal(&set), ("INVALID".to_owned(), "paymentProvider".to_owned()));
+            assert_eq!(set["userErrors"][0]["message"], "Must be one of: manual.");
+        }
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        let pack = house.ten_pack(&class).await;
+        let ada = house.customer("Ada").await;
+        let (first, second) = (id(&house.ordered(&ada, &pack, 1).await), id(&house.ordered(&ada, &pack, 1).await));
+        let mark = |order: &str, key: &str| {
+            let input = json!({ "orderId": order, "reference": "bank-77", "idempotencyKey": key });
+            let house = &house;
+            async move { house.mutate("orderMarkPaid", "order { status }", input).await }
+        };
+        assert_eq!(mark(&first, "a").await["order"]["status"], "PAID");
+        assert_eq!(refusal(&mark(&second, "b").await), ("TAKEN".to_owned(), "reference".to_owned()), "one payment settles one order");
+    }
+}
