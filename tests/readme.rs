@@ -89,7 +89,7 @@ fn the_tour_answers_what_the_readme_says() {
             _ => {}
         }
     }
-    assert_eq!(compared, 11, "the tour has eleven stops");
+    assert_eq!(compared, 18, "the tour has eighteen stops");
     assert!(server.stop());
 }
 

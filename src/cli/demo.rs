@@ -4,6 +4,7 @@ use chrono::{Datelike, Days, NaiveTime, TimeDelta, Weekday};
 use entity::account::Mode;
 use entity::{Anchor, CreditTypeId, Credits, CustomerId, Expiration, Minor, PeriodUnit};
 
+use super::demo_shop;
 use crate::domain::accounts::{self, NewAccount};
 use crate::domain::catalog::credit_types::{self, NewCreditType};
 use crate::domain::clock::{Clock, Instant, ManualClock};
@@ -102,6 +103,7 @@ pub async fn seed(app: &App, clock: &ManualClock, empty: bool) -> Result<()> {
         clock,
         dice: Dice(1843),
     };
+    demo_shop::open(&studio.staff, studio.coaching).await?;
     let mut people = Vec::new();
     for day in 0..DAYS {
         let morning = first_day + Days::new(day) + TimeDelta::hours(8);

@@ -10,7 +10,7 @@ use poem::listener::Acceptor;
 
 use super::house::{self, House};
 use super::say;
-use super::{demo, examples, serve};
+use super::{demo, demo_shop, examples, serve};
 use crate::config::Settings;
 use crate::domain::clock::{Clock, ManualClock, SystemClock};
 use crate::domain::store::Missing;
@@ -79,7 +79,8 @@ impl Dev {
             .has_ada
             .then(|| format!("        customer   {} token --customer ada@example.com{account}", house::program()));
         let tokens = format!("{} token --staff{account}{}", house::program(), customer.unwrap_or_default());
-        say(banner(address, &tokens, started.elapsed()));
+        let shop = start.has_ada.then(|| format!("http://{address}/o/lakeside/{}", demo_shop::PACKAGE));
+        say(banner(address, shop.as_deref(), &tokens, started.elapsed()));
         let doors = Doors {
             app: house.app,
             tokens: house.tokens,
@@ -118,17 +119,18 @@ impl Dev {
     }
 }
 
-fn banner(address: &str, tokens: &str, elapsed: Duration) -> String {
+fn banner(address: &str, shop: Option<&str>, tokens: &str, elapsed: Duration) -> String {
     let url = format!("http://{address}");
     format!(
         "Scrip {version}, development mode: data in {data}, never use this in production
-  GraphiQL  {graphiql:<36} opens with a staff token and seven example operations
-  GraphQL   {url}/graphql
+  GraphiQL  {graphiql:<36} opens with a staff token and nine example operations
+  GraphQL   {url}/graphql{shop}
   staff     {tokens}
   Ready in {seconds:.1} s. Ctrl-C stops it; your data stays (--reset starts over, --empty seeds nothing).",
         version = env!("CARGO_PKG_VERSION"),
         data = house::DEV_DATABASE,
         graphiql = format!("{url}/graphiql"),
+        shop = shop.map(|shop| format!("\n  shop      {shop:<36} an order form, for anyone")).unwrap_or_default(),
         seconds = elapsed.as_secs_f64(),
     )
 }

@@ -1,10 +1,11 @@
-//! What GraphiQL opens with in development: a token, and seven operations that work as they are.
+//! What GraphiQL opens with in development: a token, and nine operations that work as they are.
 
 use chrono::{SecondsFormat, TimeDelta};
 
-use crate::domain::catalog::credit_types;
+use super::demo_shop::PACKAGE;
+use crate::domain::catalog::{credit_types, prices, products};
 use crate::domain::page::Page;
-use crate::domain::{Caller, Result, Scope, customers};
+use crate::domain::{Caller, Result, Scope, View, customers};
 use crate::http::{Example, Start};
 
 const EVERYONE: &str = "# Customers with balances and newest activity:
@@ -132,6 +133,36 @@ query Why($customer: ID!, $creditType: ID!) {
   }
 }";
 
+const FORM: &str = "# What is on sale behind a link, and what a quantity costs.
+# Anyone may ask: it needs no token. The page is at /o/lakeside/coaching.
+query Form($price: ID!) {
+  orderForm(account: \"lakeside\", slug: \"coaching\") {
+    name
+    creditType { name }
+    prices { id tiers { from upTo unitAmount { decimal currency } } }
+  }
+  priceQuote(priceId: $price, quantity: 4) {
+    total { decimal currency }
+    credits
+    pricePerCredit { decimal }
+    nextTier { message }
+  }
+}";
+
+const ORDER: &str = "# Order five. They are issued when the order is paid:
+# give its id to orderMarkPaid.
+mutation Order($customer: ID!, $price: ID!) {
+  orderPlace(input: {
+    customerId: $customer
+    lines: [{ priceId: $price, quantity: 5 }]
+    idempotencyKey: \"try-order-1\"
+  }) {
+    replayed
+    order { id number status total { decimal currency } lines { credits } }
+    userErrors { code message field }
+  }
+}";
+
 const CREATE: &str = "# A new credit type and a new customer.
 mutation Create {
   creditTypeCreate(input: {
@@ -159,13 +190,14 @@ pub async fn start(staff: &Caller, token: String) -> Result<Start> {
     let first = Page { after: None, before: None, size: 1, backwards: false };
     let credit_type = credit_types::list(&view, false, &first).await?.items.into_iter().next();
     let has_ada = customer.is_some();
+    let price = package(&view).await?.map_or_else(|| "the id of a price".to_owned(), |price| price.to_string());
     let until = (view.now() + TimeDelta::days(7)).to_rfc3339_opts(SecondsFormat::Secs, true);
     let variables = match (customer, credit_type) {
         (Some(customer), Some(credit_type)) => {
-            serde_json::json!({ "customer": customer.id, "creditType": credit_type.id, "until": until })
+            serde_json::json!({ "customer": customer.id, "creditType": credit_type.id, "until": until, "price": price })
         }
         _ => {
-            serde_json::json!({ "customer": "the id of a customer", "creditType": "the id of a credit type", "until": until })
+            serde_json::json!({ "customer": "the id of a customer", "creditType": "the id of a credit type", "until": until, "price": price })
         }
     };
     let variables = serde_json::to_string_pretty(&variables).ok();
@@ -178,7 +210,17 @@ pub async fn start(staff: &Caller, token: String) -> Result<Start> {
         example(PREVIEW, true),
         example(HOLD, true),
         example(WHY, true),
+        example(FORM, true),
+        example(ORDER, true),
         example(CREATE, false),
     ];
     Ok(Start { token: Some(token), examples, has_ada })
+}
+
+/// The price of the demo's package, if that is on sale.
+async fn package(view: &View) -> Result<Option<entity::PriceId>> {
+    let Some(product) = products::on_sale(view, PACKAGE).await? else { return Ok(None) };
+    let key = (product.id, false);
+    let prices = prices::of_products(view, &[key]).await?.remove(&key).unwrap_or_default();
+    Ok(prices.first().map(|price| price.id))
 }

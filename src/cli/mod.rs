@@ -3,6 +3,7 @@
 mod account;
 mod credits_csv;
 mod demo;
+mod demo_shop;
 mod dev;
 mod examples;
 mod house;

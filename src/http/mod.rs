@@ -55,6 +55,7 @@ pub fn endpoint(doors: Doors) -> impl Endpoint<Output = Response> {
         .at("/graphql", graphql)
         .at("/graphiql", pages::graphiql(&doors.start))
         .at("/graphiql/:file", pages::asset())
+        .at("/o/:account/:slug", pages::OrderForm { app: doors.app.clone() })
         .at("/hooks/:provider/:account", hooks::Hooks { app: doors.app.clone() })
         .at("/reports/:file", reports::Reports { app: doors.app.clone(), tokens: doors.tokens })
         .at("/health/live", health::live())

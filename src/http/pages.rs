@@ -1,14 +1,21 @@
-//! Pages: GraphiQL from files inside the binary, under a strict Content-Security-Policy.
+//! Pages: GraphiQL and order forms from files inside the binary, under a strict Content-Security-Policy.
 
 use poem::http::{StatusCode, header};
 use poem::{Endpoint, IntoResponse, Request, Response, endpoint::make_sync};
 use rust_embed::RustEmbed;
 use serde::Serialize;
 
+use crate::domain::sales::forms;
+use crate::domain::{App, Caller};
+
 /// What the page may do: nothing that does not come from this server.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
                       font-src 'self' data:; img-src 'self' data:; worker-src 'self' blob:; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// What an order form may do: likewise, but for pictures of the business's own.
+const FORM_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src https: data:; \
+                           connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 #[derive(RustEmbed)]
 #[folder = "src/http/assets"]
@@ -39,7 +46,7 @@ pub struct Example {
 pub fn index() -> impl Endpoint<Output = Response> {
     make_sync(|_| {
         "Scrip: prepaid service credits.\n\n  /graphql        the API (POST, or GET for queries)\n  \
-         /graphiql       its explorer and manual\n  /health/live    answers while the server runs\n  \
+         /graphiql       its explorer and manual\n  /o/…            order forms\n  /health/live    answers while the server runs\n  \
          /health/ready   answers while it can serve\n"
             .into_response()
     })
@@ -58,6 +65,42 @@ pub fn graphiql(start: &Start) -> impl Endpoint<Output = Response> + use<> {
             .body(page.clone()),
         None => StatusCode::NOT_FOUND.into_response(),
     })
+}
+
+/// `/o/{account}/{slug}`: an order form, if something is on sale there.
+pub struct OrderForm {
+    pub app: App,
+}
+
+impl Endpoint for OrderForm {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let path = |name: &str| request.raw_path_param(name).unwrap_or_default();
+        let found = forms::form(&Caller::anyone(self.app.clone()), path("account"), path("slug")).await;
+        let (status, title) = match found {
+            Ok(Some((_, form))) => (StatusCode::OK, format!("{} · {}", form.product.name, form.account.name)),
+            Ok(None) => (StatusCode::NOT_FOUND, "Nothing is on sale here".to_owned()),
+            // The page asks again, and says so.
+            Err(error) => {
+                tracing::warn!(%error, "an order form could not be read");
+                (StatusCode::SERVICE_UNAVAILABLE, "Try again".to_owned())
+            }
+        };
+        let page = file("order.html").unwrap_or_default();
+        let page = String::from_utf8_lossy(&page).replace("{{TITLE}}", &escaped(&title));
+        Ok(Response::builder()
+            .status(status)
+            .content_type("text/html; charset=utf-8")
+            .header(header::CONTENT_SECURITY_POLICY, FORM_POLICY)
+            .header(header::CACHE_CONTROL, "no-store")
+            .body(page))
+    }
+}
+
+/// A text within HTML.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// The page's files.

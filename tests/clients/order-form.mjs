@@ -1,0 +1,69 @@
+// Buys at an order form as a visitor does: the page, its script and its buttons, without a browser.
+//   node order-form.mjs http://127.0.0.1:8080/o/lakeside/coaching
+
+import assert from "node:assert/strict";
+import { JSDOM, VirtualConsole } from "jsdom";
+
+const url = process.argv[2];
+const console_ = new VirtualConsole();
+console_.on("jsdomError", (error) => assert.fail(error));
+
+async function open(address) {
+  const page = await JSDOM.fromURL(address, {
+    runScripts: "dangerously",
+    resources: "usable",
+    virtualConsole: console_,
+    beforeParse: (window) => {
+      window.fetch = (path, init) => fetch(new URL(path, address), init);
+    },
+  });
+  return page.window;
+}
+
+async function until(what, found) {
+  for (let tries = 0; tries < 200; tries += 1) {
+    const value = found();
+    if (value) return value;
+    await new Promise((done) => setTimeout(done, 25));
+  }
+  assert.fail(`${what} did not happen`);
+}
+
+const window = await open(url);
+const main = window.document.getElementById("form");
+await until("the form", () => main.dataset.state === "open");
+assert.match(window.document.title, /Coaching sessions/);
+assert.match(main.textContent, /1–4/);
+
+const quantity = main.querySelector("input[name=quantity]");
+const choose = (value) => {
+  quantity.value = value;
+  quantity.dispatchEvent(new window.Event("input", { bubbles: true }));
+};
+choose(4);
+await until("a quote for four", () => /600\.00 CHF/.test(main.querySelector("output").textContent));
+assert.match(main.querySelector("output").textContent, /5 cost only 50\.00 CHF more than 4\./);
+choose(5);
+await until("a quote for five", () => /650\.00 CHF/.test(main.querySelector("output").textContent));
+
+const submit = () => main.querySelector("form").dispatchEvent(new window.Event("submit", { bubbles: true, cancelable: true }));
+main.querySelector("input[name=name]").value = "Visitor";
+main.querySelector("input[name=email]").value = "not an address";
+submit();
+await until("a refusal", () => /e-mail address/.test(main.querySelector("[role=alert]").textContent));
+main.querySelector("input[name=email]").value = `visitor-${Date.now()}@example.com`;
+submit();
+await until("the order", () => main.dataset.state === "ordered");
+assert.match(main.textContent, /5 × Coaching sessions/);
+assert.match(main.textContent, /Total 650\.00 CHF: awaiting payment/);
+assert.match(main.textContent, /Thank you!/);
+
+// The address keeps the secret: whoever opens it again sees the order, and nobody else does.
+const again = await open(window.location.href);
+await until("the order again", () => again.document.getElementById("form").dataset.state === "ordered");
+const nothing = await fetch(url.replace(/[^/]+$/, "nothing"));
+assert.equal(nothing.status, 404);
+assert.match(nothing.headers.get("content-security-policy"), /script-src 'self'/);
+console.log("the order form sells");
+window.close();
+again.close();
