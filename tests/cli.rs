@@ -68,7 +68,7 @@ fn dev_makes_a_business_and_serves_it() {
     assert_eq!(status, 200);
     let start = page.split("id=\"start\">").nth(1).and_then(|rest| rest.split("</script>").next()).expect("a start");
     let start: Value = serde_json::from_str(start).expect("JSON");
-    assert_eq!(start["examples"].as_array().map(Vec::len), Some(7));
+    assert_eq!(start["examples"].as_array().map(Vec::len), Some(9));
     for example in start["examples"].as_array().expect("examples") {
         let variables =
             example["variables"].as_str().map_or(json!({}), |text| serde_json::from_str(text).expect("JSON"));
@@ -106,6 +106,32 @@ fn dev_makes_a_business_and_serves_it() {
     assert_eq!(third.ask(Some(&staff), "{ account { name } }", &json!({})).0, 401);
     let customers = third.ask(Some(&token(&["--staff"])), "{ customers { nodes { id } } }", &json!({})).1;
     assert_eq!(customers["data"]["customers"]["nodes"], json!([]));
+}
+
+#[test]
+fn reports_are_written_as_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    let server = Server::start(here, &["dev"], &[]);
+    let page = server.get("/o/lakeside/coaching", "localhost");
+    assert!(page.0 == 200 && page.2.contains("<title>Coaching sessions · Lakeside Coaching</title>"), "{}", page.2);
+    assert_eq!(server.get("/o/lakeside/nothing", "localhost").0, 404);
+    assert!(server.stop());
+    let liability = run(here, &["report", "liability"], &[]);
+    let text = String::from_utf8(liability.stdout).expect("text");
+    assert_eq!(text.lines().count(), 4, "a header and three credit types: {text}");
+    assert!(text.starts_with("as_of,credit_type_id,credit_type,currency,sold_credits,sold_minor,sold,"), "{text}");
+    let year = ["--from", "2000-01-01T00:00:00Z", "--to", "2100-01-01T00:00:00Z"];
+    let by_customer = [&["report", "consumption", "--by", "customer", "--out", "used.csv"][..], &year].concat();
+    let written = run(here, &by_customer, &[]);
+    assert!(said(&written).contains("Written to used.csv."), "{}", said(&written));
+    let used = std::fs::read_to_string(here.join("used.csv")).expect("a file");
+    assert!(used.lines().count() > 30 && used.contains(",Ada Lovelace,CHF,"), "{used}");
+    assert!(run(here, &[&["report", "breakage"][..], &year].concat(), &[]).status.success());
+    let wrong = run(here, &["report", "liability", "--as-of", "yesterday"], &[]);
+    assert!(!wrong.status.success() && said(&wrong).contains("write an instant with its offset"), "{}", said(&wrong));
+    let future = run(here, &["report", "liability", "--as-of", "2100-01-01T00:00:00Z"], &[]);
+    assert!(!future.status.success() && said(&future).contains("Must not be in the future"), "{}", said(&future));
 }
 
 #[test]

@@ -265,6 +265,26 @@ on_both! {
         assert_eq!(kept["subscription"], json!({ "nextPrice": null, "price": { "id": weekly } }));
     }
 
+    /// Free of charge: begun and renewed without anybody paying, and no more than one customer may have.
+    async fn what_costs_nothing_renews_by_itself(house: House) {
+        let house = house.sandbox("free", "2026-01-10T12:00:00Z").await;
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        let product = json!({ "kind": "CREDIT", "slug": "club", "name": "Club", "creditTypeId": class });
+        let paid = json!({ "subscription": { "currency": "CHF", "tiers": flat(0), "interval": { "count": 2, "unit": "WEEK" }, "creditsPerRenewal": 1, "rollover": { "none": true } } });
+        let (_, price) = house.on_sale(product, json!({ "paid": paid, "maxPerCustomer": 1 })).await;
+        let ada = house.customer("Ada").await;
+        let order = house.ordered(&ada, &price, 1).await;
+        assert_eq!((&order["status"], &order["subscription"]["status"], &order["renewalNumber"]), (&json!("PAID"), &json!("ACTIVE"), &json!(0)));
+        assert_eq!(order["fulfilment"][0]["grant"]["expiresAt"], "2026-01-24T12:00:00Z");
+        house.advance("2026-02-22T00:00:00Z").await;
+        let subscription = id(&order["subscription"]);
+        assert_eq!(house.periods(&subscription).await.iter().map(|period| period.1.as_str()).collect::<Vec<_>>(), ["PAID"; 4]);
+        let balance = house.balance(&ada).await;
+        assert_eq!((&balance["available"], &balance["totals"]["issued"]), (&json!(1), &json!(4)));
+        assert_eq!(refusal(&house.place(&ada, &price, 1).await).0, "LIMIT_PER_CUSTOMER");
+        house.assert_verified().await;
+    }
+
     /// A customer's own: paused, resumed and ended by itself, and seen by nobody else.
     async fn a_subscription_is_its_customer_s_own(house: House) {
         let (house, ada, subscription) = begun(house, "own", "2026-01-10T12:00:00Z", json!({})).await;

@@ -276,7 +276,7 @@ async fn set_status(tx: &Tx, renewal: Model, status: Status) -> Result<()> {
 }
 
 /// A subscription with nothing past due is active again, and the other way round.
-async fn stand(tx: &Tx, subscription: &subscription::Model) -> Result<()> {
+pub(super) async fn stand(tx: &Tx, subscription: &subscription::Model) -> Result<()> {
     let late = unpaid(tx, subscription.id).await?.iter().any(|renewal| renewal.status == Status::PastDue);
     let standing = match (subscription.status, late) {
         (Standing::Active, true) => Standing::PastDue,

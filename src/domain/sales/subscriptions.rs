@@ -209,6 +209,8 @@ async fn set_status(tx: Tx, subscription: Model, status: Status, name: &'static 
     row.status = Set(status);
     row.updated_at = Set(tx.now);
     let row = row.update(tx.db()).await?;
+    renewals::stand(&tx, &row).await?;
+    let row = lock(&tx, row.id, None).await?;
     emit(&tx, name, &row).await?;
     tx.commit().await?;
     Ok(row)
