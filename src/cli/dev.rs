@@ -79,8 +79,8 @@ impl Dev {
             .has_ada
             .then(|| format!("        customer   {} token --customer ada@example.com{account}", house::program()));
         let tokens = format!("{} token --staff{account}{}", house::program(), customer.unwrap_or_default());
-        let shop = start.has_ada.then(|| format!("http://{address}/o/lakeside/{}", demo_shop::PACKAGE));
-        say(banner(address, shop.as_deref(), &tokens, started.elapsed()));
+        let form = start.has_ada.then(|| format!("http://{address}/o/lakeside/{}", demo_shop::PACKAGE));
+        say(banner(address, form.as_deref(), &tokens, started.elapsed()));
         let doors = Doors {
             app: house.app,
             tokens: house.tokens,
