@@ -23,6 +23,8 @@ pub struct Model {
     pub credit_type_id: Option<CreditTypeId>,
     /// How many it issues, or costs.
     pub credits: Credits,
+    /// When these end, where that is not as their type says; as the price or product said when it was ordered.
+    pub expiration: Option<Json>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

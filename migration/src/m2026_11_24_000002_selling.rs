@@ -184,6 +184,7 @@ const UP: &[&str] = &[
         amount {long} NOT NULL CHECK (amount >= 0),
         credit_type_id {uuid},
         credits {long} NOT NULL CHECK (credits >= 0),
+        expiration {json},
         PRIMARY KEY (account_id, order_id, position),
         FOREIGN KEY (account_id, order_id) REFERENCES product_order (account_id, id),
         FOREIGN KEY (account_id, product_id) REFERENCES product (account_id, id),

@@ -43,6 +43,7 @@ pub enum Code {
     NothingToRefund,
     SubscriptionStatus,
     PaymentMethodMissing,
+    OrderRenews,
 }
 
 impl Code {
@@ -89,6 +90,7 @@ impl Code {
             Self::MoreThanPaid => "MORE_THAN_PAID",
             Self::NothingToRefund => "NOTHING_TO_REFUND",
             Self::SubscriptionStatus => "SUBSCRIPTION_STATUS",
+            Self::OrderRenews => "ORDER_RENEWS",
             Self::PaymentMethodMissing => "PAYMENT_METHOD_MISSING",
         }
     }

@@ -91,6 +91,11 @@ impl View {
         self.sight == Sight::All
     }
 
+    /// The customer whose own rows alone are seen, if the caller is one.
+    pub(super) fn customer(&self) -> Option<CustomerId> {
+        if let Sight::Own(customer) = self.sight { Some(customer) } else { None }
+    }
+
     /// Refuses whoever is not staff.
     pub(super) fn staff_only(&self) -> Result<()> {
         if self.is_staff() { Ok(()) } else { Err(Error::Forbidden(Scope::StaffRead)) }

@@ -6,6 +6,7 @@
 //! * `late-fail`: is pending, and has failed when it is asked again.
 //! * `ask`: needs the payer to act at a page, and says nothing by itself: a message has to.
 //! * `away`: does not answer.
+//! * `no-refund`: succeeds, and gives nothing back.
 //!
 //! A message is posted to `/hooks/rehearsal/{account}`: `{"reference": …, "status": "succeeded" | "failed" | "disputed"}`,
 //! with the header `rehearsal-signature`, the HMAC-SHA256 of the body by the key `rehearsal`, in hex. It may be sent
@@ -71,7 +72,9 @@ impl PaymentProvider for Rehearsal {
     }
 
     async fn refund(&self, wanted: &Return) -> Result<SaidOfRefund, Unheard> {
-        Ok(SaidOfRefund { reference: Some(wanted.refund.to_string()), failure: None })
+        let refuses = wanted.reference.as_deref().is_some_and(|reference| reference.starts_with("no-refund:"));
+        let failure = refuses.then(|| "refused, as it was told to".to_owned());
+        Ok(SaidOfRefund { reference: Some(wanted.refund.to_string()), failure })
     }
 
     fn hear(&self, message: &Message<'_>) -> Result<Vec<Said>, Unheard> {

@@ -24,7 +24,7 @@ impl Event {
     /// Object and past verb. One for each activity of the ledger: `credits.issued`, `credits.consumed`, `credits.held`,
     /// `credits.captured`, `credits.released`, `credits.lapsed`, `credits.reversed`, `credits.expired`, `credits.voided`,
     /// `credits.extended`, `credits.revived`, `credits.transferred_out`, `credits.transferred_in`. Of selling: `order.placed`,
-    /// `order.paid`, `order.cancelled`, `order.refunded`, `order.payment_failed`, `order.refund_failed`, `order.disputed`,
+    /// `order.paid`, `order.paid_again`, `order.cancelled`, `order.refunded`, `order.payment_failed`, `order.refund_failed`, `order.disputed`,
     /// `subscription.started`, `subscription.renewed`, `subscription.renewal_failed`, `subscription.paused`,
     /// `subscription.resumed`, `subscription.cancelled`.
     async fn name(&self) -> &str {

@@ -1,5 +1,7 @@
 //! Order forms and quotes, for anyone.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Description, ID, Object, Result, SimpleObject};
 
 use super::context::Ask;
@@ -10,20 +12,17 @@ use super::products::{Product, ProductKind};
 use super::scalars::{Credits, CurrencyCode, DateTime, Money, TimeZone, Url};
 use crate::domain::catalog::prices::tiers_of;
 use crate::domain::sales::forms::{self, Affordable, Form, Offer, Quote};
-use crate::domain::{Caller, Error, input};
+use crate::domain::{Refusal, Scope, View, input};
 
 /// What is on sale behind a link: a product, its prices, and who sells it. For anyone.
 #[derive(Description)]
-pub struct OrderForm {
-    form: Form,
-    visitor: Caller,
-}
+pub struct OrderForm(Arc<Form>);
 
 #[Object(use_type_description)]
 impl OrderForm {
     /// Who sells it.
     async fn business(&self) -> Business {
-        let account = &self.form.account;
+        let account = &self.0.account;
         Business {
             name: account.sender_name.clone().unwrap_or_else(|| account.name.clone()),
             logo_url: account.logo_url.clone().map(Url),
@@ -34,39 +33,39 @@ impl OrderForm {
 
     /// What is sold.
     async fn kind(&self) -> ProductKind {
-        self.form.product.kind.into()
+        self.0.product.kind.into()
     }
 
     /// The name of the product.
     async fn name(&self) -> &str {
-        &self.form.product.name
+        &self.0.product.name
     }
 
     /// What it is, in more words.
     async fn description(&self) -> Option<&str> {
-        self.form.product.description.as_deref()
+        self.0.product.description.as_deref()
     }
 
     /// The address of its picture.
     async fn image_url(&self) -> Option<Url> {
-        self.form.product.image_url.clone().map(Url)
+        self.0.product.image_url.clone().map(Url)
     }
 
     /// Of a credit product: what its credits are good for.
     async fn credit_type(&self) -> Option<OfferedCredits> {
-        self.form.credit_type.as_ref().map(OfferedCredits::of)
+        self.0.credit_type.as_ref().map(OfferedCredits::of)
     }
 
     /// Of a credit product: how many credits one unit is.
     async fn credits_per_unit(&self) -> Option<Credits> {
-        self.form.product.credits_per_unit.map(Credits)
+        self.0.product.credits_per_unit.map(Credits)
     }
 
     /// How it can be paid.
     #[graphql(complexity = "child_complexity.saturating_mul(5).saturating_add(1)")]
     async fn prices(&self) -> Vec<OfferedPrice> {
-        let offer = |offer: &Offer| OfferedPrice { offer: offer.clone(), visitor: self.visitor.clone() };
-        self.form.prices.iter().map(offer).collect()
+        let offer = |offer: &Offer| OfferedPrice { offer: offer.clone(), form: self.0.clone() };
+        self.0.prices.iter().map(offer).collect()
     }
 }
 
@@ -108,7 +107,7 @@ impl OfferedCredits {
 #[derive(Description)]
 pub struct OfferedPrice {
     offer: Offer,
-    visitor: Caller,
+    form: Arc<Form>,
 }
 
 #[Object(use_type_description)]
@@ -188,16 +187,8 @@ impl OfferedPrice {
     }
 
     /// What a quantity would cost, and what it would give; null for one that is not sold.
-    #[graphql(complexity = "child_complexity.saturating_add(20)")]
-    async fn quote(
-        &self,
-        #[graphql(desc = "How many units.", default = 1)] quantity: i32,
-    ) -> Option<Result<PriceQuote>> {
-        match forms::quote(&self.visitor, None, self.offer.price.id, i64::from(quantity)).await {
-            Ok(quote) => quote.map(PriceQuote).map(Ok),
-            Err(Error::Refused(_)) => None,
-            Err(error) => Some(Err(error.into())),
-        }
+    async fn quote(&self, #[graphql(desc = "How many units.", default = 1)] quantity: i32) -> Option<PriceQuote> {
+        self.form.quote(&self.offer.price, i64::from(quantity)).ok().map(PriceQuote)
     }
 }
 
@@ -316,6 +307,21 @@ impl CreditOffer {
     }
 }
 
+/// The snapshot in which an account's forms are read: the request's own, for who belongs to the account, and otherwise one
+/// that shows no customer's rows. None if there is no such account.
+async fn counter(ctx: &Context<'_>, account: Option<&str>) -> crate::domain::Result<Option<Arc<View>>> {
+    let caller = ctx.caller()?;
+    if caller.role().may(Scope::OwnRead) {
+        let reads = ctx.reads(Scope::OwnRead).await?;
+        if account.is_none_or(|slug| slug == reads.view.account().slug) {
+            return Ok(Some(reads.view.clone()));
+        }
+    }
+    let missing = || Refusal::invalid("account", "Say whose price it is: give the account's slug.");
+    let view = forms::counter(caller, account.ok_or_else(missing)?).await?;
+    Ok(view.map(Arc::new))
+}
+
 #[derive(Default)]
 pub struct FormQuery;
 
@@ -329,8 +335,9 @@ impl FormQuery {
         #[graphql(desc = "The product's slug.")] slug: String,
     ) -> Option<Result<OrderForm>> {
         let found = async {
-            let found = forms::form(ctx.caller()?, &account, &slug).await?;
-            Ok(found.map(|(visitor, form)| OrderForm { form, visitor }))
+            let Some(view) = counter(ctx, Some(&account)).await? else { return Ok(None) };
+            let found = forms::form(&view, &slug).await?;
+            Ok(found.map(|form| OrderForm(Arc::new(form))))
         };
         found.await.transpose()
     }
@@ -347,7 +354,8 @@ impl FormQuery {
     ) -> Option<Result<PriceQuote>> {
         let found = async {
             let Ok(price) = price_id.parse() else { return Ok(None) };
-            let quote = forms::quote(ctx.caller()?, account.as_deref(), price, i64::from(quantity)).await?;
+            let Some(view) = counter(ctx, account.as_deref()).await? else { return Ok(None) };
+            let quote = forms::quote(&view, price, i64::from(quantity)).await?;
             Ok(quote.map(PriceQuote))
         };
         found.await.transpose()

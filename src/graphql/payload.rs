@@ -89,6 +89,8 @@ pub enum UserErrorCode {
     NothingToRefund,
     /// The subscription is not in a state in which this can be done.
     SubscriptionStatus,
+    /// The order renews a subscription, which is what is to be ended.
+    OrderRenews,
     /// The account's payment provider charges a stored payment method, and none was given.
     PaymentMethodMissing,
 }

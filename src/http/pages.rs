@@ -6,7 +6,7 @@ use rust_embed::RustEmbed;
 use serde::Serialize;
 
 use crate::domain::sales::forms;
-use crate::domain::{App, Caller};
+use crate::domain::{App, Caller, Error};
 
 /// What the page may do: nothing that does not come from this server.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
@@ -77,9 +77,14 @@ impl Endpoint for OrderForm {
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
         let path = |name: &str| request.raw_path_param(name).unwrap_or_default();
-        let found = forms::form(&Caller::anyone(self.app.clone()), path("account"), path("slug")).await;
-        let (status, title) = match found {
-            Ok(Some((_, form))) => (StatusCode::OK, format!("{} · {}", form.product.name, form.account.name)),
+        let found = async {
+            match forms::counter(&Caller::anyone(self.app.clone()), path("account")).await? {
+                Some(view) => forms::form(&view, path("slug")).await,
+                None => Ok::<_, Error>(None),
+            }
+        };
+        let (status, title) = match found.await {
+            Ok(Some(form)) => (StatusCode::OK, format!("{} · {}", form.product.name, form.account.name)),
             Ok(None) => (StatusCode::NOT_FOUND, "Nothing is on sale here".to_owned()),
             // The page asks again, and says so.
             Err(error) => {

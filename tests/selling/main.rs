@@ -4,6 +4,7 @@
 mod harness;
 
 mod access;
+mod amends;
 mod catalog;
 mod forms;
 mod money;

@@ -202,6 +202,10 @@ async fn changed(tx: &Tx, mut product: Model, changes: Changes) -> Result<Model>
     }
     let before = product.credit_type_id;
     if let Some(credit_type) = changes.credit_type {
+        if product.status != Status::Draft && credit_type.is_some() && credit_type != before {
+            let message = "What was on sale keeps its credit type: subscriptions go on with it. Make another product.";
+            return Err(Refusal::invalid("creditTypeId", message).into());
+        }
         product.credit_type_id = credit_type;
     }
     if let Some(credits) = changes.credits_per_unit {
@@ -224,7 +228,7 @@ async fn check_credits(tx: &Tx, product: &mut Model, before: Option<CreditTypeId
         return Ok(());
     }
     let Some(credit_type) = product.credit_type_id else {
-        if product.status == Status::Active {
+        if product.status != Status::Draft {
             return Err(incomplete("creditTypeId", "credit type").into());
         }
         if product.credits_per_unit.is_some() {

@@ -20,7 +20,7 @@ use movements::{Key, Moved};
 use super::clock::Instant;
 use super::error::{Refusal, Result};
 use super::input;
-use super::ledger::expiration::{plus, zone_of};
+use super::ledger::expiration::{begin_of, plus, zone_of};
 use super::ledger::state::{Pool, movement};
 use super::tx::View;
 
@@ -202,12 +202,14 @@ fn stretches(view: &View, whole: Stretch, by: Grouping) -> Result<Vec<Stretch>> 
         Grouping::CreditType | Grouping::Customer => return Ok(vec![whole]),
     };
     let zone = zone_of(&view.account().time_zone);
-    let first = super::ledger::expiration::begin_of(whole.from, unit, zone);
+    let first = begin_of(whole.from, unit, zone);
     let too_many = || Refusal::invalid("to", format!("At most {STRETCHES} {name} at once. Ask for a shorter time."));
     let mut stretches = Vec::new();
     let mut from = whole.from;
     for count in 1.. {
-        let to = first.and_then(|first| plus(first, count, unit, zone)).unwrap_or(whole.to).min(whole.to);
+        // The beginning of each day by itself: midnight is not everywhere every day.
+        let next = first.and_then(|first| plus(first, count, unit, zone)).and_then(|at| begin_of(at, unit, zone));
+        let to = next.unwrap_or(whole.to).min(whole.to);
         if stretches.len() >= STRETCHES {
             return Err(too_many().into());
         }

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use entity::price::Kind;
 use entity::{
-    AccountId, CreditTypeId, Credits, CustomerId, Expiration, Minor, Owned, PriceId, credit_type, order_line, price,
-    product, product_order,
+    AccountId, CreditTypeId, Credits, CustomerId, Expiration, Minor, Owned, PriceId, credit_type, fulfilment,
+    order_line, price, product, product_order,
 };
 use sea_orm::sea_query::Query;
-use sea_orm::{ColumnTrait, DatabaseTransaction, DbErr, QueryFilter};
+use sea_orm::{ColumnTrait, Condition, DatabaseTransaction, DbErr, QueryFilter};
 use serde::Serialize;
 
 use super::refusal::Sale;
@@ -38,6 +38,8 @@ pub struct Line {
     pub credit_type: Option<CreditTypeId>,
     /// How many it issues, over all parts of a period, or costs.
     pub credits: Credits,
+    /// The policy that its credits get instead of their type's: the price's own, or its product's, when it was ordered.
+    pub policy: Option<Expiration>,
 }
 
 impl Line {
@@ -45,12 +47,6 @@ impl Line {
     #[must_use]
     pub fn costs_credits(&self) -> bool {
         self.price.kind == Kind::Credits
-    }
-
-    /// The policy that its credits get instead of their type's: the price's own, or its product's.
-    #[must_use]
-    pub fn policy(&self) -> Option<Expiration> {
-        self.price.policy().or_else(|| self.product.policy())
     }
 }
 
@@ -125,7 +121,8 @@ pub(super) fn priced(
     price: price::Model,
     quantity: i64,
 ) -> Result<Line, Refusal> {
-    let (least, most) = (price.minimum_quantity, price.maximum_quantity);
+    let least = price.minimum_quantity;
+    let most = [price.maximum_quantity, price.max_per_customer].into_iter().flatten().min();
     if quantity < least || most.is_some_and(|most| quantity > most) {
         return Err(Sale::QuantityOutOfRange { field: field.to_owned(), least, most }.into());
     }
@@ -144,7 +141,8 @@ pub(super) fn priced(
         Some(mode) => pricing::total(mode, &tiers_of(&price), quantity)
             .ok_or_else(|| Refusal::invalid(field, "Comes to more than one order may cost. Order fewer."))?,
     };
-    Ok(Line { product, price, quantity, amount, credit_type, credits })
+    let policy = price.policy().or_else(|| product.policy());
+    Ok(Line { product, price, quantity, amount, credit_type, credits, policy })
 }
 
 /// All lines together: in one currency, or in credits; a subscription alone.
@@ -165,7 +163,7 @@ fn total(lines: Vec<Line>) -> Result<Basket, Refusal> {
 }
 
 /// What issues credits of an archived type is not ordered.
-async fn not_archived(txn: &DatabaseTransaction, account: AccountId, basket: &Basket) -> Result<()> {
+pub(super) async fn not_archived(txn: &DatabaseTransaction, account: AccountId, basket: &Basket) -> Result<()> {
     let issued = basket.lines.iter().filter(|line| !line.costs_credits()).filter_map(|line| line.credit_type);
     let issued = issued.collect::<Vec<_>>();
     if issued.is_empty() {
@@ -178,7 +176,8 @@ async fn not_archived(txn: &DatabaseTransaction, account: AccountId, basket: &Ba
     Ok(())
 }
 
-/// How many units at prices a customer has ordered, cancelled orders left out.
+/// How many units at prices a customer has ordered. What was cancelled, what gave nothing, and what renews by itself does
+/// not count.
 pub(super) async fn ordered(
     txn: &DatabaseTransaction,
     account: AccountId,
@@ -191,15 +190,27 @@ pub(super) async fn ordered(
         .and_where(product_order::Column::AccountId.eq(account))
         .and_where(product_order::Column::CustomerId.eq(customer))
         .and_where(product_order::Column::Status.ne(product_order::Status::Cancelled))
+        .cond_where(
+            Condition::any()
+                .add(product_order::Column::RenewalNumber.is_null())
+                .add(product_order::Column::RenewalNumber.eq(0_i64)),
+        )
         .to_owned();
     let lines = order_line::Entity::of(account)
         .filter(order_line::Column::OrderId.in_subquery(own))
         .filter(order_line::Column::PriceId.is_in(prices.iter().copied()))
         .all(txn)
         .await?;
+    let refused = fulfilment::Entity::of(account)
+        .filter(fulfilment::Column::OrderId.is_in(lines.iter().map(|line| line.order_id)))
+        .filter(fulfilment::Column::Refusal.is_not_null())
+        .all(txn)
+        .await?;
     let mut had = HashMap::new();
     for line in lines {
-        *had.entry(line.price_id).or_insert(0) += line.quantity;
+        if !refused.iter().any(|row| (row.order_id, row.position) == (line.order_id, line.position)) {
+            *had.entry(line.price_id).or_insert(0) += line.quantity;
+        }
     }
     Ok(had)
 }

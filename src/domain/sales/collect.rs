@@ -4,6 +4,8 @@
 //! or the server ends, the job asks again with the same key. What is said twice, late, or after the order was given up
 //! changes nothing that was done before, and loses nothing.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use entity::account::Mode;
 use entity::activity::ActorKind;
@@ -14,7 +16,7 @@ use entity::{AccountId, Minor, OrderId, Owned, PaymentId, RefundId, refund};
 use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, QueryFilter, QuerySelect, Set};
 
 use super::provider::{Charge, Message, Return, Said, Unheard};
-use super::{orders, payments, renewals};
+use super::{orders, payments, refunds, renewals};
 use crate::domain::accounts;
 use crate::domain::app::App;
 use crate::domain::clock::{Instant, fresh_id};
@@ -24,8 +26,12 @@ use crate::domain::tx::{Tx, find_account};
 
 /// How long a payment that says nothing is asked again.
 const PATIENCE: TimeDelta = TimeDelta::days(30);
-/// How often.
+/// How often, in the end.
 const PAUSE: TimeDelta = TimeDelta::days(1);
+/// How soon, in the beginning, where a worker comes.
+const SOON: TimeDelta = TimeDelta::minutes(1);
+/// How long a provider may take to answer.
+const ANSWER: Duration = Duration::from_secs(20);
 /// How often a transaction that met another is run.
 const TRIES: u32 = 5;
 
@@ -81,20 +87,51 @@ pub(in crate::domain) async fn step(app: &App, job: &job::Model) -> Result<After
     give_back(app, job.account_id, refund).await
 }
 
-/// A provider that says nothing is asked again: soon, where a worker comes, whose try it was not; in a sandbox by its
-/// clock, which would otherwise stand still for as long as the provider is away.
+/// A provider that says nothing is asked again, by the account's clock: after as long as it has been asked for already,
+/// so that one that is away for long is not asked all the time; in a sandbox, where nobody waits, after a day.
 async fn unheard(app: &App, account: AccountId, key: String, since: Instant, error: &Unheard) -> Result<After> {
     if matches!(error, Unheard::NotGenuine(_)) {
         return Err(Error::Internal(error.to_string()));
     }
+    tracing::warn!(job = key, %error, "a payment provider is asked again later");
     let tx = Tx::open(app.store(), account).await?;
-    if tx.account.mode == Mode::Live {
-        return Err(Error::Unavailable(error.to_string().into()));
-    }
-    let next = (tx.now - since < PATIENCE).then(|| tx.now + PAUSE);
+    let asked = tx.now - since;
+    let pause = if tx.account.mode == Mode::Live { asked.clamp(SOON, PAUSE) } else { PAUSE };
+    let next = (asked < PATIENCE).then(|| tx.now + pause);
     jobs::reschedule(tx.db(), &tx.account, Kind::Collect, vec![(key, next)]).await?;
     tx.commit().await?;
     Ok(After::Said)
+}
+
+/// What a provider answers, if it does in time.
+async fn answered<T>(answer: impl Future<Output = Result<T, Unheard>>) -> Result<T, Unheard> {
+    let late = |_| Err(Unheard::Away("it takes too long".to_owned()));
+    tokio::time::timeout(ANSWER, answer).await.unwrap_or_else(late)
+}
+
+/// Whether the order of a payment that nobody was asked for still awaits it. Where it was paid otherwise or given up
+/// meanwhile, the payment ends here, and nobody is charged.
+async fn is_wanted(app: &App, account: AccountId, payment: &Model) -> Result<bool> {
+    let tx = Tx::open(app.store(), account).await?;
+    let order = orders::lock(&tx, payment.order_id, None).await?;
+    if order.status == OrderStatus::AwaitingPayment {
+        return Ok(true);
+    }
+    let mut row = payment.clone().into_active_model();
+    row.status = Set(Status::Failed);
+    row.failure = Set(Some(format!("the order was {} before anybody was charged", orders::in_words(order.status))));
+    row.updated_at = Set(tx.now);
+    row.update(tx.db()).await?;
+    jobs::reschedule(tx.db(), &tx.account, Kind::Collect, vec![(payment.id.to_string(), None)]).await?;
+    tx.commit().await?;
+    Ok(false)
+}
+
+/// Whether an order is being paid already.
+pub(super) async fn is_under_way(tx: &Tx, order: OrderId) -> Result<bool> {
+    let open = tx.rows::<Entity>().filter(Column::OrderId.eq(order));
+    let open = open.filter(Column::Status.is_in([Status::Pending, Status::RequiresAction]));
+    Ok(open.one(tx.db()).await?.is_some())
 }
 
 /// Collects a payment, or asks what became of it.
@@ -111,15 +148,18 @@ async fn ask(app: &App, account: AccountId, id: PaymentId) -> Result<After> {
     if !matches!(payment.status, Status::Pending | Status::RequiresAction) {
         return Ok(After::Done);
     }
+    if payment.provider_reference.is_none() && !is_wanted(app, account, &payment).await? {
+        return Ok(After::Said);
+    }
     let Some(provider) = app.providers().get(&payment.provider) else {
         return Err(Error::Unavailable(format!("this server knows no payment provider {}", payment.provider).into()));
     };
     let said = if let Some(reference) = &payment.provider_reference {
-        provider.result(reference).await
+        answered(provider.result(reference)).await
     } else {
         let (amount, currency) = (payment.amount, payment.currency.clone());
         let charge = Charge { payment: id, amount, currency, description, method: payment.method.clone() };
-        provider.collect(&charge).await
+        answered(provider.collect(&charge)).await
     };
     let said = match said {
         Ok(said) => said,
@@ -142,7 +182,9 @@ pub async fn receive(app: &App, provider: &str, slug: &str, message: &Message<'_
     }
     let said = provider.hear(message).map_err(|_| Error::Unauthenticated)?;
     for said in said {
-        let found = {
+        let found = if said.reference.contains('\0') {
+            None
+        } else {
             let txn = app.store().snapshot().await?;
             let known = Entity::of(account.id).filter(Column::Provider.eq(provider.name()));
             known.filter(Column::ProviderReference.eq(&said.reference)).one(&txn).await?
@@ -191,10 +233,12 @@ async fn hear_once(app: &App, account: AccountId, payment: PaymentId, said: &Sai
     tx.commit().await
 }
 
-/// What a payment is after something was said of it: what has been paid stays so, whatever arrives late.
+/// What a payment is after something was said of it: what has been paid stays so, whatever arrives late. What went back is
+/// known here, and not told; a dispute ends when it is said once more that the payment succeeded.
 fn after(before: Status, said: Status) -> Status {
     match (before, said) {
         (Status::Refunded, _) => Status::Refunded,
+        (before, Status::Refunded) => before,
         (Status::Succeeded, Status::Pending | Status::RequiresAction | Status::Failed) => Status::Succeeded,
         (Status::Disputed, Status::Pending | Status::RequiresAction | Status::Failed) => Status::Disputed,
         (Status::Failed, Status::Pending) => Status::Failed,
@@ -209,6 +253,8 @@ async fn follow(tx: &Tx, app: &App, order: product_order::Model, status: Status)
         Status::Succeeded if open => {
             payments::settle(tx, app.store(), order, (ActorKind::System, String::new())).await.map(drop)
         }
+        // It can be given back: what was paid for an order is more than its total now.
+        Status::Succeeded => orders::emit(tx, "order.paid_again", &order).await,
         Status::Failed if order.status == OrderStatus::AwaitingPayment => {
             orders::emit(tx, "order.payment_failed", &order).await?;
             match order.subscription_id.zip(order.renewal_number) {
@@ -248,7 +294,7 @@ async fn give_back(app: &App, account: AccountId, id: RefundId) -> Result<After>
         return Err(Error::Unavailable(format!("this server knows no payment provider {}", payment.provider).into()));
     };
     let (reference, amount, currency) = (payment.provider_reference, owed.amount, payment.currency);
-    let said = provider.refund(&Return { refund: id, reference, amount, currency }).await;
+    let said = answered(provider.refund(&Return { refund: id, reference, amount, currency })).await;
     let said = match said {
         Ok(said) => said,
         Err(error) => return unheard(app, account, id.to_string(), owed.at, &error).await,
@@ -256,13 +302,15 @@ async fn give_back(app: &App, account: AccountId, id: RefundId) -> Result<After>
     let tx = Tx::open(app.store(), account).await?;
     let order: OrderId = owed.order_id;
     let order = orders::lock(&tx, order, None).await?;
-    let mut row = owed.into_active_model();
+    let pending = tx.rows::<refund::Entity>().filter(refund::Column::Id.eq(id)).one(tx.db()).await?;
+    let Some(owed) = pending.filter(|owed| owed.status == refund::Status::Pending) else { return Ok(After::Done) };
+    let mut row = owed.clone().into_active_model();
     row.status = Set(if said.failure.is_some() { refund::Status::Failed } else { refund::Status::Succeeded });
     let failed = said.failure.is_some();
     (row.failure, row.provider_reference) = (Set(said.failure), Set(said.reference));
     row.update(tx.db()).await?;
     if failed {
-        orders::emit(&tx, "order.refund_failed", &order).await?;
+        refunds::failed(&tx, order, payment.id, owed.amount).await?;
     }
     jobs::reschedule(tx.db(), &tx.account, Kind::Collect, vec![(id.to_string(), None)]).await?;
     tx.commit().await?;

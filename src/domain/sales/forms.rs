@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use entity::price::Kind;
-use entity::{Credits, Minor, Owned, PriceId, credit_type, price, product};
+use entity::{CreditTypeId, Credits, Minor, Owned, PriceId, credit_type, price, product};
 use sea_orm::{ColumnTrait, QueryFilter, QueryOrder};
 
 use super::basket::{self, Basket, Line};
 use super::period::{self, Anchor};
 use super::place::{NewOrder, check, may_order, scope_of};
-use crate::domain::caller::{Caller, Role, Scope};
+use crate::domain::caller::{Caller, Scope};
 use crate::domain::catalog::prices::{self, tiers_of};
 use crate::domain::catalog::pricing::{self, Tier};
 use crate::domain::catalog::products;
@@ -28,6 +28,8 @@ pub struct Form {
     /// Of a credit product: what it issues.
     pub credit_type: Option<credit_type::Model>,
     pub prices: Vec<Offer>,
+    now: Instant,
+    own: Option<Own>,
 }
 
 /// A price on sale.
@@ -38,27 +40,50 @@ pub struct Offer {
     pub costs: Option<credit_type::Model>,
 }
 
+/// What a customer can use now, of each type.
+type Own = HashMap<CreditTypeId, Credits>;
+
+/// What a caller sees at the counter of an account that a link names; none if there is no such account.
+pub async fn counter(caller: &Caller, account: &str) -> Result<Option<View>> {
+    match caller.at_counter(account).await? {
+        Some(visitor) => visitor.view(Scope::OrderForm).await.map(Some),
+        None => Ok(None),
+    }
+}
+
 /// What is on sale behind a link; none if nothing is.
-pub async fn form(caller: &Caller, account: &str, slug: &str) -> Result<Option<(Caller, Form)>> {
-    let Some(visitor) = caller.at_counter(account).await? else { return Ok(None) };
-    let view = visitor.view(Scope::OrderForm).await?;
-    let Some(product) = products::on_sale(&view, slug).await? else { return Ok(None) };
+pub async fn form(view: &View, slug: &str) -> Result<Option<Form>> {
+    let Some(product) = products::on_sale(view, slug).await? else { return Ok(None) };
     let key = (product.id, false);
-    let on_sale = prices::of_products(&view, &[key]).await?.remove(&key).unwrap_or_default();
-    let types =
-        types(&view, on_sale.iter().filter_map(|price| price.credit_type_id).chain(product.credit_type_id)).await?;
-    let find = |id: Option<entity::CreditTypeId>| id.and_then(|id| types.get(&id)).cloned();
+    let on_sale = prices::of_products(view, &[key]).await?.remove(&key).unwrap_or_default();
+    let wanted = on_sale.iter().filter_map(|price| price.credit_type_id).chain(product.credit_type_id);
+    let types = types(view, wanted).await?;
+    let find = |id: Option<CreditTypeId>| id.and_then(|id| types.get(&id)).cloned();
     let prices = on_sale.into_iter().map(|price| Offer { costs: find(price.credit_type_id), price }).collect();
-    let form = Form { account: view.account().clone(), credit_type: find(product.credit_type_id), product, prices };
-    Ok(Some((visitor, form)))
+    Ok(Some(Form {
+        account: view.account().clone(),
+        credit_type: find(product.credit_type_id),
+        product,
+        prices,
+        now: view.now(),
+        own: own(view).await?,
+    }))
 }
 
 async fn types(
     view: &View,
-    ids: impl Iterator<Item = entity::CreditTypeId>,
-) -> Result<HashMap<entity::CreditTypeId, credit_type::Model>> {
+    ids: impl Iterator<Item = CreditTypeId>,
+) -> Result<HashMap<CreditTypeId, credit_type::Model>> {
     let rows = credit_type::Entity::of(view.account().id).filter(credit_type::Column::Id.is_in(ids));
     Ok(rows.all(view.db()).await?.into_iter().map(|row| (row.id, row)).collect())
+}
+
+/// What the caller can use, if it is a customer.
+async fn own(view: &View) -> Result<Option<Own>> {
+    let Some(customer) = view.customer() else { return Ok(None) };
+    let wallets = balances::wallets(view, &[customer]).await?.remove(&customer).unwrap_or_default();
+    let all = wallets.into_iter().map(|wallet| balances::balance(wallet, view.now()));
+    Ok(Some(all.map(|balance| (balance.credit_type, balance.available)).collect()))
 }
 
 /// What a quantity costs, and what it gives.
@@ -75,84 +100,82 @@ pub struct Quote {
     pub next: Option<(i64, Minor, Minor)>,
     /// When its credits would end, if it were paid now.
     pub expires_at: Option<Instant>,
-    /// Of a price in credits, for a customer: how many it has, and whether they cover it.
+    /// Of a price in credits, for a customer: how many it can use now, and whether they cover it.
     pub available: Option<Credits>,
     pub covered: Option<bool>,
 }
 
-/// What a quantity at a price on sale would cost; for a customer, also whether its credits cover it. An account says
-/// where to look, for who belongs to none.
-pub async fn quote(caller: &Caller, account: Option<&str>, id: PriceId, quantity: i64) -> Result<Option<Quote>> {
-    let visitor = match account {
-        Some(slug) => match caller.at_counter(slug).await? {
-            Some(visitor) => visitor,
-            None => return Ok(None),
-        },
-        None if caller.role() == Role::Anyone && caller.authorise(Scope::OrderForm).is_err() => {
-            return Err(Refusal::invalid("account", "Say whose price it is: give the account's slug.").into());
-        }
-        None => caller.clone(),
-    };
-    let view = visitor.view(Scope::OrderForm).await?;
-    let txn = view.db();
-    let found = price::Entity::of(view.account().id).filter(price::Column::Id.eq(id)).one(txn).await?;
+impl Form {
+    /// What a quantity at one of its prices would cost (pure).
+    pub fn quote(&self, price: &price::Model, quantity: i64) -> Result<Quote, Refusal> {
+        let line = basket::priced("quantity", self.product.clone(), price.clone(), quantity)?;
+        Ok(quoted(line, &self.account, self.now, self.credit_type.as_ref(), self.own.as_ref()))
+    }
+}
+
+/// What a quantity at a price on sale would cost; for a customer, also whether its credits cover it.
+pub async fn quote(view: &View, id: PriceId, quantity: i64) -> Result<Option<Quote>> {
+    let found = price::Entity::of(view.account().id).filter(price::Column::Id.eq(id)).one(view.db()).await?;
     let Some(price) = found else { return Ok(None) };
-    let product = products::of_rows_in_hand(&view, &[price.product_id]).await?.remove(&price.product_id);
+    let product = products::of_rows_in_hand(view, &[price.product_id]).await?.remove(&price.product_id);
     let Some(product) = product else { return Ok(None) };
     // What is not on sale is not there for who does not work here.
     if !view.is_staff() && basket::on_sale("priceId", &product, &price).is_err() {
         return Ok(None);
     }
     let line = basket::priced("quantity", product, price, quantity)?;
-    let mut quote = priced(&view, line).await?;
-    if let (Role::Customer(customer), Kind::Credits) = (visitor.role(), quote.line.price.kind) {
-        let wallets = balances::wallets(&view, &[customer]).await?.remove(&customer).unwrap_or_default();
-        let wallet = wallets.into_iter().find(|wallet| Some(wallet.row.credit_type_id) == quote.line.credit_type);
-        let available = wallet.map(|wallet| balances::balance(wallet, view.now()).available).unwrap_or_default();
-        quote.available = Some(available);
-        quote.covered = Some(view.account().credits_enabled && available >= quote.line.credits);
-    }
-    Ok(Some(quote))
+    let types = types(view, line.product.credit_type_id.into_iter()).await?;
+    let own = if line.costs_credits() { own(view).await? } else { None };
+    Ok(Some(quoted(line, view.account(), view.now(), types.values().next(), own.as_ref())))
 }
 
-async fn priced(view: &View, line: Line) -> Result<Quote> {
+/// A priced line, and what there is to say about it (pure).
+fn quoted(
+    line: Line,
+    account: &entity::account::Model,
+    now: Instant,
+    issued: Option<&credit_type::Model>,
+    own: Option<&Own>,
+) -> Quote {
     let tiers = tiers_of(&line.price);
     let mode = line.price.tier_mode;
     let total = |quantity: i64| mode.and_then(|mode| pricing::total(mode, &tiers, quantity));
-    let tier = pricing::tier_of(&tiers, line.quantity).copied();
     let fewer = (line.quantity > line.price.minimum_quantity).then(|| total(line.quantity - 1)).flatten();
     let sold = |quantity: &i64| line.price.maximum_quantity.is_none_or(|most| *quantity <= most);
     let next = tiers.iter().map(|tier| tier.from).find(|from| *from > line.quantity).filter(sold);
     let next = next.and_then(|from| total(from).map(|sum| (from, sum, sum - line.amount)));
     let units = if line.costs_credits() || line.credits.is_zero() { line.quantity } else { line.credits.0 };
-    Ok(Quote {
+    let available = own.filter(|_| line.costs_credits());
+    let available = available.map(|own| line.credit_type.and_then(|id| own.get(&id)).copied().unwrap_or_default());
+    Quote {
+        tier: pricing::tier_of(&tiers, line.quantity).copied(),
         each: line.price.currency.as_ref().and_then(|_| pricing::per_credit(line.amount, units)),
         more_than_fewer: fewer.map(|fewer| line.amount - fewer),
-        expires_at: expires_at(view, &line).await?,
-        tier,
         next,
-        available: None,
-        covered: None,
+        expires_at: issued.and_then(|issued| expires_at(&line, account, now, issued)),
+        covered: available.map(|available| account.credits_enabled && available >= line.credits),
+        available,
         line,
-    })
+    }
 }
 
-/// When the credits of a line would end, if it were paid now: of a subscription, those of its first part.
-async fn expires_at(view: &View, line: &Line) -> Result<Option<Instant>> {
-    let Some(credit_type) = line.credit_type.filter(|_| !line.costs_credits()) else { return Ok(None) };
-    let zone = zone_of(&view.account().time_zone);
-    let anchor = Anchor { at: view.now(), number: 0, zone };
+/// When the credits of a line would end, if it were paid now: of a subscription, those of its first part (pure).
+fn expires_at(
+    line: &Line,
+    account: &entity::account::Model,
+    now: Instant,
+    issued: &credit_type::Model,
+) -> Option<Instant> {
+    let zone = zone_of(&account.time_zone);
+    let anchor = Anchor { at: now, number: 0, zone };
     let policy = match line.price.kind {
+        Kind::Credits => return None,
+        Kind::OneTime => line.policy,
         Kind::Subscription => period::period(&line.price, anchor, 0)
-            .and_then(|first| period::parts(&line.price, line.policy(), anchor, first, (line.credits, line.amount)))
+            .and_then(|first| period::parts(&line.price, line.policy, anchor, first, (line.credits, line.amount)))
             .and_then(|parts| parts.first().and_then(|part| part.expiration)),
-        _ => line.policy(),
     };
-    let policy = match policy {
-        Some(policy) => Some(policy),
-        None => types(view, std::iter::once(credit_type)).await?.remove(&credit_type).map(|found| found.policy()),
-    };
-    Ok(policy.and_then(|policy| at_issue(policy, view.now(), zone)))
+    at_issue(policy.unwrap_or_else(|| issued.policy()), now, zone)
 }
 
 /// What placing an order would come to. Takes no lock, knows no key, writes nothing.
@@ -184,7 +207,7 @@ pub async fn preview(caller: &Caller, new: NewOrder) -> Result<Basket> {
 
 /// Refuses what costs more credits than the customer has.
 async fn covered(view: &View, customer: entity::CustomerId, basket: &Basket) -> Result<()> {
-    let mut costs: HashMap<entity::CreditTypeId, Credits> = HashMap::new();
+    let mut costs: HashMap<CreditTypeId, Credits> = HashMap::new();
     for line in basket.lines.iter().filter(|line| line.costs_credits()) {
         if let Some(credit_type) = line.credit_type {
             *costs.entry(credit_type).or_default() += line.credits;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use entity::activity::{ActorKind, Source};
 use entity::price::Rollover;
-use entity::{GrantId, Minor, OrderId, Owned, fulfilment, order_line, price, product, product_order};
+use entity::{GrantId, Minor, OrderId, Owned, credit_grant, fulfilment, order_line, price, product, product_order};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder};
 
 use super::basket::Line;
@@ -44,34 +44,46 @@ pub(super) async fn give(
     lines: &[Line],
     terms: &Terms,
 ) -> Result<Vec<fulfilment::Model>> {
+    let mut parts = Vec::new();
+    for (line, position) in lines.iter().zip(0..).filter(|(line, _)| line.credit_type.is_some()) {
+        parts.extend(self::parts(line, terms)?.into_iter().map(|part| (position, part)));
+    }
+    let first = lines.iter().filter_map(|line| roll_over(order, line, terms)).collect();
+    give_parts(tx, store, order, lines, terms, (first, parts)).await
+}
+
+/// Gives parts of lines, after what comes first.
+async fn give_parts(
+    tx: &Tx,
+    store: &Store,
+    order: &product_order::Model,
+    lines: &[Line],
+    terms: &Terms,
+    (first, parts): (Vec<Command>, Vec<(i32, Part)>),
+) -> Result<Vec<fulfilment::Model>> {
     let mut rows: Vec<fulfilment::Model> = Vec::new();
-    let mut commands = Vec::new();
-    let mut asked: Vec<Option<usize>> = Vec::new();
-    for (line, position) in lines.iter().zip(0..) {
-        let Some(credit_type) = line.credit_type else { continue };
-        if let Some(command) = roll_over(order, line, terms) {
-            commands.push(command);
-            asked.push(None);
+    let mut asked: Vec<Option<usize>> = first.iter().map(|_| None).collect();
+    let mut commands = first;
+    for (position, part) in parts {
+        let line = usize::try_from(position).ok().and_then(|position| lines.get(position));
+        let Some((line, credit_type)) = line.and_then(|line| Some((line, line.credit_type?))) else { continue };
+        let withheld = terms.withheld.get(&position);
+        if withheld.is_none() {
+            commands.push(command(order, line, credit_type, &part));
+            asked.push(Some(rows.len()));
         }
-        for part in parts(line, terms)? {
-            let withheld = terms.withheld.get(&position);
-            if withheld.is_none() {
-                commands.push(command(order, line, credit_type, &part));
-                asked.push(Some(rows.len()));
-            }
-            rows.push(fulfilment::Model {
-                account_id: order.account_id,
-                order_id: order.id,
-                position,
-                part: part.number,
-                credits: part.credits,
-                cost: part.cost,
-                grant_id: None,
-                activity_id: None,
-                refusal: withheld.map(written),
-                at: tx.now,
-            });
-        }
+        rows.push(fulfilment::Model {
+            account_id: order.account_id,
+            order_id: order.id,
+            position,
+            part: part.number,
+            credits: part.credits,
+            cost: part.cost,
+            grant_id: None,
+            activity_id: None,
+            refusal: withheld.map(written),
+            at: tx.now,
+        });
     }
     if commands.is_empty() {
         return Ok(rows);
@@ -94,6 +106,34 @@ pub(super) async fn give(
     Ok(rows)
 }
 
+/// Gives once more what was taken back of what an order had given: as further parts, with the cost that they had.
+pub(super) async fn give_again(
+    tx: &Tx,
+    store: &Store,
+    order: &product_order::Model,
+    lines: &[Line],
+    terms: &Terms,
+    before: &[fulfilment::Model],
+) -> Result<Vec<fulfilment::Model>> {
+    let made = credit_grant::Entity::of(order.account_id)
+        .filter(credit_grant::Column::Id.is_in(before.iter().filter_map(|row| row.grant_id)))
+        .all(tx.db())
+        .await?;
+    let mut again: Vec<(i32, Part)> = Vec::new();
+    for row in before {
+        let grant = made.iter().find(|grant| Some(grant.id) == row.grant_id && !grant.voided.is_zero());
+        let line = usize::try_from(row.position).ok().and_then(|position| lines.get(position));
+        let (Some(grant), Some(line)) = (grant, line) else { continue };
+        let parts = parts(line, terms)?;
+        let count = i32::try_from(parts.len()).unwrap_or(i32::MAX);
+        if let Some(part) = parts.into_iter().find(|part| part.number == row.part) {
+            let (credits, cost) = (grant.voided, grant.cost_voided);
+            again.push((row.position, Part { number: count + part.number, credits, cost, ..part }));
+        }
+    }
+    give_parts(tx, store, order, lines, terms, (Vec::new(), again)).await
+}
+
 fn note(row: &mut fulfilment::Model, outcome: &Outcome, costs: bool) {
     let Some((activity, allocations)) = outcome.activities.first() else { return };
     row.activity_id = Some(activity.id);
@@ -114,10 +154,10 @@ pub fn refusal_of(row: &fulfilment::Model) -> Option<Refusal> {
 /// What a line gives, part by part.
 fn parts(line: &Line, terms: &Terms) -> Result<Vec<Part>> {
     if let Some((anchor, period)) = terms.period {
-        let parts = period::parts(&line.price, line.policy(), anchor, period, (line.credits, line.amount));
+        let parts = period::parts(&line.price, line.policy, anchor, period, (line.credits, line.amount));
         return parts.ok_or_else(|| prices::broken(&line.price));
     }
-    let expiration = line.policy();
+    let expiration = line.policy;
     Ok(vec![Part { number: 0, credits: line.credits, cost: line.amount, effective_at: None, expiration }])
 }
 
@@ -187,7 +227,8 @@ pub(super) async fn lines_of(txn: &DatabaseTransaction, order: &product_order::M
     let line = |row: order_line::Model| {
         let (product, price) = (products.get(&row.product_id)?.clone(), prices.get(&row.price_id)?.clone());
         let (quantity, amount, credit_type, credits) = (row.quantity, row.amount, row.credit_type_id, row.credits);
-        Some(Line { product, price, quantity, amount, credit_type, credits })
+        let policy = row.expiration.and_then(|policy| serde_json::from_value(policy).ok());
+        Some(Line { product, price, quantity, amount, credit_type, credits, policy })
     };
     let lines = rows.into_iter().map(line).collect::<Option<Vec<_>>>();
     lines.ok_or_else(|| Error::Internal(format!("{id} names a product or price that is gone")))

@@ -5,6 +5,7 @@
 //! * [`payments`]: an order is paid, and gives what it is to give, in one transaction, once.
 //! * [`refunds`]: what is unused goes back.
 //! * [`subscriptions`], [`renewals`]: orders that renew; each period once, by a job that anybody may run.
+//! * [`unpaid`]: periods that nobody has paid, collected again or given up.
 //! * [`pending`]: what was ordered and has not become credits, and why.
 //! * [`collect`]: what a payment provider is asked, and what it says; [`provider`]: the trait it implements.
 //!
@@ -29,3 +30,4 @@ pub mod refunds;
 pub mod refusal;
 pub mod renewals;
 pub mod subscriptions;
+mod unpaid;

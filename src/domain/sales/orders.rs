@@ -12,7 +12,7 @@ use serde_json::json;
 use super::basket::Basket;
 use super::fulfil;
 use super::refusal::Sale;
-use super::{renewals, subscriptions};
+use super::{subscriptions, unpaid};
 use crate::domain::caller::{Caller, Role, Scope};
 use crate::domain::clock::fresh_id;
 use crate::domain::error::{Error, Refusal, Result};
@@ -66,6 +66,7 @@ pub(super) async fn insert(tx: &Tx, order: &mut Model, basket: &Basket, given: V
             amount: line.amount,
             credit_type_id: line.credit_type,
             credits: line.credits,
+            expiration: line.policy.and_then(|policy| serde_json::to_value(policy).ok()),
         };
         row.into_active_model()
     });
@@ -136,10 +137,14 @@ pub async fn cancel(caller: &Caller, id: OrderId, reason: Option<String>) -> Res
         Status::AwaitingPayment => {}
         status => return Err(Sale::OrderNotAwaitingPayment { status: in_words(status).to_owned() }.into()),
     }
+    // It may have given credits already: who ends the subscription is asked for nothing more, and gets nothing more.
+    if only.is_some() && order.renewal_number.is_some_and(|number| number > 0) {
+        return Err(Sale::OrderRenews.into());
+    }
     let store = caller.app().store();
     let cancelled = cancel_in(&tx, store, order, reason, caller.actor()).await?;
     if let (Some(subscription), Some(number)) = (cancelled.subscription_id, cancelled.renewal_number) {
-        renewals::order_cancelled(&tx, subscription, number).await?;
+        unpaid::order_cancelled(&tx, subscription, number).await?;
     }
     tx.commit().await?;
     Ok(cancelled)

@@ -98,16 +98,23 @@ pub(super) async fn settle(
         if number == 0 {
             let (anchor, period) = subscriptions::begin(tx, &subscription, &line.price).await?;
             renewals::insert_paid(tx, subscription.id, &order, line.price.id, period).await?;
+            if !terms.withheld.is_empty() {
+                subscriptions::end_with_period(tx, subscription.id).await?;
+            }
             terms.period = Some((anchor, period));
         } else {
             terms.period = Some(renewals::paid(tx, &subscription, number).await?);
             terms.earlier = renewals::grants_before(tx, &subscription, number).await?;
         }
     }
-    if fulfil::of_order(tx.db(), &order).await?.is_empty() {
-        let given = fulfil::give(tx, store, &order, &lines, &terms).await?;
-        fulfil::write(tx.db(), given).await?;
-    }
+    let before = fulfil::of_order(tx.db(), &order).await?;
+    let given = match (before.is_empty(), order.status) {
+        (true, _) => fulfil::give(tx, store, &order, &lines, &terms).await?,
+        // It was given before it was paid, taken back when it was given up, and is paid after all.
+        (false, Status::Cancelled) => fulfil::give_again(tx, store, &order, &lines, &terms, &before).await?,
+        (false, _) => Vec::new(),
+    };
+    fulfil::write(tx.db(), given).await?;
     let mut row = order.clone().into_active_model();
     row.status = Set(Status::Paid);
     row.paid_at = Set(Some(tx.now));
@@ -164,6 +171,23 @@ pub(super) async fn take_off(tx: &Tx, payment: Model, amount: Minor) -> Result<(
         row.status = Set(PaymentStatus::Refunded);
     }
     Entity::update(row).exec(tx.db()).await?;
+    Ok(())
+}
+
+/// Puts a refund that failed back on its payment.
+pub(super) async fn put_back(tx: &Tx, payment: PaymentId, amount: Minor) -> Result<()> {
+    use sea_orm::QuerySelect;
+    let found = tx.rows::<Entity>().filter(Column::Id.eq(payment)).lock_exclusive().one(tx.db()).await?;
+    let Some(found) = found else { return Ok(()) };
+    let refunded = found.refunded - amount;
+    let was_whole = found.status == PaymentStatus::Refunded;
+    let mut row = found.into_active_model();
+    row.refunded = Set(refunded);
+    row.updated_at = Set(tx.now);
+    if was_whole {
+        row.status = Set(PaymentStatus::Succeeded);
+    }
+    row.update(tx.db()).await?;
     Ok(())
 }
 

@@ -70,7 +70,7 @@ pub(super) fn check(caller: &Caller, mut new: NewOrder) -> Result<NewOrder, Refu
     new.note = input::optional_text("note", new.note.as_deref(), input::NOTE)?;
     new.metadata = new.metadata.map(|json| input::metadata("metadata", json)).transpose()?;
     new.payment_method = input::optional_text("paymentMethod", new.payment_method.as_deref(), input::NAME)?;
-    if caller.role() == Role::Anyone && new.metadata.is_some() {
+    if !caller.role().may(Scope::StaffRead) && new.metadata.is_some() {
         return Err(Refusal::invalid("metadata", "Is for staff. Leave it out."));
     }
     new.buyer = match (caller.role(), new.buyer) {
@@ -153,6 +153,9 @@ async fn place_in(tx: &Tx, caller: &Caller, new: &NewOrder) -> Result<OrderId> {
         (order.subscription_id, order.renewal_number) = (Some(subscription.id), Some(0));
         if basket.total.is_zero() {
             terms.period = Some(subscriptions::begin(tx, &subscription, &basket.lines[0].price).await?);
+            if !terms.withheld.is_empty() {
+                subscriptions::end_with_period(tx, subscription.id).await?;
+            }
         }
     }
     let provider = caller.app().providers().of_account(&tx.account, &tx.account.payment_provider)?;

@@ -4,7 +4,7 @@ use entity::activity::Source;
 use entity::payment::Status as PaymentStatus;
 use entity::product_order::{self, Status};
 use entity::refund::{self, Model};
-use entity::{Credits, Minor, OrderId, Owned, RefundId, credit_grant, fulfilment};
+use entity::{Credits, Minor, OrderId, Owned, PaymentId, RefundId, credit_grant, fulfilment};
 use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, QueryFilter, Set};
 use serde::Serialize;
 
@@ -272,6 +272,17 @@ async fn refunded(tx: &Tx, order: product_order::Model, amount: Minor, status: S
     Ok(order.id)
 }
 
+/// The provider could not give a refund back: the money is still here. The credits stay voided.
+pub(super) async fn failed(tx: &Tx, order: product_order::Model, payment: PaymentId, amount: Minor) -> Result<()> {
+    payments::put_back(tx, payment, amount).await?;
+    let sum = order.refunded - amount;
+    let mut row = order.into_active_model();
+    row.refunded = Set(sum);
+    row.status = Set(if sum.is_zero() { Status::Paid } else { Status::PartiallyRefunded });
+    let order = row.update(tx.db()).await?;
+    emit(tx, "order.refund_failed", &order).await
+}
+
 async fn grants_of(tx: &Tx, given: &[fulfilment::Model]) -> Result<Vec<credit_grant::Model>> {
     let ids = given.iter().filter_map(|row| row.grant_id);
     let rows = credit_grant::Entity::of(tx.account.id).filter(credit_grant::Column::Id.is_in(ids));
@@ -280,6 +291,7 @@ async fn grants_of(tx: &Tx, given: &[fulfilment::Model]) -> Result<Vec<credit_gr
 
 async fn refunds_before(tx: &Tx, order: OrderId) -> Result<Vec<Model>> {
     let rows = refund::Entity::of(tx.account.id).filter(refund::Column::OrderId.eq(order));
+    let rows = rows.filter(refund::Column::Status.ne(refund::Status::Failed));
     Ok(rows.all(tx.db()).await?)
 }
 
@@ -309,7 +321,12 @@ pub async fn preview(caller: &Caller, new: NewRefund) -> Result<Preview> {
     let credits = made.values().map(|grant| grant.remaining).sum();
     let left = Left {
         free: made.values().map(|grant| grant.cost_left).sum(),
-        lines: fulfil::issue_nothing(&lines, &given) - before.iter().map(|refund| refund.line_amount).sum(),
+        lines: fulfil::issue_nothing(&lines, &given)
+            - before
+                .iter()
+                .filter(|refund| refund.status != refund::Status::Failed)
+                .map(|refund| refund.line_amount)
+                .sum(),
         paid: settled.map(|payment| payment.amount - payment.refunded).sum(),
         credits,
     };

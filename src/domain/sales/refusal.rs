@@ -37,6 +37,8 @@ pub enum Sale {
     NothingToRefund,
     /// The subscription is not in a state in which this can be done.
     SubscriptionStatus { status: String },
+    /// The order renews a subscription, which is what is to be ended.
+    OrderRenews,
     /// The provider needs to know what is charged.
     PaymentMethodMissing,
 }
@@ -60,6 +62,7 @@ impl Sale {
             Self::MoreThanPaid { .. } => Code::MoreThanPaid,
             Self::NothingToRefund => Code::NothingToRefund,
             Self::SubscriptionStatus { .. } => Code::SubscriptionStatus,
+            Self::OrderRenews => Code::OrderRenews,
             Self::PaymentMethodMissing => Code::PaymentMethodMissing,
         }
     }
@@ -113,6 +116,10 @@ impl Sale {
             Self::SubscriptionStatus { status } => {
                 format!("This subscription is {status}, so this cannot be done. Nothing was changed.")
             }
+            Self::OrderRenews => {
+                "This order renews a subscription. End that with subscriptionCancel, and what is unpaid of it goes with it."
+                    .to_owned()
+            }
             Self::PaymentMethodMissing => {
                 "This account's payment provider charges a stored payment method. Give paymentMethod.".to_owned()
             }
@@ -134,7 +141,7 @@ impl Sale {
                 Some("orderId")
             }
             Self::CreditsUsed { .. } | Self::MoreThanPaid { .. } => Some("amount"),
-            Self::NothingToRefund => Some("orderId"),
+            Self::NothingToRefund | Self::OrderRenews => Some("orderId"),
             Self::SubscriptionStatus { .. } => Some("subscriptionId"),
             Self::PaymentMethodMissing => Some("paymentMethod"),
         }

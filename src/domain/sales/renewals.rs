@@ -13,22 +13,20 @@ use entity::renewal::{Column, Entity, Model, Status};
 use entity::subscription::{self, Status as Standing};
 use entity::{AccountId, GrantId, Owned, PaymentId, PriceId, SubscriptionId, fulfilment, product};
 use sea_orm::sea_query::Query;
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, Set};
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, Set};
 
 use super::basket::{self, Basket};
 use super::fulfil::{self, Terms};
 use super::period::{Anchor, Period, period};
-use super::{collect, orders, payments, subscriptions};
+use super::{collect, orders, payments, subscriptions, unpaid};
 use crate::domain::app::App;
 use crate::domain::catalog::prices;
 use crate::domain::clock::Instant;
 use crate::domain::error::{Error, Result};
 use crate::domain::jobs::{self, After};
-use crate::domain::store::Store;
 use crate::domain::tx::Tx;
 
 /// Why a subscription ended by itself.
-const UNPAID: &str = "A renewal was not paid";
 const AT_END: &str = "Cancelled at the end of its period";
 /// How often a transaction that met another is run.
 const TRIES: u32 = 5;
@@ -86,10 +84,12 @@ async fn run_one(app: &App, account: AccountId, id: SubscriptionId) -> Result<bo
         }
         Some((at, Due::Late(number))) => past_due(&tx, row, number, at).await?,
         Some((_, Due::GivenUp)) if row.status == Standing::Cancelled => {
-            give_up_unpaid(&tx, app.store(), &row, nobody()).await?;
+            unpaid::give_up(&tx, app.store(), &row, nobody()).await?;
             row
         }
-        Some((_, Due::GivenUp)) => subscriptions::end(&tx, app.store(), row, Some(UNPAID.to_owned()), nobody()).await?,
+        Some((_, Due::GivenUp)) => {
+            subscriptions::end(&tx, app.store(), row, Some(unpaid::REASON.to_owned()), nobody()).await?
+        }
     };
     schedule(&tx, &row).await?;
     tx.commit().await?;
@@ -99,16 +99,10 @@ async fn run_one(app: &App, account: AccountId, id: SubscriptionId) -> Result<bo
     Ok(true)
 }
 
-async fn unpaid(tx: &Tx, subscription: SubscriptionId) -> Result<Vec<Model>> {
-    let rows = tx.rows::<Entity>().filter(Column::SubscriptionId.eq(subscription));
-    let rows = rows.filter(Column::Status.is_in([Status::Due, Status::PastDue]));
-    Ok(rows.order_by_asc(Column::Number).all(tx.db()).await?)
-}
-
 /// What happens next to a subscription, and when.
 async fn next(tx: &Tx, subscription: &subscription::Model) -> Result<Option<(Instant, Due)>> {
     let grace = TimeDelta::days(i64::from(tx.account.renewal_grace_days));
-    let unpaid = unpaid(tx, subscription.id).await?;
+    let unpaid = unpaid::periods(tx, subscription.id).await?;
     let unpaid = unpaid.iter().filter_map(|renewal| {
         let at = renewal.past_due_at?;
         Some(if renewal.status == Status::Due { (at, Due::Late(renewal.number)) } else { (at + grace, Due::GivenUp) })
@@ -208,7 +202,7 @@ async fn renew(
     collect::open(tx, &order, provider.name(), row.payment_method.clone()).await.map(Some)
 }
 
-async fn price_of(tx: &Tx, id: PriceId) -> Result<price::Model> {
+pub(super) async fn price_of(tx: &Tx, id: PriceId) -> Result<price::Model> {
     let found = price::Entity::of(tx.account.id).filter(price::Column::Id.eq(id)).one(tx.db()).await?;
     found.ok_or_else(|| Error::Internal(format!("{id} is gone")))
 }
@@ -249,7 +243,7 @@ pub(super) async fn insert_paid(
     insert_renewal(tx, subscription, price, period, Status::Paid, Some(order.id)).await
 }
 
-async fn find(tx: &Tx, subscription: SubscriptionId, number: i64) -> Result<Model> {
+pub(super) async fn find(tx: &Tx, subscription: SubscriptionId, number: i64) -> Result<Model> {
     let found = tx.rows::<Entity>().filter(Column::SubscriptionId.eq(subscription)).filter(Column::Number.eq(number));
     let found = found.one(tx.db()).await?;
     found.ok_or_else(|| Error::Internal(format!("{subscription} has no period {number}")))
@@ -268,7 +262,7 @@ pub(super) async fn paid(tx: &Tx, subscription: &subscription::Model, number: i6
     Ok((anchor, period))
 }
 
-async fn set_status(tx: &Tx, renewal: Model, status: Status) -> Result<()> {
+pub(super) async fn set_status(tx: &Tx, renewal: Model, status: Status) -> Result<()> {
     let mut row = renewal.into_active_model();
     row.status = Set(status);
     row.update(tx.db()).await?;
@@ -277,7 +271,7 @@ async fn set_status(tx: &Tx, renewal: Model, status: Status) -> Result<()> {
 
 /// A subscription with nothing past due is active again, and the other way round.
 pub(super) async fn stand(tx: &Tx, subscription: &subscription::Model) -> Result<()> {
-    let late = unpaid(tx, subscription.id).await?.iter().any(|renewal| renewal.status == Status::PastDue);
+    let late = unpaid::periods(tx, subscription.id).await?.iter().any(|renewal| renewal.status == Status::PastDue);
     let standing = match (subscription.status, late) {
         (Standing::Active, true) => Standing::PastDue,
         (Standing::PastDue, false) => Standing::Active,
@@ -311,52 +305,6 @@ pub(super) async fn failed(tx: &Tx, subscription: SubscriptionId, number: i64) -
         past_due(tx, row, number, tx.now).await?;
     }
     Ok(())
-}
-
-/// The order of a period was cancelled: with the first one goes the subscription, with another that period.
-pub(super) async fn order_cancelled(tx: &Tx, subscription: SubscriptionId, number: i64) -> Result<()> {
-    let row = subscriptions::lock(tx, subscription, None).await?;
-    if number == 0 {
-        return subscriptions::ended(tx, row, Some("Its order was cancelled".to_owned())).await.map(drop);
-    }
-    set_status(tx, find(tx, subscription, number).await?, Status::Cancelled).await?;
-    stand(tx, &row).await
-}
-
-/// Gives up the periods of a subscription that are not paid, and their orders.
-pub(super) async fn give_up_unpaid(
-    tx: &Tx,
-    store: &Store,
-    subscription: &subscription::Model,
-    actor: (ActorKind, String),
-) -> Result<()> {
-    for renewal in unpaid(tx, subscription.id).await? {
-        set_status(tx, renewal, Status::Cancelled).await?;
-    }
-    for order in open_orders(tx, subscription.id).await? {
-        orders::cancel_in(tx, store, order, Some(UNPAID.to_owned()), actor.clone()).await?;
-    }
-    Ok(())
-}
-
-/// The orders of a subscription that await payment, locked.
-async fn open_orders(tx: &Tx, subscription: SubscriptionId) -> Result<Vec<product_order::Model>> {
-    use sea_orm::QuerySelect;
-    let open = tx.rows::<product_order::Entity>().filter(product_order::Column::SubscriptionId.eq(subscription));
-    let open = open.filter(product_order::Column::Status.eq(OrderStatus::AwaitingPayment));
-    Ok(open.order_by_asc(product_order::Column::RenewalNumber).lock_exclusive().all(tx.db()).await?)
-}
-
-/// Opens payments for what is unpaid, now that there is another method to charge.
-pub(super) async fn collect_unpaid(tx: &Tx, app: &App, subscription: &subscription::Model) -> Result<Vec<PaymentId>> {
-    let provider = app.providers().of_account(&tx.account, &tx.account.payment_provider)?;
-    let mut opened = Vec::new();
-    if provider.collects() && subscription.payment_method.is_some() {
-        for order in open_orders(tx, subscription.id).await? {
-            opened.push(collect::open(tx, &order, provider.name(), subscription.payment_method.clone()).await?);
-        }
-    }
-    Ok(opened)
 }
 
 /// What earlier periods of a subscription made.

@@ -16,7 +16,7 @@ use serde_json::json;
 use super::basket::{self, Basket};
 use super::period::{Anchor, Period, period};
 use super::refusal::Sale;
-use super::renewals;
+use super::{renewals, unpaid};
 use crate::domain::caller::{Caller, Role, Scope};
 use crate::domain::catalog::prices;
 use crate::domain::clock::fresh_id;
@@ -75,6 +75,8 @@ pub(super) async fn begin(tx: &Tx, subscription: &Model, price: &price::Model) -
     let first = period(price, anchor, 0).ok_or_else(|| prices::broken(price))?;
     let mut row = subscription.clone().into_active_model();
     row.status = Set(Status::Active);
+    // Who gave it up gets what was paid for, and nothing more.
+    row.cancel_at_period_end = Set(subscription.cancel_at_period_end || subscription.status == Status::Cancelled);
     row.anchor_at = Set(Some(anchor.at));
     row.next_number = Set(1);
     row.next_at = Set(Some(first.ends_at));
@@ -84,6 +86,14 @@ pub(super) async fn begin(tx: &Tx, subscription: &Model, price: &price::Model) -
     let row = row.update(tx.db()).await?;
     renewals::schedule(tx, &row).await?;
     Ok((anchor, first))
+}
+
+/// Lets a subscription that gives nothing end with its first period.
+pub(super) async fn end_with_period(tx: &Tx, id: SubscriptionId) -> Result<()> {
+    let mut row = lock(tx, id, None).await?.into_active_model();
+    row.cancel_at_period_end = Set(true);
+    row.update(tx.db()).await?;
+    Ok(())
 }
 
 /// What the periods of a subscription that has begun are counted from.
@@ -154,7 +164,7 @@ pub async fn update(caller: &Caller, id: SubscriptionId, changes: Changes) -> Re
     }
     row.updated_at = Set(tx.now);
     let updated = row.update(tx.db()).await?;
-    let opened = if new_method { renewals::collect_unpaid(&tx, caller.app(), &updated).await? } else { Vec::new() };
+    let opened = if new_method { unpaid::collect_again(&tx, caller.app(), &updated).await? } else { Vec::new() };
     let account = tx.account.id;
     tx.commit().await?;
     for payment in opened {
@@ -180,7 +190,11 @@ async fn check_price(tx: &Tx, subscription: &Model, id: PriceId) -> Result<()> {
     if present.is_some_and(|present| present.currency != found.currency) {
         return Err(Refusal::invalid("priceId", "Must be in the subscription's currency.").into());
     }
-    basket::priced("priceId", product, found, subscription.quantity)?;
+    let line = basket::priced("priceId", product, found, subscription.quantity)?;
+    let had = basket::ordered(tx.db(), tx.account.id, subscription.customer_id, &[id]).await?;
+    let basket = Basket { currency: line.price.currency.clone(), total: line.amount, lines: vec![line] };
+    basket::not_archived(tx.db(), tx.account.id, &basket).await?;
+    basket::within_limits(&basket, &had)?;
     Ok(())
 }
 
@@ -236,7 +250,7 @@ pub(super) async fn end(
     reason: Option<String>,
     actor: (entity::activity::ActorKind, String),
 ) -> Result<Model> {
-    renewals::give_up_unpaid(tx, store, &subscription, actor).await?;
+    unpaid::give_up(tx, store, &subscription, actor).await?;
     ended(tx, subscription, reason).await
 }
 
