@@ -9,8 +9,8 @@
 //! * `no-refund`: succeeds, and gives nothing back.
 //!
 //! A message is posted to `/hooks/rehearsal/{account}`: `{"reference": …, "status": "succeeded" | "failed" | "disputed"}`,
-//! with the header `rehearsal-signature`, the HMAC-SHA256 of the body by the key `rehearsal`, in hex. It may be sent
-//! as often as one likes.
+//! with the header `rehearsal-signature`, the HMAC-SHA256 of the body by the key `rehearsal`, in hex. To answer twice, send
+//! it twice: it may be sent as often, and as late, as one likes.
 
 use async_trait::async_trait;
 use data_encoding::HEXLOWER_PERMISSIVE;

@@ -155,6 +155,15 @@ on_both! {
         let line = house.data(query, json!({})).await["creditLiability"][0].clone();
         let of = |pool: &str| line[pool]["cost"]["minor"].as_i64().expect("money");
         assert_eq!((of("sold"), of("deferred") + of("earned") + of("breakage") + of("voided")), (sold, sold), "{line}");
+        // And it is what the grants say, one by one.
+        let mut left = 0;
+        for number in 0..HISTORIES {
+            let query = "query($email: String!) { customer(by: { email: $email }) { grants(first: 100) { nodes { costLeft { minor } } pageInfo { hasNextPage } } } }";
+            let read = house.data(query, json!({ "email": format!("customer.{number}@example.com") })).await["customer"]["grants"].clone();
+            assert_eq!(read["pageInfo"]["hasNextPage"], false);
+            left += sum(&read["nodes"], &["costLeft", "minor"]);
+        }
+        assert_eq!(left, of("deferred"));
         house.assert_verified().await;
     }
 }
