@@ -99,6 +99,12 @@ impl Owned for Entity {
 }
 
 impl Model {
+    /// How many units are ordered at most: by anybody at once, or by one customer ever; none if there is no limit.
+    #[must_use]
+    pub fn most(&self) -> Option<i64> {
+        [self.maximum_quantity, self.max_per_customer].into_iter().flatten().min()
+    }
+
     /// The policy that its credits get instead of their type's, if it brings one.
     #[must_use]
     pub fn policy(&self) -> Option<Expiration> {

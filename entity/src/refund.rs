@@ -31,8 +31,6 @@ pub struct Model {
     pub provider_reference: Option<String>,
     pub status: Status,
     pub amount: Minor,
-    /// The part of the amount that voided credits had cost.
-    pub voided_cost: Minor,
     /// The part of the amount that is of lines which issued nothing.
     pub line_amount: Minor,
     pub currency: Option<String>,

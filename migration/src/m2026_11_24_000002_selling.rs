@@ -237,7 +237,6 @@ const UP: &[&str] = &[
         provider_reference {text},
         status {text} NOT NULL CHECK (status IN ('pending', 'succeeded', 'failed')),
         amount {long} NOT NULL CHECK (amount >= 0),
-        voided_cost {long} NOT NULL CHECK (voided_cost >= 0),
         line_amount {long} NOT NULL CHECK (line_amount >= 0),
         currency {text},
         credits {long} NOT NULL CHECK (credits >= 0),

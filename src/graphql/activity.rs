@@ -58,9 +58,9 @@ pub enum ActivitySource {
     Transfer,
     /// A return to a grant that had ended: what came back went to a new one.
     Reissue,
-    /// An order that was paid, or its refund; `reference` is the order's id.
+    /// An order: what it gave or cost, and what was taken back of it; `reference` is the order's id.
     Order,
-    /// A period of a subscription that was paid; `reference` is its order's id.
+    /// A period of a subscription; `reference` is its order's id.
     Renewal,
 }
 

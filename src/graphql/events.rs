@@ -24,7 +24,7 @@ impl Event {
     /// Object and past verb. One for each activity of the ledger: `credits.issued`, `credits.consumed`, `credits.held`,
     /// `credits.captured`, `credits.released`, `credits.lapsed`, `credits.reversed`, `credits.expired`, `credits.voided`,
     /// `credits.extended`, `credits.revived`, `credits.transferred_out`, `credits.transferred_in`. Of selling: `order.placed`,
-    /// `order.paid`, `order.paid_again`, `order.cancelled`, `order.refunded`, `order.payment_failed`, `order.refund_failed`, `order.disputed`,
+    /// `order.paid`, `order.paid_again`, `order.cancelled`, `order.refunded`, `order.payment_failed`, `order.refund_failed`, `order.disputed`, `order.dispute_ended`,
     /// `subscription.started`, `subscription.renewed`, `subscription.renewal_failed`, `subscription.paused`,
     /// `subscription.resumed`, `subscription.cancelled`.
     async fn name(&self) -> &str {
@@ -43,7 +43,9 @@ impl Event {
     }
 
     /// What is to be known about it, by its name and version. Of `credits.…` it is `activityId`, `creditTypeId`, `amount`,
-    /// `heldAmount`, `balanceAfter`, and `holdId` and `reversesId` or null: what the activity says under these names.
+    /// `heldAmount`, `balanceAfter`, and `holdId` and `reversesId` or null: what the activity says under these names. Of
+    /// `order.…` it is `orderId`, `number`, `status`, `currency`, `total`, `refunded`, `subscriptionId` and `renewalNumber`;
+    /// of `subscription.…` it is `subscriptionId`, `status`, `priceId`, `nextNumber`, `nextAt` and `reason`.
     async fn payload(&self) -> Json {
         Json(self.0.payload.clone())
     }

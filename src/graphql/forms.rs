@@ -149,9 +149,15 @@ impl OfferedPrice {
         whole(self.offer.price.minimum_quantity)
     }
 
-    /// How many units are ordered at most; null if there is no limit.
+    /// How many units are ordered at most, at once and by one customer; null if there is no limit.
     async fn maximum_quantity(&self) -> Option<i32> {
-        self.offer.price.maximum_quantity.map(whole)
+        self.offer.price.most().map(whole)
+    }
+
+    /// How many units one customer may order, ever; null if there is no limit. What costs money and has one is for customers
+    /// who have signed in.
+    async fn max_per_customer(&self) -> Option<i32> {
+        self.offer.price.max_per_customer.map(whole)
     }
 
     /// Of a subscription: how long a period is.
@@ -174,6 +180,11 @@ impl OfferedPrice {
     /// Of a subscription: what becomes of what a period leaves unused.
     async fn rollover(&self) -> Option<RolloverKind> {
         self.offer.price.rollover.map(Into::into)
+    }
+
+    /// Of a subscription with rollover `UP_TO`: how many stay.
+    async fn rollover_limit(&self) -> Option<Credits> {
+        self.offer.price.rollover_limit.map(Credits)
     }
 
     /// Of a price in credits: the credits that it costs.
@@ -236,7 +247,8 @@ impl PriceQuote {
         self.0.line.costs_credits().then_some(Credits(self.0.line.credits))
     }
 
-    /// When its credits would end if it were paid now; null if they never end, or not before their first use.
+    /// When its credits would end if it were paid now, of a period in parts those of the first; null if they never end, or
+    /// not before their first use.
     async fn expires_at(&self) -> Option<DateTime> {
         self.0.expires_at.map(DateTime)
     }
@@ -342,8 +354,9 @@ impl FormQuery {
         found.await.transpose()
     }
 
-    /// What a quantity at a price would cost, and what it would give; null if there is no such price on sale. For anyone:
-    /// without a token, `account` says where to look.
+    /// What a quantity at a price would cost, and what it would give. Null if there is no such price on sale (staff is told of
+    /// one that is not); a quantity that is not sold is an error, with the limits. For anyone: without a token, `account` says
+    /// where to look.
     #[graphql(complexity = "child_complexity.saturating_add(20)")]
     async fn price_quote(
         &self,

@@ -88,7 +88,8 @@ pub struct OrderRefundInput {
     /// The order.
     order_id: ID,
     /// How much, in the minor unit of the order's currency. If left out: what its unused credits had cost, and what lines
-    /// cost that issued none. Not for an order that was paid in credits, of which all go back.
+    /// cost that issued none. Not for an order that was paid in credits, of which all go
+    /// back; those whose grant has ended since end at once: `activityReverse` can reissue them.
     amount: Option<MinorUnits>,
     /// Whether the amount is also for credits that were used, ended or were given away.
     #[graphql(default)]

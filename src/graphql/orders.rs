@@ -2,10 +2,11 @@
 
 use async_graphql::connection::Connection;
 use async_graphql::{Context, Description, Enum, ID, Object, Result};
+use entity::activity::ActorKind;
 use entity::product_order::{Model, Status};
 use entity::{fulfilment, order_line};
 
-use super::activity::Activity;
+use super::activity::{Activity, Actor};
 use super::context::Ask;
 use super::credit_types::CreditType;
 use super::customers::Customer;
@@ -101,7 +102,8 @@ impl Order {
         Ok(lines.into_iter().map(|row| OrderLine { row, currency: self.0.currency.clone() }).collect())
     }
 
-    /// What it gave: per line, and per part of a period, the grant that it made, or why none. Empty before it is paid.
+    /// What it gave: per line, and per part of a period, the grant that it made, or why none. Empty before it is
+    /// paid, but for a renewal whose price issues before payment.
     #[graphql(complexity = "child_complexity.saturating_mul(4).saturating_add(1)")]
     async fn fulfilment(&self, ctx: &Context<'_>) -> Result<Vec<Fulfilment>> {
         let reads = ctx.reads(Scope::OwnRead).await?;
@@ -160,6 +162,12 @@ impl Order {
     /// A JSON object of the business's own. Staff only: null for the customer.
     async fn metadata(&self, ctx: &Context<'_>) -> Option<Json> {
         ctx.is_staff().then(|| Json(self.0.metadata.clone()))
+    }
+
+    /// Who placed it: the customer, whether known or not, staff, or the system where a subscription renewed.
+    async fn placed_by(&self, ctx: &Context<'_>) -> Actor {
+        let told = self.0.actor_kind == ActorKind::Customer || ctx.is_staff();
+        Actor::new(self.0.actor_kind, if told { &self.0.actor } else { "" })
     }
 
     /// When it was placed.
@@ -242,6 +250,17 @@ impl Fulfilment {
     /// Which part of a period, where its credits come in parts: 0 is the first.
     async fn part(&self) -> i32 {
         self.row.as_ref().map_or(0, |row| row.part)
+    }
+
+    /// How many credits it gave, or took; of one that was refused, how many it did not give.
+    async fn credits(&self) -> Credits {
+        Credits(self.row.as_ref().map(|row| row.credits).unwrap_or_default())
+    }
+
+    /// Its share of what the line cost; null if that is paid in credits.
+    async fn cost(&self) -> Option<Money> {
+        let cost = self.row.as_ref().map_or(self.line.amount, |row| row.cost);
+        self.currency.as_ref().map(|currency| Money::new(cost, currency))
     }
 
     /// The grant that it made; null if it made none, or cost credits.

@@ -5,6 +5,7 @@ use entity::payment::Status as PaidStatus;
 use entity::refund::Status as BackStatus;
 use entity::{payment, refund};
 
+use super::activity::Actor;
 use super::context::Ask;
 use super::scalars::{Credits, DateTime, Money, Url};
 
@@ -114,6 +115,11 @@ impl Refund {
     /// How many credits were voided, or given back.
     async fn credits(&self) -> Credits {
         Credits(self.0.credits)
+    }
+
+    /// Who gave it back.
+    async fn actor(&self, ctx: &Context<'_>) -> Actor {
+        Actor::new(self.0.actor_kind, if ctx.is_staff() { &self.0.actor } else { "" })
     }
 
     /// Why. The customer sees it.

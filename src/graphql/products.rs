@@ -33,7 +33,7 @@ pub enum ProductStatus {
     Draft,
     /// On sale.
     Active,
-    /// No more; what was ordered goes on.
+    /// No more, until it is activated again; what was ordered goes on.
     Archived,
 }
 
@@ -312,7 +312,7 @@ impl ProductMutation {
         Some(payload(ctx, result).await)
     }
 
-    /// Put a product on sale. It needs a price, and if it is a credit product, a credit type. For staff.
+    /// Put a product on sale, also one that was archived. It needs a price, and if it is a credit product, a credit type. For staff.
     async fn product_activate(
         &self,
         ctx: &Context<'_>,

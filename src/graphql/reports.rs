@@ -6,10 +6,10 @@ use super::context::Ask;
 use super::credit_types::CreditType;
 use super::customers::Customer;
 use super::scalars::{Credits, DateTime, Money};
-use crate::domain::Scope;
 use crate::domain::reports::{self, Flow, Grouping, Liability, Stretch, Sum};
+use crate::domain::{Error, Refusal, Scope};
 
-/// Lines of one answer; the CSV file has them all.
+/// Lines of one answer; more are in the CSV file.
 const LINES: usize = 1_000;
 
 /// By what a report is said, beside credit type and currency.
@@ -152,7 +152,7 @@ impl ReportQuery {
         Some(found.await)
     }
 
-    /// What was used in a stretch of time, less what was given back in it: the first 1,000 lines. For staff.
+    /// What was used in a stretch of time, less what was given back in it: 1,000 lines at most. For staff.
     #[graphql(complexity = "child_complexity.saturating_mul(50).saturating_add(500)")]
     async fn credit_consumption(
         &self,
@@ -169,7 +169,11 @@ impl ReportQuery {
             let reads = ctx.reads(Scope::StaffRead).await?;
             let stretch = Stretch { from: from.0, to: to.0 };
             let lines = reports::consumption(&reads.view, stretch, group_by.into()).await?;
-            Ok(lines.into_iter().take(LINES).map(CreditFlow).collect())
+            if lines.len() > LINES {
+                let message = format!("Comes to more than {LINES} lines: they are in /reports/consumption.csv.");
+                return Err(Error::from(Refusal::invalid("groupBy", message)).into());
+            }
+            Ok(lines.into_iter().map(CreditFlow).collect())
         };
         Some(found.await)
     }

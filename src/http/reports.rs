@@ -44,7 +44,7 @@ impl Endpoint for Reports {
         let asked = request.params::<Asked>();
         let answered = match (caller, asked) {
             (Err(error), _) => Err(error),
-            (_, Err(_)) => Err(Refusal::invalid("asOf", "The parameters of the address cannot be read.").into()),
+            (_, Err(_)) => Err(Refusal::invalid("parameters", "Those of the address cannot be read.").into()),
             (Ok(caller), Ok(asked)) => file(&caller, &name, &asked).await,
         };
         Ok(match answered {

@@ -126,6 +126,7 @@ pub async fn calendar_case(house: House, slug: &str, case: &Value) {
             let subscription = subscription(&house, case).await;
             let wanted = case["expect"].as_array().expect("instants");
             let (_, upcoming) = periods(&house, &subscription).await;
+            assert_eq!(upcoming.len(), 10, "{}", case["id"]);
             for (found, wanted) in upcoming.iter().zip(wanted) {
                 same(&found["startsAt"], wanted, case);
             }

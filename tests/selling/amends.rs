@@ -247,7 +247,12 @@ on_both! {
         let bob = house.customer("Bob").await;
         let both = id(&house.bought(&bob, &two, 2).await["subscription"]);
         let to = |subscription: &str| json!({ "subscriptionId": subscription, "priceId": gift });
-        assert_eq!(refusal(&house.mutate("subscriptionUpdate", "subscription { id }", to(&both)).await).0, "QUANTITY_OUT_OF_RANGE");
+        assert_eq!(refusal(&house.mutate("subscriptionUpdate", "subscription { id }", to(&both)).await), ("QUANTITY_OUT_OF_RANGE".to_owned(), "priceId".to_owned()));
+        let trial = house.ordered(&ada, &gift, 1).await;
+        assert_eq!(refusal(&house.mutate("subscriptionUpdate", "subscription { id }", to(&subscription)).await), ("LIMIT_PER_CUSTOMER".to_owned(), "priceId".to_owned()));
+        assert_eq!(trial["status"], "PAID");
+        let cleo = house.customer("Cleo").await;
+        let subscription = id(&house.bought(&cleo, &two, 1).await["subscription"]);
         assert_eq!(codes(&house.mutate("subscriptionUpdate", "subscription { id }", to(&subscription)).await), Vec::<&str>::new());
     }
 

@@ -19,7 +19,7 @@ on_both! {
         assert_eq!((&made["status"], &made["orderFormPath"]), (&json!("DRAFT"), &json!("/o/studio/ten-pack")));
         let product = id(&made);
         let activate = || house.mutate("productActivate", "product { status }", json!({ "id": product }));
-        assert_eq!(refusal(&activate().await), said("PRODUCT_INCOMPLETE", "creditTypeId"));
+        assert_eq!(refusal(&activate().await), said("PRODUCT_INCOMPLETE", "id"));
         let class = house.credit_type("Class", json!({ "never": true })).await;
         let changes = json!({ "id": product, "creditTypeId": class, "creditsPerUnit": 10, "name": "Ten classes, any day" });
         let updated = house.done("productUpdate", "product { name creditsPerUnit creditType { name } }", changes).await;

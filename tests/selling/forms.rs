@@ -45,7 +45,11 @@ on_both! {
         let class = house.credit_type("Class", json!({ "never": true })).await;
         house.ten_pack(&class).await;
         let draft = house.draft("draft", &class).await;
-        house.price(json!({ "productId": draft, "paid": { "oneTime": { "currency": "CHF", "tiers": two_tiers() } } })).await;
+        let unsold = house.price(json!({ "productId": draft, "paid": { "oneTime": { "currency": "CHF", "tiers": two_tiers() } } })).await;
+        let quote = "query($price: ID!) { priceQuote(account: \"studio\", priceId: $price, quantity: 1) { credits } }";
+        let asked = json!({ "price": unsold["price"]["id"] });
+        assert_eq!(house.ask_with(None, quote, asked.clone()).await.1["data"]["priceQuote"], json!(null), "not on sale, not there");
+        assert_eq!(house.data(quote, asked).await["priceQuote"]["credits"], 1, "staff may try it out");
         let query = format!("query($slug: String!) {{ orderForm(account: \"studio\", slug: $slug) {{
             name kind creditsPerUnit business {{ name timeZone }} creditType {{ name }}
             prices {{ kind currency tierMode tiers {{ from upTo unitAmount {{ decimal }} }} quote(quantity: 5) {{ {QUOTE} }} none: quote(quantity: 0) {{ quantity }} }} }} }}");

@@ -82,6 +82,9 @@ on_both! {
         assert_eq!(house.order(&id(&asks)).await["payments"][0]["status"], "SUCCEEDED", "what was paid stays so");
         assert_eq!(message(&house, &says("disputed"), REHEARSAL_SECRET).await, 204);
         assert_eq!(house.order(&id(&asks)).await["payments"][0]["status"], "DISPUTED");
+        assert_eq!(message(&house, &says("succeeded"), REHEARSAL_SECRET).await, 204);
+        let events = house.data("{ events(first: 9) { nodes { name } } }", json!({})).await["events"]["nodes"].to_string();
+        assert!(events.contains("order.dispute_ended") && !events.contains("order.paid_again"), "{events}");
         let unknown = json!({ "reference": "ask:nothing", "status": "succeeded" }).to_string();
         assert_eq!(message(&house, &unknown, REHEARSAL_SECRET).await, 503, "to be said again");
         for path in ["/hooks/rehearsal/studio", "/hooks/rehearsal/nobody", "/hooks/nobody/pay-two"] {

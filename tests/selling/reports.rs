@@ -62,6 +62,11 @@ on_both! {
             found.clone(),
         ];
         assert_eq!(before.to_vec(), wanted.to_vec());
+        let grants = "query { customers { nodes { grants { nodes { amount cost { minor } } } } } }";
+        let read = house.data(grants, json!({})).await;
+        let all = read["customers"]["nodes"].as_array().expect("customers").iter().flat_map(|one| one["grants"]["nodes"].as_array().expect("grants"));
+        let sold = all.fold((0, 0), |sum, grant| (sum.0 + grant["amount"].as_i64().expect("credits"), sum.1 + grant["cost"]["minor"].as_i64().expect("money")));
+        assert_eq!(sold, found[0], "what was sold is what the grants say");
         // Written down by the worker, nothing changes.
         while scrip::worker::round(&house.app).await.expect("a round") > 0 {}
         assert_eq!(liability(&house, None).await, found);
@@ -95,6 +100,15 @@ on_both! {
         ]), "22:30 UTC is April in Zurich");
         assert_eq!(ask("CUSTOMER").await["used"][0]["customer"]["name"], "Ada");
         assert_eq!(ask("DAY").await["used"].as_array().map(Vec::len), Some(2));
+        // What comes back counts on its day, against what was used and what had ended.
+        let back = house.history(&ada).await;
+        assert_eq!(back.len(), 3);
+        let grant = house.data("query($id: ID!) { customer(by: { id: $id }) { grants { nodes { id } } activity(first: 1, kinds: [CONSUME]) { nodes { id } } } }", json!({ "id": ada })).await["customer"].clone();
+        house.ledger("grantExtend", json!({ "grantId": grant["grants"]["nodes"][0]["id"], "to": { "on": "2026-06-30" }, "reason": "Ill" })).await;
+        house.ledger("activityReverse", json!({ "activityId": grant["activity"]["nodes"][0]["id"], "reason": "Ill" })).await;
+        house.set_clock("2026-05-02T00:00:00Z");
+        let after = house.data(query, json!({ "from": "2026-05-01T00:00:00Z", "to": "2026-05-02T00:00:00Z", "by": "CREDIT_TYPE" })).await;
+        assert_eq!((&after["used"][0]["sum"], &after["ended"][0]["sum"]), (&json!({ "credits": -1, "cost": { "minor": -8_500 } }), &json!({ "credits": -3, "cost": { "minor": -25_500 } })));
         for (from, to) in [("2026-04-01T00:00:00Z", "2026-04-10T22:00:00Z"), ("2026-04-10T22:00:01Z", "2026-05-01T00:00:00Z")] {
             let none = house.data(query, json!({ "from": from, "to": to, "by": "CREDIT_TYPE" })).await;
             assert_eq!(none["ended"], json!([]), "{from} to {to}");

@@ -115,7 +115,7 @@ pub async fn create(caller: &Caller, new: NewPrice) -> Result<(Model, Vec<Invers
         return Err(not_active("productId", product.status).into());
     }
     let price = checked(&tx, &product, &new).await?;
-    let bounds = (price.minimum_quantity, price.maximum_quantity);
+    let bounds = (price.minimum_quantity, price.most());
     let tiers = tiers_of(&price);
     let inversions = price.tier_mode.map(|mode| pricing::inversions(mode, &tiers, bounds)).unwrap_or_default();
     if let Some(replaced) = new.replaces {

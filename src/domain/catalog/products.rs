@@ -110,10 +110,10 @@ pub async fn activate(caller: &Caller, id: ProductId) -> Result<Model> {
         return Ok(product);
     }
     if product.kind == Kind::Credit {
-        let credit_type = product.credit_type_id.ok_or_else(|| incomplete("creditTypeId", "credit type"))?;
+        let credit_type = product.credit_type_id.ok_or_else(|| incomplete("id", "credit type"))?;
         let credit_type = credit_type::Entity::of(tx.account.id).filter(credit_type::Column::Id.eq(credit_type));
         if credit_type.one(tx.db()).await?.is_some_and(|found| found.archived_at.is_some()) {
-            return Err(Refusal::CreditTypeArchived.into());
+            return Err(Sale::CreditTypeArchived { field: "id".to_owned() }.into());
         }
     }
     let prices = price::Entity::of(tx.account.id).filter(price::Column::ProductId.eq(id));
@@ -259,7 +259,7 @@ pub async fn list(view: &View, status: Option<Status>, page: &Page<ProductId>) -
     Ok(page.slice(rows))
 }
 
-/// Products by id. What is on sale is for everybody, the rest for staff; whoever has an order in hand sees what it is of.
+/// Products by id, for whoever has something in hand that names them.
 pub async fn of_rows_in_hand(view: &View, ids: &[ProductId]) -> Result<HashMap<ProductId, Model>> {
     let rows = view.rows::<Entity>().filter(Column::Id.is_in(ids.iter().copied())).all(view.db()).await?;
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())

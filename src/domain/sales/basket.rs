@@ -81,14 +81,14 @@ pub(super) async fn load(txn: &DatabaseTransaction, account: AccountId, wanted: 
     let products = products.into_iter().map(|row| (row.id, row)).collect::<HashMap<_, _>>();
     let mut lines = Vec::with_capacity(wanted.len());
     for (number, wanted) in wanted.iter().enumerate() {
-        let field = format!("lines.{number}.priceId");
+        let field = price_field(number);
         let price = prices.get(&wanted.price).ok_or_else(|| Refusal::not_found(&field, "price"))?;
         let product = products.get(&price.product_id).ok_or_else(|| Refusal::not_found(&field, "price"))?;
         on_sale(&field, product, price)?;
         lines.push(line(number, product.clone(), price.clone(), wanted.quantity)?);
     }
     let basket = total(lines)?;
-    not_archived(txn, account, &basket).await?;
+    not_archived(txn, account, &basket, price_field).await?;
     Ok(basket)
 }
 
@@ -110,8 +110,7 @@ pub(super) fn line(
     price: price::Model,
     quantity: i64,
 ) -> Result<Line, Refusal> {
-    let field = format!("lines.{number}.quantity");
-    priced(&field, product, price, quantity)
+    priced(&quantity_field(number), product, price, quantity)
 }
 
 /// A quantity at a price: what it costs, and what it issues.
@@ -121,8 +120,7 @@ pub(super) fn priced(
     price: price::Model,
     quantity: i64,
 ) -> Result<Line, Refusal> {
-    let least = price.minimum_quantity;
-    let most = [price.maximum_quantity, price.max_per_customer].into_iter().flatten().min();
+    let (least, most) = (price.minimum_quantity, price.most());
     if quantity < least || most.is_some_and(|most| quantity > most) {
         return Err(Sale::QuantityOutOfRange { field: field.to_owned(), least, most }.into());
     }
@@ -149,7 +147,7 @@ pub(super) fn priced(
 fn total(lines: Vec<Line>) -> Result<Basket, Refusal> {
     let currency = lines.first().and_then(|line| line.price.currency.clone());
     if let Some((number, _)) = lines.iter().enumerate().find(|(_, line)| line.price.currency != currency) {
-        return Err(Sale::MixedPayment { field: format!("lines.{number}.priceId") }.into());
+        return Err(Sale::MixedPayment { field: price_field(number) }.into());
     }
     let total = Minor(lines.iter().map(|line| line.amount.0).sum());
     if total > Minor::MOST {
@@ -163,17 +161,36 @@ fn total(lines: Vec<Line>) -> Result<Basket, Refusal> {
 }
 
 /// What issues credits of an archived type is not ordered.
-pub(super) async fn not_archived(txn: &DatabaseTransaction, account: AccountId, basket: &Basket) -> Result<()> {
+pub(super) async fn not_archived(
+    txn: &DatabaseTransaction,
+    account: AccountId,
+    basket: &Basket,
+    field: impl Fn(usize) -> String,
+) -> Result<()> {
     let issued = basket.lines.iter().filter(|line| !line.costs_credits()).filter_map(|line| line.credit_type);
     let issued = issued.collect::<Vec<_>>();
     if issued.is_empty() {
         return Ok(());
     }
     let types = credit_type::Entity::of(account).filter(credit_type::Column::Id.is_in(issued)).all(txn).await?;
-    if types.iter().any(|found| found.archived_at.is_some()) {
-        return Err(Refusal::CreditTypeArchived.into());
+    let is_archived = |line: &Line| {
+        let issued = line.credit_type.filter(|_| !line.costs_credits());
+        types.iter().any(|found| Some(found.id) == issued && found.archived_at.is_some())
+    };
+    match basket.lines.iter().position(is_archived) {
+        Some(number) => Err(Sale::CreditTypeArchived { field: field(number) }.into()),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// The field of a line's price in an order.
+pub(super) fn price_field(number: usize) -> String {
+    format!("lines.{number}.priceId")
+}
+
+/// The field of a line's quantity in an order.
+pub(super) fn quantity_field(number: usize) -> String {
+    format!("lines.{number}.quantity")
 }
 
 /// How many units at prices a customer has ordered. What was cancelled, what gave nothing, and what renews by itself does
@@ -216,14 +233,17 @@ pub(super) async fn ordered(
 }
 
 /// Refuses what goes beyond the limit that a price has for one customer.
-pub(super) fn within_limits(basket: &Basket, had: &HashMap<PriceId, i64>) -> Result<(), Refusal> {
+pub(super) fn within_limits(
+    basket: &Basket,
+    had: &HashMap<PriceId, i64>,
+    field: impl Fn(usize) -> String,
+) -> Result<(), Refusal> {
     let mut had = had.clone();
     for (number, line) in basket.lines.iter().enumerate() {
         let Some(most) = line.price.max_per_customer else { continue };
         let before = had.entry(line.price.id).or_insert(0);
         if *before + line.quantity > most {
-            let field = format!("lines.{number}.quantity");
-            return Err(Sale::LimitPerCustomer { field, most, had: *before }.into());
+            return Err(Sale::LimitPerCustomer { field: field(number), most, had: *before }.into());
         }
         *before += line.quantity;
     }

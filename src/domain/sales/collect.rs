@@ -217,18 +217,18 @@ async fn hear_once(app: &App, account: AccountId, payment: PaymentId, said: &Sai
     let Some(before) = row(&tx).lock_exclusive().one(tx.db()).await? else { return Ok(()) };
     let status = after(before.status, said.status);
     schedule_next(&tx, &before, status).await?;
-    let news = status != before.status;
+    let news = (status != before.status).then_some(before.status);
     let mut changed = before.into_active_model();
     changed.provider_reference = Set(Some(said.reference.clone()));
-    if news {
+    if news.is_some() {
         changed.status = Set(status);
         changed.action_url = Set(said.action_url.clone());
         changed.failure = Set(said.failure.clone());
         changed.updated_at = Set(tx.now);
     }
     changed.update(tx.db()).await?;
-    if news {
-        follow(&tx, app, order, status).await?;
+    if let Some(before) = news {
+        follow(&tx, app, order, (before, status)).await?;
     }
     tx.commit().await
 }
@@ -247,14 +247,15 @@ fn after(before: Status, said: Status) -> Status {
 }
 
 /// What follows from a payment's new status.
-async fn follow(tx: &Tx, app: &App, order: product_order::Model, status: Status) -> Result<()> {
+async fn follow(tx: &Tx, app: &App, order: product_order::Model, (before, status): (Status, Status)) -> Result<()> {
     let open = matches!(order.status, OrderStatus::AwaitingPayment | OrderStatus::Cancelled);
     match status {
         Status::Succeeded if open => {
             payments::settle(tx, app.store(), order, (ActorKind::System, String::new())).await.map(drop)
         }
         // It can be given back: what was paid for an order is more than its total now.
-        Status::Succeeded => orders::emit(tx, "order.paid_again", &order).await,
+        Status::Succeeded if before != Status::Disputed => orders::emit(tx, "order.paid_again", &order).await,
+        Status::Succeeded => orders::emit(tx, "order.dispute_ended", &order).await,
         Status::Failed if order.status == OrderStatus::AwaitingPayment => {
             orders::emit(tx, "order.payment_failed", &order).await?;
             match order.subscription_id.zip(order.renewal_number) {

@@ -8,7 +8,7 @@ use sea_orm::{ColumnTrait, QueryFilter, QueryOrder};
 
 use super::basket::{self, Basket, Line};
 use super::period::{self, Anchor};
-use super::place::{NewOrder, check, may_order, scope_of};
+use super::place::{NewOrder, chargeable, check, may_order, scope_of};
 use crate::domain::caller::{Caller, Scope};
 use crate::domain::catalog::prices::{self, tiers_of};
 use crate::domain::catalog::pricing::{self, Tier};
@@ -141,7 +141,7 @@ fn quoted(
     let mode = line.price.tier_mode;
     let total = |quantity: i64| mode.and_then(|mode| pricing::total(mode, &tiers, quantity));
     let fewer = (line.quantity > line.price.minimum_quantity).then(|| total(line.quantity - 1)).flatten();
-    let sold = |quantity: &i64| line.price.maximum_quantity.is_none_or(|most| *quantity <= most);
+    let sold = |quantity: &i64| line.price.most().is_none_or(|most| *quantity <= most);
     let next = tiers.iter().map(|tier| tier.from).find(|from| *from > line.quantity).filter(sold);
     let next = next.and_then(|from| total(from).map(|sum| (from, sum, sum - line.amount)));
     let units = if line.costs_credits() || line.credits.is_zero() { line.quantity } else { line.credits.0 };
@@ -183,11 +183,12 @@ pub async fn preview(caller: &Caller, new: NewOrder) -> Result<Basket> {
     let new = check(caller, new)?;
     let view = caller.view(scope_of(caller)).await?;
     let basket = basket::load(view.db(), view.account().id, &new.lines).await?;
-    let customer = match new.buyer {
+    let customer = match &new.buyer {
         super::place::Buyer::Anonymous { .. } => None,
-        super::place::Buyer::Customer(id) => id,
+        super::place::Buyer::Customer(id) => *id,
     };
     may_order(view.account(), &basket, customer.is_none())?;
+    chargeable(caller, view.account(), &basket, &new)?;
     let Some(customer) = customer else { return Ok(basket) };
     let found = customers::by_ids(&view, &[customer]).await?.remove(&customer);
     let found = found.ok_or_else(|| Refusal::not_found("customerId", "customer"))?;
@@ -199,7 +200,7 @@ pub async fn preview(caller: &Caller, new: NewOrder) -> Result<Basket> {
     let limited = limited.map(|line| line.price.id).collect::<Vec<_>>();
     if !limited.is_empty() {
         let had = basket::ordered(view.db(), view.account().id, customer, &limited).await?;
-        basket::within_limits(&basket, &had)?;
+        basket::within_limits(&basket, &had, basket::quantity_field)?;
     }
     covered(&view, customer, &basket).await?;
     Ok(basket)
@@ -269,7 +270,7 @@ pub async fn affordable(
             let product =
                 products.get(&price.product_id).filter(|product| product.status == product::Status::Active)?;
             let times = balance.available.0 / price.credit_amount?.0;
-            let times = price.maximum_quantity.map_or(times, |most| times.min(most));
+            let times = price.most().map_or(times, |most| times.min(most));
             let enough = times >= price.minimum_quantity;
             enough.then(|| Affordable { product: product.clone(), price: price.clone(), times })
         });

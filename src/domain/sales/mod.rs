@@ -11,7 +11,7 @@
 //!
 //! Pure: [`basket`]'s pricing, [`period`]. [`fulfil`] alone asks the ledger for credits.
 //!
-//! Lock order: a subscription, then orders and payments, then what the ledger locks (wallets first), and last the
+//! Lock order: a customer who orders, a subscription, then orders and payments, then what the ledger locks (wallets first), and last the
 //! account's order counter, before keys. No lock of selling is waited for by the ledger, which knows of none.
 
 pub mod basket;

@@ -129,11 +129,9 @@ pub(super) async fn settle(
 /// Says that an order is paid, and what that means for its subscription.
 pub(super) async fn emit_paid(tx: &Tx, order: &product_order::Model) -> Result<()> {
     emit(tx, "order.paid", order).await?;
-    match order.renewal_number {
-        Some(0) => emit(tx, "subscription.started", order).await,
-        Some(_) => emit(tx, "subscription.renewed", order).await,
-        None => Ok(()),
-    }
+    let Some((subscription, number)) = order.subscription_id.zip(order.renewal_number) else { return Ok(()) };
+    let name = if number == 0 { "subscription.started" } else { "subscription.renewed" };
+    subscriptions::emit(tx, name, &subscriptions::lock(tx, subscription, None).await?).await
 }
 
 /// What an anonymous order does not give, though it is paid for: it was placed for somebody who may not have it, which

@@ -11,6 +11,7 @@ use super::basket::{self, Basket, Wanted};
 use super::fulfil::{self, Terms};
 use super::once::{Operation, once};
 use super::orders::{emit, insert, unpaid};
+use super::provider::PaymentProvider;
 use super::refusal::Sale;
 use super::{collect, payments, renewals, subscriptions};
 use crate::domain::caller::{Caller, Role, Scope};
@@ -106,7 +107,7 @@ pub(super) fn may_order(account: &entity::account::Model, basket: &Basket, anony
         // To say that somebody had enough of it would say that somebody is known.
         let limited = line.price.max_per_customer.is_some() && basket.total > Minor::ZERO;
         if anonymous && (line.costs_credits() || limited) {
-            return Err(Sale::SignInRequired { field: format!("lines.{number}.priceId") }.into());
+            return Err(Sale::SignInRequired { field: basket::price_field(number) }.into());
         }
     }
     Ok(())
@@ -158,7 +159,7 @@ async fn place_in(tx: &Tx, caller: &Caller, new: &NewOrder) -> Result<OrderId> {
             }
         }
     }
-    let provider = caller.app().providers().of_account(&tx.account, &tx.account.payment_provider)?;
+    let provider = chargeable(caller, &tx.account, &basket, new)?;
     let paid = basket.total.is_zero();
     let given = if paid { fulfil::give(tx, store, &order, &basket.lines, &terms).await? } else { Vec::new() };
     if paid {
@@ -172,12 +173,24 @@ async fn place_in(tx: &Tx, caller: &Caller, new: &NewOrder) -> Result<OrderId> {
             renewals::insert_paid(tx, subscription, &order, basket.lines[0].price.id, period).await?;
         }
     } else if provider.collects() {
-        if basket.renews() && new.payment_method.is_none() {
-            return Err(Sale::PaymentMethodMissing.into());
-        }
         collect::open(tx, &order, provider.name(), new.payment_method.clone()).await?;
     }
     Ok(order.id)
+}
+
+/// Who settles an order: a provider that is asked to collect has to know what it charges for renewals.
+pub(super) fn chargeable<'a>(
+    caller: &'a Caller,
+    account: &entity::account::Model,
+    basket: &Basket,
+    new: &NewOrder,
+) -> Result<&'a dyn PaymentProvider, Refusal> {
+    let provider = caller.app().providers().of_account(account, &account.payment_provider)?;
+    let charges = provider.collects() && basket.renews() && !basket.total.is_zero();
+    if charges && new.payment_method.is_none() {
+        return Err(Sale::PaymentMethodMissing.into());
+    }
+    Ok(provider.as_ref())
 }
 
 /// The customer of an order, locked, so that two orders of one customer come after one another.
@@ -198,7 +211,7 @@ async fn limits(
         Ok(())
     } else {
         let had = basket::ordered(tx.db(), tx.account.id, customer.id, &limited).await?;
-        basket::within_limits(basket, &had)
+        basket::within_limits(basket, &had, basket::quantity_field)
     };
     let archived = customer.archived_at.is_some()
         && basket.lines.iter().any(|line| line.credit_type.is_some() && !line.costs_credits());

@@ -1,7 +1,7 @@
 //! Who settles orders: the one trait that a payment provider implements. The first is `manual`, where staff says that an
 //! order is paid.
 //!
-//! Every call carries a key of ours, the id of the payment or the refund: a call that is made again does nothing twice.
+//! What is asked for carries a key of ours, the id of the payment or the refund: asked again, it is done once.
 //! No call is made while a transaction is open.
 
 use std::sync::Arc;

@@ -159,7 +159,7 @@ async fn give_money_back(tx: &Tx, caller: &Caller, order: product_order::Model, 
         let mut row = empty(tx, caller, &order, new);
         row.payment_id = Some(payment.id);
         row.status = if manual { refund::Status::Succeeded } else { refund::Status::Pending };
-        (row.amount, row.voided_cost, row.line_amount) = rest.take(portion);
+        (row.amount, row.line_amount) = rest.take(portion);
         row.credits = if first { credits } else { Credits::ZERO };
         first = false;
         row.clone().into_active_model().insert(tx.db()).await?;
@@ -189,22 +189,28 @@ impl Split {
         Self { amount, free, lines: Minor((amount - free).0.min(left.lines.0)) }
     }
 
-    /// Takes a portion off: how much, and how much of it is for free credits, and for lines that issued nothing.
-    fn take(&mut self, portion: Minor) -> (Minor, Minor, Minor) {
+    /// Takes a portion off, what is for free credits first: how much, and how much of it is for lines that issued nothing.
+    fn take(&mut self, portion: Minor) -> (Minor, Minor) {
         let free = Minor(self.free.0.min(portion.0));
         let lines = Minor(self.lines.0.min((portion - free).0));
         self.amount -= portion;
         self.free -= free;
         self.lines -= lines;
-        (portion, free, lines)
+        (portion, lines)
     }
+}
+
+/// Of an order that was paid in credits, all go back.
+fn ensure_whole(new: &NewRefund) -> Result<(), Refusal> {
+    if new.amount.is_some() || new.keep_credits {
+        return Err(Refusal::invalid("amount", "This order was paid in credits: all of them go back."));
+    }
+    Ok(())
 }
 
 /// An order that was paid in credits gets its consume undone.
 async fn give_credits_back(tx: &Tx, caller: &Caller, order: &product_order::Model, new: &NewRefund) -> Result<OrderId> {
-    if new.amount.is_some() || new.keep_credits {
-        return Err(Refusal::invalid("amount", "This order was paid in credits: all of them go back.").into());
-    }
+    ensure_whole(new)?;
     let lines = fulfil::lines_of(tx.db(), order).await?;
     let given = fulfil::of_order(tx.db(), order).await?;
     let undo = |row: &fulfilment::Model| {
@@ -250,7 +256,6 @@ fn empty(tx: &Tx, caller: &Caller, order: &product_order::Model, new: &NewRefund
         provider_reference: None,
         status: refund::Status::Succeeded,
         amount: Minor::ZERO,
-        voided_cost: Minor::ZERO,
         line_amount: Minor::ZERO,
         currency: order.currency.clone(),
         credits: Credits::ZERO,
@@ -304,6 +309,7 @@ pub async fn preview(caller: &Caller, new: NewRefund) -> Result<Preview> {
     ensure_paid(&order)?;
     let given = orders::given(&view, &[order.id]).await?.remove(&order.id).unwrap_or_default();
     if order.currency.is_none() {
+        ensure_whole(&new)?;
         let credits = given.iter().filter(|row| row.activity_id.is_some()).map(|row| row.credits).sum();
         return Ok(Preview { amount: Minor::ZERO, currency: None, credits });
     }

@@ -15,6 +15,8 @@ pub enum Sale {
     ProductNotActive { field: String, status: String },
     /// The price is archived.
     PriceArchived { field: String },
+    /// The credit type that it issues is archived.
+    CreditTypeArchived { field: String },
     /// So many are not sold at once.
     QuantityOutOfRange { field: String, least: i64, most: Option<i64> },
     /// The customer may not have more at this price.
@@ -51,6 +53,7 @@ impl Sale {
             Self::ProductIncomplete { .. } => Code::ProductIncomplete,
             Self::ProductNotActive { .. } => Code::ProductNotActive,
             Self::PriceArchived { .. } => Code::PriceArchived,
+            Self::CreditTypeArchived { .. } => Code::CreditTypeArchived,
             Self::QuantityOutOfRange { .. } => Code::QuantityOutOfRange,
             Self::LimitPerCustomer { .. } => Code::LimitPerCustomer,
             Self::MixedPayment { .. } => Code::MixedPayment,
@@ -79,6 +82,9 @@ impl Sale {
             }
             Self::ProductNotActive { .. } => "This product is archived and sold no more. Choose another one.".to_owned(),
             Self::PriceArchived { .. } => "This price is archived. Choose one that its product has now.".to_owned(),
+            Self::CreditTypeArchived { .. } => {
+                "This issues credits of a type that is archived. Choose another product.".to_owned()
+            }
             Self::QuantityOutOfRange { least, most: Some(most), .. } => {
                 format!("Must be {least} to {most} at this price.")
             }
@@ -133,6 +139,7 @@ impl Sale {
             Self::ProductIncomplete { field, .. }
             | Self::ProductNotActive { field, .. }
             | Self::PriceArchived { field }
+            | Self::CreditTypeArchived { field }
             | Self::QuantityOutOfRange { field, .. }
             | Self::LimitPerCustomer { field, .. }
             | Self::MixedPayment { field }

@@ -193,8 +193,9 @@ async fn check_price(tx: &Tx, subscription: &Model, id: PriceId) -> Result<()> {
     let line = basket::priced("priceId", product, found, subscription.quantity)?;
     let had = basket::ordered(tx.db(), tx.account.id, subscription.customer_id, &[id]).await?;
     let basket = Basket { currency: line.price.currency.clone(), total: line.amount, lines: vec![line] };
-    basket::not_archived(tx.db(), tx.account.id, &basket).await?;
-    basket::within_limits(&basket, &had)?;
+    let field = |_| "priceId".to_owned();
+    basket::not_archived(tx.db(), tx.account.id, &basket, field).await?;
+    basket::within_limits(&basket, &had, field)?;
     Ok(())
 }
 

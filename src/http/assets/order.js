@@ -7,14 +7,14 @@ const main = document.getElementById("form");
 const FORM = `query Form($account: String!, $slug: String!) { orderForm(account: $account, slug: $slug) {
   name description imageUrl kind creditType { name description }
   business { name logoUrl supportAddress timeZone }
-  prices { id kind name currency tierMode minimumQuantity maximumQuantity creditsPerRenewal creditAmount
-    interval { count unit } grantEvery { count unit } costs { name }
+  prices { id kind name currency tierMode minimumQuantity maximumQuantity maxPerCustomer creditsPerRenewal creditAmount
+    rollover rolloverLimit interval { count unit } grantEvery { count unit } costs { name }
     tiers { from upTo unitAmount { decimal currency } flatAmount { minor decimal } } } } }`;
 const QUOTE = `query Quote($account: String!, $price: ID!, $quantity: Int!) {
   priceQuote(account: $account, priceId: $price, quantity: $quantity) {
     total { decimal currency } credits creditCost expiresAt pricePerCredit { decimal } nextTier { message } } }`;
 const PLACE = `mutation Place($input: OrderPlaceInput!) { orderPlace(input: $input) {
-  orderToken receipt { ...Receipt } userErrors { message field } } }`;
+  orderToken receipt { ...Receipt } userErrors { code message field } } }`;
 const RECEIPT = `query Receipt($token: String!) { orderReceipt(token: $token) { ...Receipt } }`;
 const PARTS = `fragment Receipt on OrderReceipt { number status total { decimal currency } actionUrl
   lines { name quantity credits thankYou redirectUrl } }`;
@@ -63,7 +63,23 @@ function describe(price) {
   });
   const renews = price.interval && `Every ${period(price.interval)}, ${price.creditsPerRenewal} credits`;
   const often = price.grantEvery ? ` every ${period(price.grantEvery)}` : "";
-  return el("div", {}, renews ? `${renews}${often}` : null, el("table", {}, ...tiers));
+  const left = { NONE: "; what is left ends with it", UP_TO: `; up to ${price.rolloverLimit} that are left stay` }[price.rollover] ?? "";
+  return el("div", {}, renews ? `${renews}${often}${left}` : null, el("table", {}, ...tiers));
+}
+
+/** Who sells here; shown with the form, and with what was ordered. */
+let business = null;
+
+/** Whom to ask. */
+function help() {
+  const address = business?.supportAddress;
+  return address ? el("p", {}, el("small", {}, "Questions? ", el("a", { href: `mailto:${address}` }, address))) : null;
+}
+
+/** Whether only a customer who has signed in can order at a price. */
+function needsSignIn(price) {
+  const costs = price.tiers.some((tier) => Number(tier.unitAmount.decimal) > 0 || tier.flatAmount.minor > 0);
+  return price.kind === "CREDITS" || (price.maxPerCustomer != null && costs);
 }
 
 /** What an order came to. */
@@ -71,18 +87,22 @@ function receipt(order) {
   const lines = order.lines.map((line) => el("p", {}, `${line.quantity} × ${line.name}`));
   const paid = order.status === "PAID";
   const next = order.actionUrl || order.lines.map((line) => line.redirectUrl).find(Boolean);
-  main.replaceChildren(
-    el("h1", {}, `Order ${order.number}`),
+  const title = el("h1", { tabindex: -1 }, `Order ${order.number}`);
+  const parts = [
+    business && el("small", {}, business.name),
+    title,
     ...lines,
     el("p", {}, order.total ? `Total ${money(order.total)}: ${paid ? "paid" : order.status.toLowerCase().replaceAll("_", " ")}` : ""),
     ...order.lines.filter((line) => line.thankYou).map((line) => el("p", {}, line.thankYou)),
-    next ? el("p", {}, el("a", { href: next, rel: "noreferrer" }, "Continue")) : null,
-  );
+    next && el("p", {}, el("a", { href: next, rel: "noreferrer" }, "Continue")),
+    help(),
+  ];
+  main.replaceChildren(...parts.filter(Boolean));
   main.dataset.state = "ordered";
+  title.focus();
 }
 
 function show(form) {
-  const { business } = form;
   const alert = el("p", { role: "alert" });
   const quote = el("output", { "aria-live": "polite" });
   const quantity = el("input", { type: "number", name: "quantity", required: true, step: 1 });
@@ -98,24 +118,36 @@ function show(form) {
     alert, button);
   const chosen = () => form.prices.find((price) => price.id === new FormData(page).get("price"));
   // The same order is placed once, however often it is sent; another one has another key.
-  let sent = "";
-  let key = uuid();
+  // Kept until it is placed, so that also a page that is loaded again sends it under the same key.
+  const stored = `order ${location.pathname}`;
+  let { sent, key } = JSON.parse(sessionStorage.getItem(stored) ?? "null") ?? { sent: "", key: uuid() };
+  let busy = false;
 
   function bounds() {
     const price = chosen();
     quantity.min = price.minimumQuantity;
     quantity.max = price.maximumQuantity ?? "";
     quantity.value = Math.min(Math.max(Number(quantity.value) || 1, price.minimumQuantity), price.maximumQuantity ?? Infinity);
-    button.disabled = price.kind === "CREDITS";
-    alert.textContent = price.kind === "CREDITS" ? "Sign in to your account to pay with credits." : "";
+    alert.textContent = needsSignIn(price) ? "This is for customers: sign in to your account to order it." : "";
+    ready();
+  }
+
+  function ready() {
+    button.disabled = busy || needsSignIn(chosen());
   }
 
   async function update() {
     const variables = { account, price: chosen().id, quantity: Number(quantity.value) };
+    const stale = () => variables.quantity !== Number(quantity.value) || variables.price !== chosen().id;
+    if (!quantity.checkValidity()) {
+      quote.textContent = quantity.validationMessage;
+      return;
+    }
     try {
       const { priceQuote: found } = await ask(QUOTE, variables);
-      if (variables.quantity !== Number(quantity.value) || variables.price !== chosen().id) return;
-      const until = found.expiresAt && new Intl.DateTimeFormat(undefined, { dateStyle: "long", timeZone: business.timeZone })
+      if (stale()) return;
+      if (!found) throw new Error("This price is no longer on sale. Reload the page.");
+      const until = found.expiresAt && !chosen().grantEvery && new Intl.DateTimeFormat(undefined, { dateStyle: "long", timeZone: business.timeZone })
         .format(new Date(new Date(found.expiresAt) - 1));
       quote.replaceChildren(
         el("strong", {}, found.total ? money(found.total) : `${found.creditCost} credits`),
@@ -123,7 +155,7 @@ function show(form) {
         el("small", {}, [found.credits && `${found.credits} credits`, found.pricePerCredit && `${found.pricePerCredit.decimal} each`,
           until && `good through ${until}`, found.nextTier?.message].filter(Boolean).join(" · ")));
     } catch (error) {
-      quote.textContent = error.message;
+      if (!stale()) quote.textContent = error.message;
     }
   }
 
@@ -139,31 +171,50 @@ function show(form) {
       buyer: { name: data.get("name"), email: data.get("email") },
       lines: [{ priceId: chosen().id, quantity: Number(quantity.value) }],
     };
+    if (busy) return;
     if (sent && sent !== JSON.stringify(input)) key = uuid();
     sent = JSON.stringify(input);
-    button.disabled = true;
+    sessionStorage.setItem(stored, JSON.stringify({ sent, key }));
+    busy = true;
+    ready();
     alert.textContent = "";
+    for (const field of page.elements) field.removeAttribute("aria-invalid");
     try {
       const { orderPlace: placed } = await ask(PLACE + PARTS, { input: { ...input, idempotencyKey: key } });
       if (placed.receipt) {
+        sessionStorage.removeItem(stored);
         history.replaceState(null, "", `#${placed.orderToken}`);
         receipt(placed.receipt);
         return;
       }
-      alert.textContent = placed.userErrors.map((error) => error.message).join(" ");
+      refused(placed.userErrors[0]);
       key = uuid();
+      sent = "";
     } catch (error) {
       alert.textContent = `${error.message} Press the button again: the order is placed once.`;
     }
-    button.disabled = false;
+    busy = false;
+    ready();
   });
+
+  /** Says why, in words for a visitor, and where. */
+  function refused({ code, message, field }) {
+    const closed = { CREDITS_DISABLED: "Nothing can be ordered here at the moment.", PAYMENT_METHOD_MISSING: "This cannot be ordered here." };
+    const name = { "buyer.name": "name", "buyer.email": "email", "lines.0.quantity": "quantity" }[field?.join(".")];
+    const blamed = name && page.elements[name];
+    alert.textContent = closed[code] ?? (blamed ? `${blamed.parentElement.firstChild.textContent}: ${message}` : message);
+    if (blamed) {
+      blamed.setAttribute("aria-invalid", "true");
+      blamed.focus();
+    }
+  }
+
   main.replaceChildren(
     ...[business.logoUrl && el("img", { src: business.logoUrl, alt: "", class: "logo" }), el("small", {}, business.name),
       form.imageUrl && el("img", { src: form.imageUrl, alt: "" }), el("h1", {}, form.name),
       form.description && el("p", {}, form.description),
       form.creditType && el("p", {}, el("small", {}, [form.creditType.name, form.creditType.description].filter(Boolean).join(": "))),
-      page, business.supportAddress && el("p", {}, el("small", {}, "Questions? ", el("a", { href: `mailto:${business.supportAddress}` }, business.supportAddress)))]
-      .filter(Boolean));
+      page, help()].filter(Boolean));
   main.dataset.state = "open";
   bounds();
   update();
@@ -171,11 +222,12 @@ function show(form) {
 
 async function begin() {
   try {
+    const { orderForm: form } = await ask(FORM, { account, slug });
+    business = form?.business ?? null;
     const token = location.hash.slice(1);
     const known = token && (await ask(RECEIPT + PARTS, { token })).orderReceipt;
-    if (known) return receipt(known);
-    const { orderForm: form } = await ask(FORM, { account, slug });
-    if (form) show(form);
+    if (known) receipt(known);
+    else if (form) show(form);
     else main.replaceChildren(el("h1", {}, "Nothing is on sale here"));
   } catch (error) {
     main.replaceChildren(el("p", { role: "alert" }, `${error.message} Reload the page to try again.`));
