@@ -21,6 +21,9 @@ pub enum Refusal {
     Taken { field: String, what: String },
     /// The usable credits do not cover what was asked. Nothing was taken.
     InsufficientCredits {
+        /// Which field asked for them; `amount`, where none is named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        field: Option<String>,
         requested: Credits,
         available: Credits,
         held: Credits,
@@ -89,6 +92,15 @@ impl Refusal {
         Self::NotFound { field: field.to_owned(), what: what.to_owned() }
     }
 
+    /// The same, where the credits were asked for in another field than the ledger's own.
+    #[must_use]
+    pub(super) fn asked_in(mut self, name: String) -> Self {
+        if let Self::InsufficientCredits { field, .. } = &mut self {
+            *field = Some(name);
+        }
+        self
+    }
+
     /// What a client branches on.
     #[must_use]
     pub fn code(&self) -> Code {
@@ -131,7 +143,7 @@ impl Refusal {
             Self::Invalid { message, .. } => message.clone(),
             Self::NotFound { what, .. } => format!("There is no such {what}. Check the id."),
             Self::Taken { what, .. } => format!("Another one has this {what} already. Use a different one."),
-            Self::InsufficientCredits { requested, available, held, expired, not_yet_effective } => {
+            Self::InsufficientCredits { requested, available, held, expired, not_yet_effective, .. } => {
                 let why = [(held, "held"), (expired, "expired"), (not_yet_effective, "not yet effective")]
                     .into_iter()
                     .filter(|(amount, _)| !amount.is_zero())
@@ -214,7 +226,8 @@ impl Refusal {
             | Self::NotFound { field, .. }
             | Self::Taken { field, .. }
             | Self::CustomerArchived { field } => path(field),
-            Self::InsufficientCredits { .. } | Self::MoreThanLeft { .. } => path("amount"),
+            Self::InsufficientCredits { field, .. } => path(field.as_deref().unwrap_or("amount")),
+            Self::MoreThanLeft { .. } => path("amount"),
             Self::CreditTypeArchived => path("creditTypeId"),
             Self::ExpirationNotInFuture => path("expiration"),
             Self::IdempotencyKeyReused => path("idempotencyKey"),

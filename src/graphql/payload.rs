@@ -160,7 +160,7 @@ impl From<Refusal> for UserErrorInterface {
     fn from(refusal: Refusal) -> Self {
         let (code, message, field) = (refusal.code().into(), refusal.message(), refusal.field());
         match refusal {
-            Refusal::InsufficientCredits { requested, available, held, expired, not_yet_effective } => {
+            Refusal::InsufficientCredits { requested, available, held, expired, not_yet_effective, .. } => {
                 Self::InsufficientCredits(InsufficientCredits {
                     code,
                     message,

@@ -33,6 +33,7 @@ pub fn draw(wallet: &Wallet, wanted: Credits, now: Instant) -> Result<Vec<Draw>,
         return Ok(draws);
     }
     Err(Refusal::InsufficientCredits {
+        field: None,
         requested: wanted,
         available: wallet.available(now),
         held: wallet.row.held,

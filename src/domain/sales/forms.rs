@@ -208,10 +208,11 @@ pub async fn preview(caller: &Caller, new: NewOrder) -> Result<Basket> {
 
 /// Refuses what costs more credits than the customer has.
 async fn covered(view: &View, customer: entity::CustomerId, basket: &Basket) -> Result<()> {
-    let mut costs: HashMap<CreditTypeId, Credits> = HashMap::new();
-    for line in basket.lines.iter().filter(|line| line.costs_credits()) {
+    let mut costs: HashMap<CreditTypeId, (usize, Credits)> = HashMap::new();
+    for (number, line) in basket.lines.iter().enumerate().filter(|(_, line)| line.costs_credits()) {
         if let Some(credit_type) = line.credit_type {
-            *costs.entry(credit_type).or_default() += line.credits;
+            let sum = costs.entry(credit_type).or_default();
+            *sum = (number, sum.1 + line.credits);
         }
     }
     if costs.is_empty() {
@@ -219,11 +220,12 @@ async fn covered(view: &View, customer: entity::CustomerId, basket: &Basket) -> 
     }
     let wallets = balances::wallets(view, &[customer]).await?.remove(&customer).unwrap_or_default();
     let all = wallets.into_iter().map(|wallet| balances::balance(wallet, view.now())).collect::<Vec<_>>();
-    for (credit_type, requested) in costs {
+    for (credit_type, (number, requested)) in costs {
         let balance = all.iter().find(|balance| balance.credit_type == credit_type);
         let available = balance.map(|balance| balance.available).unwrap_or_default();
         if available < requested {
             return Err(Refusal::InsufficientCredits {
+                field: Some(basket::quantity_field(number)),
                 requested,
                 available,
                 held: balance.map(|balance| balance.held).unwrap_or_default(),

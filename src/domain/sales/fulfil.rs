@@ -7,7 +7,7 @@ use entity::price::Rollover;
 use entity::{GrantId, Minor, OrderId, Owned, credit_grant, fulfilment, order_line, price, product, product_order};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder};
 
-use super::basket::Line;
+use super::basket::{self, Line};
 use super::period::{self, Anchor, Part, Period};
 use crate::domain::catalog::prices;
 use crate::domain::error::{Error, Refusal, Result};
@@ -99,7 +99,11 @@ async fn give_parts(
         let costs = lines.iter().zip(0..).any(|(line, position)| position == row.position && line.costs_credits());
         match outcome {
             Ok(outcome) => note(row, &outcome, costs),
-            Err(Error::Refused(refusal)) if !costs => row.refusal = Some(written(&refusal)),
+            Err(Error::Refused(refusal)) if costs => {
+                let line = usize::try_from(row.position).unwrap_or_default();
+                return Err(refusal.asked_in(basket::quantity_field(line)).into());
+            }
+            Err(Error::Refused(refusal)) => row.refusal = Some(written(&refusal)),
             Err(error) => return Err(error),
         }
     }
