@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use entity::account::Mode;
-use entity::activity::ActorKind;
 use entity::job::{self, Kind};
 use entity::payment::{Column, Entity, Model, Status};
 use entity::product_order::{self, Status as OrderStatus};
@@ -250,9 +249,7 @@ fn after(before: Status, said: Status) -> Status {
 async fn follow(tx: &Tx, app: &App, order: product_order::Model, (before, status): (Status, Status)) -> Result<()> {
     let open = matches!(order.status, OrderStatus::AwaitingPayment | OrderStatus::Cancelled);
     match status {
-        Status::Succeeded if open => {
-            payments::settle(tx, app.store(), order, (ActorKind::System, String::new())).await.map(drop)
-        }
+        Status::Succeeded if open => payments::settle(tx, app.store(), order, renewals::nobody()).await.map(drop),
         // It can be given back: what was paid for an order is more than its total now.
         Status::Succeeded if before != Status::Disputed => orders::emit(tx, "order.paid_again", &order).await,
         Status::Succeeded => orders::emit(tx, "order.dispute_ended", &order).await,

@@ -24,7 +24,7 @@ use crate::domain::store::Store;
 use crate::domain::tx::{Tx, View};
 
 /// The row of an order that awaits payment; its number comes last.
-pub(super) fn unpaid(tx: &Tx, customer: CustomerId, basket: &Basket, actor: (ActorKind, String)) -> Model {
+pub(super) fn awaiting_payment(tx: &Tx, customer: CustomerId, basket: &Basket, actor: (ActorKind, String)) -> Model {
     Model {
         account_id: tx.account.id,
         id: OrderId(fresh_id()),

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::basket::{self, Basket, Wanted};
 use super::fulfil::{self, Terms};
 use super::once::{Operation, once};
-use super::orders::{emit, insert, unpaid};
+use super::orders::{awaiting_payment, emit, insert};
 use super::provider::PaymentProvider;
 use super::refusal::Sale;
 use super::{collect, payments, renewals, subscriptions};
@@ -143,7 +143,7 @@ async fn place_in(tx: &Tx, caller: &Caller, new: &NewOrder) -> Result<OrderId> {
         }
         Err(refusal) => return Err(refusal.into()),
     }
-    let mut order = unpaid(tx, customer.id, &basket, caller.actor());
+    let mut order = awaiting_payment(tx, customer.id, &basket, caller.actor());
     if let Buyer::Anonymous { name, email } = &new.buyer {
         (order.buyer_name, order.buyer_email) = (Some(name.clone()), Some(email.clone()));
     }

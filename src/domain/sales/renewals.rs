@@ -41,7 +41,8 @@ enum Due {
     GivenUp,
 }
 
-fn nobody() -> (ActorKind, String) {
+/// Who does what happens by itself.
+pub(super) fn nobody() -> (ActorKind, String) {
     (ActorKind::System, String::new())
 }
 
@@ -175,7 +176,7 @@ async fn renew(
     let product = product.one(tx.db()).await?.ok_or_else(|| prices::broken(price))?;
     let line = basket::priced("quantity", product, price.clone(), row.quantity)?;
     let basket = Basket { currency: price.currency.clone(), total: line.amount, lines: vec![line] };
-    let mut order = orders::unpaid(tx, row.customer_id, &basket, nobody());
+    let mut order = orders::awaiting_payment(tx, row.customer_id, &basket, nobody());
     (order.subscription_id, order.renewal_number) = (Some(row.id), Some(period.number));
     let free = basket.total.is_zero();
     let mut given = Vec::new();

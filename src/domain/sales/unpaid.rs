@@ -69,8 +69,8 @@ pub(super) async fn collect_again(tx: &Tx, app: &App, subscription: &subscriptio
         if is_of_no_use(tx, subscription.id, &order).await? {
             let number = order.renewal_number.unwrap_or_default();
             renewals::set_status(tx, renewals::find(tx, subscription.id, number).await?, Status::Cancelled).await?;
-            let nobody = (ActorKind::System, String::new());
-            orders::cancel_in(tx, app.store(), order, Some("Its period is over".to_owned()), nobody).await?;
+            orders::cancel_in(tx, app.store(), order, Some("Its period is over".to_owned()), renewals::nobody())
+                .await?;
         } else if !collect::is_under_way(tx, order.id).await? {
             opened.push(collect::open(tx, &order, provider.name(), subscription.payment_method.clone()).await?);
         }
