@@ -26,6 +26,12 @@ const KEYS: &[Key] = &[
     Key { secret: true, ..key("ledger_key", None, "signs the ledger: 32 bytes or more; never changes") },
     key("token_issuer", Some("scrip"), "what stands in a token's iss"),
     key("token_audience", Some("scrip"), "what stands in a token's aud"),
+    key("webhook_private", Some("false"), "whether webhooks may be posted to private addresses: true or false"),
+    key(
+        "allowed_origins",
+        None,
+        "the origins of pages that may open live updates, with commas between; its own always may",
+    ),
     key("log", None, "which messages are logged: error, warn, info, debug, or a filter by module"),
     key("log_format", None, "text or json; text on a terminal if left out"),
 ];
@@ -132,6 +138,22 @@ impl Settings {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|(value, _)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// A setting that is a list with commas between.
+    #[must_use]
+    pub fn list(&self, name: &str) -> Vec<String> {
+        let parts = self.get(name).unwrap_or_default().split(',').map(str::trim);
+        parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// A setting that is true or false.
+    pub fn flag(&self, name: &str) -> Result<bool> {
+        match self.get(name) {
+            Some("true") => Ok(true),
+            None | Some("false") => Ok(false),
+            Some(other) => bail!("{name} must be true or false, not {other:?}"),
+        }
     }
 
     /// A secret of [`SECRET`] bytes or more.

@@ -148,6 +148,8 @@ fn assert_led_by_account(keys: &Keys) {
         "account",
         "activity",
         "allocation",
+        "automation",
+        "automation_version",
         "bulk_operation",
         "bulk_refusal",
         "credit_grant",
@@ -155,7 +157,9 @@ fn assert_led_by_account(keys: &Keys) {
         "customer",
         "customer_tag",
         "customer_term",
+        "enrolment",
         "event",
+        "event_trigger",
         "fulfilment",
         "hold",
         "job",
@@ -168,8 +172,11 @@ fn assert_led_by_account(keys: &Keys) {
         "refund",
         "renewal",
         "request",
+        "run",
         "subscription",
         "wallet",
+        "webhook_delivery",
+        "webhook_endpoint",
     ];
     assert_eq!(tables.iter().map(String::as_str).collect::<Vec<_>>(), expected);
     for ((table, key), columns) in keys {

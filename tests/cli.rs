@@ -3,6 +3,8 @@
 #[path = "harness/server.rs"]
 mod server;
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -17,6 +19,20 @@ const SECRETS: [(&str, &str); 2] = [
 /// The production settings on a SQLite file in the folder.
 fn production(url: &str) -> Vec<(&str, &str)> {
     [SECRETS.as_slice(), &[("SCRIP_DATABASE_URL", url)]].concat()
+}
+
+/// The first answer of a subscription, as a Server-Sent Event.
+fn first_event(address: &str, token: &str, query: &Value, variables: &Value) -> Value {
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time");
+    let body = json!({ "query": query, "variables": variables }).to_string();
+    let head = format!(
+        "POST /graphql HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nAccept: text/event-stream\r\nAuthorization: Bearer {token}"
+    );
+    stream.write_all(format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).expect("sent");
+    let mut lines = BufReader::new(stream).lines().map(|line| line.expect("a line in time"));
+    let data = lines.find_map(|line| line.strip_prefix("data: ").map(str::to_owned)).expect("an event");
+    serde_json::from_str(&data).expect("JSON")
 }
 
 #[test]
@@ -68,10 +84,16 @@ fn dev_makes_a_business_and_serves_it() {
     assert_eq!(status, 200);
     let start = page.split("id=\"start\">").nth(1).and_then(|rest| rest.split("</script>").next()).expect("a start");
     let start: Value = serde_json::from_str(start).expect("JSON");
-    assert_eq!(start["examples"].as_array().map(Vec::len), Some(9));
+    assert_eq!(start["examples"].as_array().map(Vec::len), Some(11));
     for example in start["examples"].as_array().expect("examples") {
         let variables =
             example["variables"].as_str().map_or(json!({}), |text| serde_json::from_str(text).expect("JSON"));
+        if example["query"].as_str().is_some_and(|query| query.contains("subscription Watch")) {
+            let first =
+                first_event(&first.address, start["token"].as_str().expect("a token"), &example["query"], &variables);
+            assert!(first["data"]["balanceChanged"]["available"].is_i64(), "{first}");
+            continue;
+        }
         let (status, response) =
             first.ask(start["token"].as_str(), example["query"].as_str().expect("a query"), &variables);
         assert_eq!((status, response.get("errors")), (200, None), "{response}");
@@ -155,7 +177,7 @@ fn serve_asks_for_what_it_needs() {
     std::fs::File::create(here.join("scrip.db")).expect("a file");
     refused(&production(&url), &["behind. Run `scrip migrate` first."]);
     let migrated = run(here, &["migrate"], &production(&url));
-    assert!(migrated.status.success() && said(&migrated).contains("Ran 2 migration(s)"), "{}", said(&migrated));
+    assert!(migrated.status.success() && said(&migrated).contains("Ran 3 migration(s)"), "{}", said(&migrated));
     assert!(said(&run(here, &["migrate"], &production(&url))).contains("up to date"));
     let create = [
         "account",

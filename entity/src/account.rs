@@ -45,6 +45,11 @@ pub struct Model {
     pub renewal_due_days: i32,
     /// Days that a subscription goes on with a renewal past due before it is cancelled.
     pub renewal_grace_days: i32,
+    /// Which events somebody follows: names, `credits.*` for all that begin so, `*` for all. Kept by whoever changes
+    /// triggers and webhook endpoints, so that what nobody follows costs nothing.
+    pub followed: Json,
+    /// Days for which events are kept.
+    pub event_days: i32,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }

@@ -34,6 +34,10 @@ pub enum ActorKind {
     Customer,
     /// Time: what expires does so by itself.
     System,
+    /// What the business had decided for such an event.
+    Trigger,
+    /// A step that the business had decided on.
+    Automation,
 }
 
 /// What led to it.
@@ -55,6 +59,10 @@ pub enum Source {
     Order,
     /// A period of a subscription.
     Renewal,
+    /// An event that a trigger waited for.
+    Trigger,
+    /// A step of an automation.
+    Automation,
 }
 
 #[sea_orm::model]

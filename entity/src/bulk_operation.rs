@@ -11,6 +11,8 @@ use crate::{AccountId, BulkOperationId, Owned, activity::ActorKind};
 pub enum Kind {
     Issue,
     Extend,
+    /// Begin an automation.
+    Enrol,
 }
 
 /// How far it is.

@@ -25,6 +25,8 @@ pub struct Model {
     pub low_balance_at: Option<Credits>,
     /// How many days before the end a customer is told: an array of at most five numbers.
     pub expiry_notice_days: Json,
+    /// When what its customers are told of was last changed: nothing earlier is told.
+    pub noticed_from: Option<DateTime<Utc>>,
     pub archived_at: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,

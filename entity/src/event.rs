@@ -22,6 +22,10 @@ pub struct Model {
     pub subject_id: Uuid,
     pub payload: Json,
     pub at: DateTime<Utc>,
+    /// How many triggers and automations led to it, one after another: 0 for what people and time do.
+    pub depth: i16,
+    /// Whether nobody has yet looked at what follows from it.
+    pub pending: bool,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -125,6 +125,18 @@ ids! {
     RefundId = "rfd";
     /// An order that renews.
     SubscriptionId = "sub";
+    /// What is done when something happens.
+    TriggerId = "trg";
+    /// Steps that customers walk through.
+    AutomationId = "aut";
+    /// One customer's walk.
+    EnrolmentId = "enr";
+    /// One action or step that was carried out.
+    RunId = "run";
+    /// Where events are posted to.
+    WebhookEndpointId = "whe";
+    /// One event on its way to one endpoint.
+    WebhookDeliveryId = "whd";
 }
 
 #[cfg(test)]

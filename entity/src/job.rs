@@ -9,16 +9,28 @@ use crate::{AccountId, JobId, Owned};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "Text", rename_all = "snake_case")]
 pub enum Kind {
+    /// Carry out one action of a trigger.
+    Act,
     /// Go on with long work over many customers.
     Bulk,
     /// Let a sandbox's clock go on; never due by itself: its lease says that it moves.
     Clock,
     /// Ask a provider what became of a payment, or tell it of a refund.
     Collect,
+    /// Post what is due to a webhook endpoint. By the real clock, in sandboxes as well.
+    Deliver,
+    /// Look at what follows from one event that could not be looked at with others.
+    Follow,
+    /// Forget events that are kept no longer.
+    Purge,
     /// Begin a subscription's next period, or act on one that was not paid.
     Renew,
+    /// Look again at the wallets of a credit type whose thresholds were changed.
+    Revisit,
     /// Write down what time has done in a wallet.
     Settle,
+    /// Take an enrolment's next steps.
+    Walk,
 }
 
 #[sea_orm::model]

@@ -9,6 +9,8 @@
 pub mod account;
 pub mod activity;
 pub mod allocation;
+pub mod automation;
+pub mod automation_version;
 pub mod bulk_operation;
 pub mod bulk_refusal;
 pub mod credit_grant;
@@ -16,7 +18,9 @@ pub mod credit_type;
 pub mod customer;
 pub mod customer_tag;
 pub mod customer_term;
+pub mod enrolment;
 pub mod event;
+pub mod event_trigger;
 mod expiration;
 pub mod fulfilment;
 pub mod hold;
@@ -32,14 +36,18 @@ pub mod product_order;
 pub mod refund;
 pub mod renewal;
 pub mod request;
+pub mod run;
 pub mod subscription;
 mod units;
 pub mod wallet;
+pub mod webhook_delivery;
+pub mod webhook_endpoint;
 
 pub use expiration::{Anchor, Expiration, ExpirationKind, PeriodUnit};
 pub use ids::{
-    AccountId, ActivityId, BulkOperationId, CreditTypeId, CustomerId, EventId, GrantId, HoldId, JobId, MalformedId,
-    OrderId, PaymentId, PriceId, ProductId, RefundId, SubscriptionId,
+    AccountId, ActivityId, AutomationId, BulkOperationId, CreditTypeId, CustomerId, EnrolmentId, EventId, GrantId,
+    HoldId, JobId, MalformedId, OrderId, PaymentId, PriceId, ProductId, RefundId, RunId, SubscriptionId, TriggerId,
+    WebhookDeliveryId, WebhookEndpointId,
 };
 pub use owned::{CustomerOwned, Owned};
 pub use units::{Credits, Minor};

@@ -29,6 +29,9 @@ pub struct Model {
     pub expired: Credits,
     pub voided: Credits,
     pub transferred: Credits,
+    /// Until when thresholds were watched: what they were crossed by later is still to be told. Since its newest activity
+    /// if none.
+    pub noticed_at: Option<DateTime<Utc>>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -3,6 +3,7 @@
 mod dialect;
 mod m2026_11_22_000001_ledger;
 mod m2026_11_24_000002_selling;
+mod m2026_11_24_000003_events;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{MigrationTrait, async_trait};
@@ -13,6 +14,10 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m2026_11_22_000001_ledger::Migration), Box::new(m2026_11_24_000002_selling::Migration)]
+        vec![
+            Box::new(m2026_11_22_000001_ledger::Migration),
+            Box::new(m2026_11_24_000002_selling::Migration),
+            Box::new(m2026_11_24_000003_events::Migration),
+        ]
     }
 }

@@ -284,7 +284,7 @@ const UP: &[&str] = &[
     "CREATE TABLE bulk_operation (
         account_id {uuid} NOT NULL,
         id {uuid} NOT NULL,
-        kind {text} NOT NULL CHECK (kind IN ('issue', 'extend')),
+        kind {text} NOT NULL CHECK (kind IN ('issue', 'extend', 'enrol')),
         input {json} NOT NULL,
         actor_kind {text} NOT NULL,
         actor {text} NOT NULL,

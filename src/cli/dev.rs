@@ -86,7 +86,9 @@ impl Dev {
             tokens: house.tokens,
             start,
             local_only: true,
+            origins: settings.list("allowed_origins"),
             tracker: tokio_util::task::TaskTracker::new(),
+            stop: tokio_util::sync::CancellationToken::new(),
         };
         serve::serve(acceptor, doors, stop).await?;
         say(format_args!("Stopped. Your data is in {}.", house::DEV_DATABASE));
@@ -123,7 +125,7 @@ fn banner(address: &str, shop: Option<&str>, tokens: &str, elapsed: Duration) ->
     let url = format!("http://{address}");
     format!(
         "Scrip {version}, development mode: data in {data}, never use this in production
-  GraphiQL  {graphiql:<36} opens with a staff token and nine example operations
+  GraphiQL  {graphiql:<36} opens with a staff token and eleven example operations
   GraphQL   {url}/graphql{shop}
   staff     {tokens}
   Ready in {seconds:.1} s. Ctrl-C stops it; your data stays (--reset starts over, --empty seeds nothing).",

@@ -1,4 +1,4 @@
-//! What GraphiQL opens with in development: a token, and nine operations that work as they are.
+//! What GraphiQL opens with in development: a token, and eleven operations that work as they are.
 
 use chrono::{SecondsFormat, TimeDelta};
 
@@ -183,6 +183,31 @@ mutation Create {
   }
 }";
 
+const TRACK: &str = "# Tell of something that happened elsewhere. Triggers wait for events
+# (triggerCreate), and webhooks hear of them (webhookEndpointCreate).
+mutation Track($customer: ID!) {
+  eventTrack(input: {
+    name: \"session.delivered\"
+    customer: { id: $customer }
+    properties: { coach: \"Katherine\", minutes: 50 }
+    idempotencyKey: \"try-track-1\"
+  }) {
+    replayed
+    event { id name payload at runs { nodes { status } } }
+    userErrors { code message field }
+  }
+}";
+
+const WATCH: &str = "# Press play, then issue or use credits in another tab: the balance comes by itself.
+subscription Watch($customer: ID!) {
+  balanceChanged(customerId: $customer) {
+    creditType { name }
+    available
+    held
+    asOf
+  }
+}";
+
 /// The examples, about the demo's own people where they are there.
 pub async fn start(staff: &Caller, token: String) -> Result<Start> {
     let view = staff.view(Scope::StaffRead).await?;
@@ -213,6 +238,8 @@ pub async fn start(staff: &Caller, token: String) -> Result<Start> {
         example(FORM, true),
         example(ORDER, true),
         example(CREATE, false),
+        example(TRACK, true),
+        example(WATCH, true),
     ];
     Ok(Start { token: Some(token), examples, has_ada })
 }

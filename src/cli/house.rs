@@ -14,6 +14,7 @@ use crate::domain::clock::{Clock, SystemClock, fresh_salt};
 use crate::domain::ledger::LedgerKey;
 use crate::domain::store::{Missing, Store};
 use crate::domain::{App, Error};
+use crate::gateway::{Poster, SystemNames};
 
 /// The development database, in the folder where the command was given.
 pub const DEV_DATABASE: &str = "./scrip-dev.db";
@@ -45,7 +46,9 @@ impl House {
         let issuer = settings.get("token_issuer").unwrap_or_default();
         let audience = settings.get("token_audience").unwrap_or_default();
         let tokens = Arc::new(Tokens::new(&settings.secret("signing_secret")?, issuer, audience));
-        Ok(Self { app: App::start(store, crate::gateway::providers()), tokens })
+        let private = settings.flag("webhook_private")?;
+        let poster = Poster::new(Arc::new(SystemNames), private).map_err(|error| anyhow::anyhow!(error))?;
+        Ok(Self { app: App::start(store, crate::gateway::providers(), Arc::new(poster)), tokens })
     }
 }
 
@@ -94,6 +97,8 @@ pub fn development(settings: &mut Settings) -> Result<()> {
     settings.develop("database_url", format!("sqlite:{DEV_DATABASE}"));
     settings.develop("signing_secret", secrets.0);
     settings.develop("ledger_key", secrets.1);
+    // What is being developed beside it listens on this machine.
+    settings.develop("webhook_private", "true".to_owned());
     if settings.get("log").is_none() {
         settings.develop("log", "warn".to_owned());
     }

@@ -40,7 +40,9 @@ impl Serve {
             tokens: house.tokens,
             start: Start::default(),
             local_only: false,
+            origins: settings.list("allowed_origins"),
             tracker: tokio_util::task::TaskTracker::new(),
+            stop: tokio_util::sync::CancellationToken::new(),
         };
         serve(acceptor, doors, stop).await?;
         tracing::info!("stopped: every accepted write is kept");

@@ -1,12 +1,18 @@
 //! The running server, seen from the business: its store and the lanes into its ledger.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
-use tokio::sync::Notify;
+use entity::AccountId;
+use entity::account::Mode;
 
+use super::error::Result;
 use super::ledger::commit::Lanes;
+use super::live::Hub;
 use super::sales::provider::Providers;
 use super::store::Store;
+use super::tx;
+use super::webhooks::WebhookPost;
 
 /// The running server. Cheap to clone.
 #[derive(Clone)]
@@ -15,17 +21,22 @@ pub struct App(Arc<Parts>);
 struct Parts {
     store: Arc<Store>,
     lanes: Lanes,
-    woken: Notify,
     providers: Providers,
+    poster: Arc<dyn WebhookPost>,
+    /// Whether accounts are sandboxes, which never changes.
+    sandboxes: Mutex<HashMap<AccountId, bool>>,
 }
 
+/// Accounts that are remembered.
+const REMEMBERED: usize = 100_000;
+
 impl App {
-    /// Starts the ledger's lanes on a store, with those who settle orders. Must be called within a Tokio runtime.
+    /// Starts the ledger's lanes on a store, with those who speak to the world outside: who settles orders, who posts webhooks. Must be called within a Tokio runtime.
     #[must_use]
-    pub fn start(store: Store, providers: Providers) -> Self {
+    pub fn start(store: Store, providers: Providers, poster: Arc<dyn WebhookPost>) -> Self {
         let store = Arc::new(store);
         let lanes = Lanes::start(&store);
-        Self(Arc::new(Parts { store, lanes, woken: Notify::new(), providers }))
+        Self(Arc::new(Parts { store, lanes, providers, poster, sandboxes: Mutex::default() }))
     }
 
     /// Where the rows are.
@@ -39,18 +50,51 @@ impl App {
         &self.0.providers
     }
 
+    /// Who posts webhooks.
+    pub(super) fn poster(&self) -> &Arc<dyn WebhookPost> {
+        &self.0.poster
+    }
+
     pub(super) fn lanes(&self) -> &Lanes {
         &self.0.lanes
     }
 
+    /// Whether an account is a sandbox.
+    pub(super) async fn is_sandbox(&self, account: AccountId) -> Result<bool> {
+        let known = self.0.sandboxes.lock().expect("nobody panics while looking").get(&account).copied();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let txn = self.0.store.snapshot().await?;
+        let found = tx::find_account(&txn, account).await?;
+        let Some(is_sandbox) = found.map(|found| found.mode == Mode::Sandbox) else { return Ok(false) };
+        let mut sandboxes = self.0.sandboxes.lock().expect("nobody panics while remembering");
+        if sandboxes.len() >= REMEMBERED {
+            sandboxes.clear();
+        }
+        sandboxes.insert(account, is_sandbox);
+        Ok(is_sandbox)
+    }
+
     /// Tells this server's worker that something is due now.
     pub(super) fn wake(&self) {
-        self.0.woken.notify_one();
+        self.0.store.hub.wake();
     }
 
     /// Comes true when something became due by what was done here.
     pub async fn woken(&self) {
-        self.0.woken.notified().await;
+        self.0.store.hub.woken().await;
+    }
+
+    /// The same, for what is posted.
+    pub async fn woken_to_deliver(&self) {
+        self.0.store.hub.woken_to_deliver().await;
+    }
+
+    /// Who hears of what is committed.
+    #[must_use]
+    pub fn hub(&self) -> &Hub {
+        &self.0.store.hub
     }
 
     /// Finishes every write that was accepted, takes no more, and closes the database.

@@ -43,6 +43,12 @@ pub enum Scope {
     OrdersWrite,
     /// Order for oneself, and end what one has ordered; for staff, for any customer.
     Buy,
+    /// Tell of events of the business's own.
+    EventsWrite,
+    /// Create and change triggers and automations, and begin or stop walks.
+    AutomationsWrite,
+    /// Create and change webhook endpoints.
+    WebhooksWrite,
     /// Look at what is on sale, and order it without being known.
     OrderForm,
 }
@@ -53,10 +59,14 @@ impl Scope {
     pub fn who(self) -> &'static str {
         match self {
             Self::AccountsCreate => "It takes an operator's token, or for a sandbox an owner's",
-            Self::AccountWrite => "It takes an owner's token",
-            Self::StaffRead | Self::CustomersWrite | Self::CatalogWrite | Self::CreditsWrite | Self::OrdersWrite => {
-                "It takes a token of staff"
-            }
+            Self::AccountWrite | Self::WebhooksWrite => "It takes an owner's token",
+            Self::EventsWrite
+            | Self::AutomationsWrite
+            | Self::StaffRead
+            | Self::CustomersWrite
+            | Self::CatalogWrite
+            | Self::CreditsWrite
+            | Self::OrdersWrite => "It takes a token of staff",
             Self::OwnRead | Self::Buy | Self::OrderForm => "It takes a token of the customer or of staff",
         }
     }
@@ -70,7 +80,7 @@ impl Role {
             Self::Anyone => scope == Scope::OrderForm,
             Self::Operator => scope == Scope::AccountsCreate,
             Self::Owner => scope != Scope::AccountsCreate,
-            Self::Staff => !matches!(scope, Scope::AccountsCreate | Scope::AccountWrite),
+            Self::Staff => !matches!(scope, Scope::AccountsCreate | Scope::AccountWrite | Scope::WebhooksWrite),
             Self::Customer(_) => matches!(scope, Scope::OwnRead | Scope::Buy | Scope::OrderForm),
         }
     }
@@ -165,6 +175,19 @@ impl Caller {
             Role::Operator | Role::Owner | Role::Staff => Sight::All,
         };
         View::open(self.app.store(), account, sight).await
+    }
+
+    /// In a sandbox, to which no worker comes, lets what follows from a change happen at once, at the instant that its
+    /// test clock shows. Elsewhere the worker sees to it.
+    pub async fn follow_up(&self) {
+        let Some(account) = self.account else { return };
+        let followed = match self.app.is_sandbox(account).await {
+            Ok(true) => accounts::test_clock::catch_up(&self.app, account).await,
+            other => other.map(drop),
+        };
+        if let Err(error) = followed {
+            tracing::warn!(%account, %error, "what follows from a change in a sandbox waits for the next one");
+        }
     }
 
     /// How an activity names this caller.

@@ -44,6 +44,13 @@ pub enum Code {
     SubscriptionStatus,
     PaymentMethodMissing,
     OrderRenews,
+    AlreadyEnrolled,
+    AutomationDisabled,
+    EnrolmentStatus,
+    LoopLimit,
+    EndpointDisabled,
+    DeliveryPending,
+    AddressNotPublic,
 }
 
 impl Code {
@@ -90,6 +97,13 @@ impl Code {
             Self::MoreThanPaid => "MORE_THAN_PAID",
             Self::NothingToRefund => "NOTHING_TO_REFUND",
             Self::SubscriptionStatus => "SUBSCRIPTION_STATUS",
+            Self::AlreadyEnrolled => "ALREADY_ENROLLED",
+            Self::AutomationDisabled => "AUTOMATION_DISABLED",
+            Self::EnrolmentStatus => "ENROLMENT_STATUS",
+            Self::LoopLimit => "LOOP_LIMIT",
+            Self::EndpointDisabled => "ENDPOINT_DISABLED",
+            Self::DeliveryPending => "DELIVERY_PENDING",
+            Self::AddressNotPublic => "ADDRESS_NOT_PUBLIC",
             Self::OrderRenews => "ORDER_RENEWS",
             Self::PaymentMethodMissing => "PAYMENT_METHOD_MISSING",
         }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use sea_orm::{DbErr, RuntimeErr, SqlErr};
 
+use super::automations::refusal::Flow;
 use super::caller::Scope;
 pub use super::code::Code;
 pub use super::refusal::Refusal;
@@ -49,6 +50,12 @@ impl Error {
 impl From<Sale> for Error {
     fn from(sale: Sale) -> Self {
         Self::Refused(sale.into())
+    }
+}
+
+impl From<Flow> for Error {
+    fn from(flow: Flow) -> Self {
+        Self::Refused(flow.into())
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod app;
+pub mod automations;
 pub mod bulk;
 pub mod caller;
 pub mod catalog;
@@ -12,16 +13,20 @@ pub mod clock;
 mod code;
 pub mod customers;
 pub mod error;
-pub mod event;
+pub mod events;
 pub mod input;
 pub mod jobs;
 pub mod ledger;
+pub mod live;
+mod once;
 pub mod page;
 mod refusal;
 pub mod reports;
 pub mod sales;
+pub mod shared;
 pub mod store;
 mod tx;
+pub mod webhooks;
 
 pub use app::App;
 pub use caller::{Caller, Role, Scope};

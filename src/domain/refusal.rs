@@ -5,6 +5,7 @@
 use entity::Credits;
 use serde::{Deserialize, Serialize};
 
+use super::automations::refusal::Flow;
 use super::clock::Instant;
 use super::code::Code;
 use super::sales::refusal::Sale;
@@ -78,6 +79,8 @@ pub enum Refusal {
     Fault,
     /// A rule of selling said no.
     Sale(Sale),
+    /// A rule of triggers, automations or webhooks said no.
+    Flow(Flow),
 }
 
 impl Refusal {
@@ -99,6 +102,19 @@ impl Refusal {
             *field = Some(name);
         }
         self
+    }
+
+    /// The same, where the field is part of a larger input.
+    #[must_use]
+    pub(super) fn within(self, path: &str) -> Self {
+        let (field, message) = (self.field(), self.message());
+        match self {
+            Self::Invalid { field, message } => Self::Invalid { field: format!("{path}.{field}"), message },
+            other => match field {
+                Some(field) => Self::Invalid { field: format!("{path}.{}", field.join(".")), message },
+                None => other,
+            },
+        }
     }
 
     /// What a client branches on.
@@ -133,6 +149,7 @@ impl Refusal {
             Self::JobNotDead => Code::JobNotDead,
             Self::Fault => Code::Fault,
             Self::Sale(sale) => sale.code(),
+            Self::Flow(flow) => flow.code(),
         }
     }
 
@@ -210,6 +227,7 @@ impl Refusal {
             Self::ClockMoving => "The clock is being moved. Wait until that is done, then try again.".to_owned(),
             Self::JobNotDead => "This job was not laid aside: it is tried by itself.".to_owned(),
             Self::Sale(sale) => sale.message(),
+            Self::Flow(flow) => flow.message(),
             Self::Fault => "This one failed by a fault on our side; the server's log says which. Nothing was changed.".to_owned(),
             Self::IdempotencyKeyReused => {
                 "This idempotency key was used for a different request. Use a new key for a new request.".to_owned()
@@ -239,6 +257,7 @@ impl Refusal {
             Self::ExtensionNotLater { .. } | Self::ExtensionNotInFuture | Self::ClockBackwards { .. } => path("to"),
             Self::JobNotDead => path("id"),
             Self::Sale(sale) => sale.field().and_then(path),
+            Self::Flow(flow) => flow.field().and_then(path),
             Self::CreditsDisabled | Self::TooManyHolds { .. } | Self::NotASandbox | Self::ClockMoving | Self::Fault => {
                 None
             }
@@ -266,7 +285,8 @@ impl Refusal {
             | Self::NoEndToExtend
             | Self::NothingToExtend
             | Self::ExtensionNotLater { .. }
-            | Self::ExtensionNotInFuture => true,
+            | Self::ExtensionNotInFuture
+            | Self::Flow(_) => true,
             Self::Sale(sale) => sale.is_recorded(),
             Self::Invalid { .. }
             | Self::NotFound { .. }
@@ -279,6 +299,12 @@ impl Refusal {
             | Self::JobNotDead
             | Self::Fault => false,
         }
+    }
+}
+
+impl From<Flow> for Refusal {
+    fn from(flow: Flow) -> Self {
+        Self::Flow(flow)
     }
 }
 

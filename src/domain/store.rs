@@ -20,6 +20,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use super::clock::Clock;
 use super::error::{Error, Fault, Result, fault};
 use super::ledger::chain::LedgerKey;
+use super::live::Hub;
 
 /// How long a statement waits for a lock or a connection before the caller hears `UNAVAILABLE`.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -35,6 +36,10 @@ pub struct Store {
     statements: Arc<AtomicU64>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) key: LedgerKey,
+    /// Who hears of what is committed.
+    pub(super) hub: Arc<Hub>,
+    /// Where it is, for who listens there.
+    url: String,
 }
 
 /// Whether connecting may make a SQLite file that is not there.
@@ -57,11 +62,14 @@ impl Store {
         let statements = Arc::new(AtomicU64::new(0));
         for connection in [&mut writer, &mut reader] {
             let counter = statements.clone();
-            connection.set_metric_callback(move |_| {
+            connection.set_metric_callback(move |info| {
                 counter.fetch_add(1, Ordering::Relaxed);
+                // Without its values: `log = scrip::sql=trace` shows what takes how long, and nobody's data.
+                let micros = u64::try_from(info.elapsed.as_micros()).unwrap_or(u64::MAX);
+                tracing::trace!(target: "scrip::sql", micros, sql = info.statement.sql, "a statement");
             });
         }
-        let store = Self { writer, reader, statements, clock, key };
+        let store = Self { writer, reader, statements, clock, key, hub: Arc::default(), url: url.to_owned() };
         store.assert_durable().await?;
         Ok(store)
     }
@@ -98,6 +106,16 @@ impl Store {
     #[must_use]
     pub fn statements(&self) -> u64 {
         self.statements.load(Ordering::Relaxed)
+    }
+
+    /// A connection for what is part of no transaction.
+    pub(super) fn outside(&self) -> &DatabaseConnection {
+        &self.reader
+    }
+
+    /// Where the database is.
+    pub(super) fn url(&self) -> &str {
+        &self.url
     }
 
     /// Whether one connection does all the writing.

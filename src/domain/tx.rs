@@ -1,11 +1,15 @@
 //! The two ways to the database: a [`Tx`] writes, a [`View`] reads. Both belong to one account and one instant.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
 use entity::{AccountId, CustomerId, CustomerOwned, Owned, account};
 use sea_orm::{DatabaseTransaction, DbErr, Select};
 
 use super::caller::Scope;
 use super::clock::Instant;
 use super::error::{Error, Result};
+use super::live::Hub;
 use super::store::Store;
 
 /// An open transaction that writes in one account.
@@ -14,6 +18,10 @@ pub struct Tx {
     pub(super) account: account::Model,
     /// The account's time, read once.
     pub(super) now: Instant,
+    /// How many triggers and automations led to what is done in it, one after another.
+    pub(super) depth: i16,
+    hub: Arc<Hub>,
+    touched: Mutex<BTreeSet<CustomerId>>,
 }
 
 impl Tx {
@@ -22,12 +30,22 @@ impl Tx {
         let txn = store.begin().await?;
         let account = find_account(&txn, account).await?.ok_or(Error::Unauthenticated)?;
         let now = account_now(&account, store);
-        Ok(Self { txn, account, now })
+        Ok(Self { txn, account, now, depth: 0, hub: store.hub.clone(), touched: Mutex::default() })
+    }
+
+    /// The same, for what so many triggers and automations led to.
+    pub(super) fn at_depth(self, depth: i16) -> Self {
+        Self { depth, ..self }
     }
 
     /// The connection, for statements.
     pub(super) fn db(&self) -> &DatabaseTransaction {
         &self.txn
+    }
+
+    /// Remembers whose credits it moves, for who watches them.
+    pub(super) fn touch(&self, customers: impl IntoIterator<Item = CustomerId>) {
+        self.touched.lock().expect("nobody panics while remembering").extend(customers);
     }
 
     /// The rows of this account in a table.
@@ -37,7 +55,13 @@ impl Tx {
 
     /// Makes it last.
     pub(super) async fn commit(self) -> Result<()> {
-        Ok(self.txn.commit().await?)
+        self.txn.commit().await?;
+        let touched = self.touched.into_inner().unwrap_or_default();
+        self.hub.changed(self.account.id, touched);
+        if self.account.followed.as_array().is_some_and(|followed| !followed.is_empty()) {
+            self.hub.wake();
+        }
+        Ok(())
     }
 }
 

@@ -1,13 +1,16 @@
-//! The world outside: the payment providers that exist.
+//! The world outside: the payment providers that exist, and what posts webhooks.
 
+mod address;
 mod manual;
 mod rehearsal;
+mod webhook;
 
 use std::sync::Arc;
 
 use crate::domain::sales::provider::Providers;
 
 pub use rehearsal::SECRET as REHEARSAL_SECRET;
+pub use webhook::{Names, Poster, SystemNames};
 
 /// All of them.
 #[must_use]

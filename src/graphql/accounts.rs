@@ -91,6 +91,11 @@ impl Account {
         self.0.renewal_grace_days
     }
 
+    /// Days for which events are kept.
+    async fn event_days(&self) -> i32 {
+        self.0.event_days
+    }
+
     /// The name that messages to customers come from.
     async fn sender_name(&self) -> Option<&str> {
         self.0.sender_name.as_deref()
@@ -208,6 +213,8 @@ pub struct AccountUpdateInput {
     renewal_due_days: MaybeUndefined<Whole>,
     /// Days that a subscription goes on with a renewal past due before it is cancelled: 0 to 366. 14 unless it is changed.
     renewal_grace_days: MaybeUndefined<Whole>,
+    /// Days for which events are kept: 1 to 3,660. 90 unless it is changed.
+    event_days: MaybeUndefined<Whole>,
     /// The name that messages to customers come from.
     sender_name: MaybeUndefined<String>,
     /// The address of its logo.
@@ -273,6 +280,7 @@ impl AccountMutation {
                 payment_provider: kept("paymentProvider", input.payment_provider)?,
                 renewal_due_days: kept("renewalDueDays", input.renewal_due_days)?.map(|days| days.0),
                 renewal_grace_days: kept("renewalGraceDays", input.renewal_grace_days)?.map(|days| days.0),
+                event_days: kept("eventDays", input.event_days)?.map(|days| days.0),
                 sender_name: changed(input.sender_name),
                 logo_url: changed(input.logo_url).map(|url| url.map(|url| url.0)),
                 support_address: changed(input.support_address),

@@ -62,6 +62,10 @@ pub enum ActivitySource {
     Order,
     /// A period of a subscription; `reference` is its order's id.
     Renewal,
+    /// A trigger; `reference` is the event's id.
+    Trigger,
+    /// A step of an automation; `reference` is the enrolment's id.
+    Automation,
 }
 
 /// What kind of actor it was.
@@ -74,6 +78,10 @@ pub enum ActorKindName {
     Customer,
     /// Nobody: time, or the server.
     System,
+    /// A trigger; the subject is its id.
+    Trigger,
+    /// An automation; the subject is its id.
+    Automation,
 }
 
 /// Who did it.

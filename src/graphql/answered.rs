@@ -32,6 +32,11 @@ pub struct RequestInput {
 }
 
 impl RequestInput {
+    /// The key, and whether it is a dry run.
+    pub fn once(&self) -> (&str, bool) {
+        (&self.idempotency_key, self.dry_run.unwrap_or(false))
+    }
+
     /// What was said about it.
     pub fn words(&self) -> Words {
         Words { note: self.note.clone(), internal_note: self.internal_note.clone(), reference: self.reference.clone() }
@@ -40,7 +45,7 @@ impl RequestInput {
 
 /// What an operation would do now.
 #[derive(Description)]
-pub struct PreviewAnswer(Preview);
+pub struct PreviewAnswer(pub Preview);
 
 #[Object(name = "Preview", use_type_description)]
 impl PreviewAnswer {

@@ -27,6 +27,8 @@ pub enum BulkOperationKind {
     Issue,
     /// Each grant is given a later end.
     Extend,
+    /// Each customer begins an automation.
+    Enrol,
 }
 
 /// How far it is.
@@ -61,7 +63,7 @@ impl BulkOperation {
     #[expect(clippy::unused_async, reason = "the library asks for it")]
     async fn tag(&self) -> Result<Option<String>> {
         Ok(match bulk::plan_of(&self.0)? {
-            Plan::Issue { tag, .. } => Some(tag),
+            Plan::Issue { tag, .. } | Plan::Enrol { tag, .. } => Some(tag),
             Plan::Extend(many) => many.tag,
         })
     }
@@ -71,6 +73,7 @@ impl BulkOperation {
         let id = match bulk::plan_of(&self.0)? {
             Plan::Issue { issue, .. } => Some(issue.credit_type),
             Plan::Extend(many) => many.credit_type,
+            Plan::Enrol { .. } => None,
         };
         let Some(id) = id else { return Ok(None) };
         Ok(ctx.reads(Scope::StaffRead).await?.credit_types.get(id).await?.map(CreditType))
@@ -80,7 +83,7 @@ impl BulkOperation {
     #[expect(clippy::unused_async, reason = "the library asks for it")]
     async fn reason(&self) -> Result<Option<String>> {
         Ok(match bulk::plan_of(&self.0)? {
-            Plan::Issue { .. } => None,
+            Plan::Issue { .. } | Plan::Enrol { .. } => None,
             Plan::Extend(many) => Some(many.reason),
         })
     }
@@ -269,7 +272,7 @@ impl BulkMutation {
         let CreditsIssueBulkInput { tag, terms, request } = input;
         // Each customer of the tag takes this one's place.
         let plan = terms.issue(CustomerId(Uuid::nil()), &request).map(|issue| Plan::Issue { tag, issue });
-        Some(begin(ctx, &request, plan).await)
+        Some(begin(ctx, request.once(), plan).await)
     }
 
     /// Give many grants a later end, for a reason. For staff.
@@ -293,15 +296,24 @@ impl BulkMutation {
             }))
         };
         let plan = plan();
-        Some(begin(ctx, &request, plan).await)
+        Some(begin(ctx, request.once(), plan).await)
     }
 }
 
-async fn begin(ctx: &Context<'_>, request: &RequestInput, plan: Result<Plan, Refusal>) -> Result<BulkPayload> {
-    let dry_run = request.dry_run.unwrap_or(false);
+/// Begins long work that is no dry run: the operation, whether the key was known, and why it was refused.
+pub(super) async fn start_bulk(
+    ctx: &Context<'_>,
+    key: &str,
+    plan: Result<Plan, Refusal>,
+) -> Result<(Option<BulkOperation>, bool, Vec<UserErrorInterface>)> {
+    let payload = begin(ctx, (key, false), plan).await?;
+    Ok((payload.operation, payload.replayed, payload.user_errors))
+}
+
+async fn begin(ctx: &Context<'_>, (key, dry_run): (&str, bool), plan: Result<Plan, Refusal>) -> Result<BulkPayload> {
     let mut replayed = false;
     let begun = async {
-        let begun = bulk::begin(ctx.caller()?, plan?, &request.idempotency_key, dry_run).await;
+        let begun = bulk::begin(ctx.caller()?, plan?, key, dry_run).await;
         replayed = matches!(begun, Err(Error::RefusedBefore(_)));
         begun
     };

@@ -14,7 +14,7 @@ use crate::domain::{Caller, Error, Result, Scope};
 pub struct Session {
     caller: Caller,
     tokens: Arc<Tokens>,
-    reads: Mutex<Arc<OnceCell<Arc<Reads>>>>,
+    reads: Snapshot,
     batches: Batches,
 }
 
@@ -22,7 +22,7 @@ impl Session {
     /// A request by a caller.
     #[must_use]
     pub fn new(caller: Caller, tokens: Arc<Tokens>) -> Self {
-        Self { caller, tokens, reads: Mutex::default(), batches: Batches::default() }
+        Self { caller, tokens, reads: Snapshot::default(), batches: Batches::default() }
     }
 
     /// What runs the request, so that what it reads is read together.
@@ -31,9 +31,30 @@ impl Session {
         self.batches.clone()
     }
 
+    /// What it reads from, to be let go between the answers of a stream.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.reads.clone()
+    }
+
     /// Lets what follows see what was just written.
     pub(super) fn refresh(&self) {
-        *self.reads.lock().expect("nobody panics while changing snapshots") = Arc::default();
+        self.reads.release();
+    }
+}
+
+/// The snapshot of a request, which may be let go.
+#[derive(Clone, Default)]
+pub struct Snapshot(Arc<Mutex<Arc<OnceCell<Arc<Reads>>>>>);
+
+impl Snapshot {
+    /// Lets it go: what is read next is read from a new one.
+    pub fn release(&self) {
+        *self.0.lock().expect("nobody panics while changing snapshots") = Arc::default();
+    }
+
+    fn cell(&self) -> Arc<OnceCell<Arc<Reads>>> {
+        self.0.lock().expect("nobody panics while changing snapshots").clone()
     }
 }
 
@@ -67,7 +88,7 @@ impl Ask for Context<'_> {
     async fn reads(&self, scope: Scope) -> Result<Arc<Reads>> {
         let session = self.session()?;
         session.caller.authorise(scope)?;
-        let cell = session.reads.lock().expect("nobody panics while changing snapshots").clone();
+        let cell = session.reads.cell();
         let reads = cell.get_or_try_init(|| async {
             let view = session.caller.view(Scope::OwnRead).await?;
             Ok::<_, Error>(Arc::new(Reads::new(view, &session.batches)))

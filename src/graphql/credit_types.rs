@@ -171,7 +171,7 @@ impl CreditTypeMutation {
             };
             credit_types::create(ctx.caller()?, new).await
         };
-        Some(payload(ctx, result).await)
+        Some(Box::pin(payload(ctx, result)).await)
     }
 
     /// Change a credit type. For staff.
@@ -192,7 +192,7 @@ impl CreditTypeMutation {
             };
             credit_types::update(ctx.caller()?, id("id", "credit type", &input.id)?, changes).await
         };
-        Some(payload(ctx, result).await)
+        Some(Box::pin(payload(ctx, result)).await)
     }
 
     /// Archive a credit type: it issues no more credits, and those that exist can be used. For staff.
@@ -202,7 +202,7 @@ impl CreditTypeMutation {
         #[graphql(desc = "The credit type.")] input: CreditTypeArchiveInput,
     ) -> Option<Result<CreditTypePayload>> {
         let result = async { credit_types::archive(ctx.caller()?, id("id", "credit type", &input.id)?).await };
-        Some(payload(ctx, result).await)
+        Some(Box::pin(payload(ctx, result)).await)
     }
 }
 

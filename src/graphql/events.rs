@@ -1,14 +1,20 @@
 //! Events: what happened, for whoever follows.
 
 use async_graphql::connection::Connection;
-use async_graphql::{Context, Description, ID, Object, Result};
+use async_graphql::{Context, Description, Enum, ID, InputObject, Object, OneofObject, Result, SimpleObject};
 use entity::event::Model;
 
 use super::context::Ask;
 use super::customers::Customer;
 use super::page;
+use super::payload::{UserErrorInterface, answer, id};
+use super::runs::{Run, RunStatus};
 use super::scalars::{DateTime, Json};
-use crate::domain::{Error, Scope, event};
+use crate::domain::automations::runs;
+use crate::domain::events::catalogue::{self, Kind};
+use crate::domain::events::track::{self, Tracked, Who};
+use crate::domain::events::{self, Wish};
+use crate::domain::{Error, Scope};
 
 /// Something that happened, written in the transaction of the fact.
 #[derive(Description)]
@@ -21,12 +27,7 @@ impl Event {
         self.0.id.to_string().into()
     }
 
-    /// Object and past verb. One for each activity of the ledger: `credits.issued`, `credits.consumed`, `credits.held`,
-    /// `credits.captured`, `credits.released`, `credits.lapsed`, `credits.reversed`, `credits.expired`, `credits.voided`,
-    /// `credits.extended`, `credits.revived`, `credits.transferred_out`, `credits.transferred_in`. Of selling: `order.placed`,
-    /// `order.paid`, `order.paid_again`, `order.cancelled`, `order.refunded`, `order.payment_failed`, `order.refund_failed`, `order.disputed`, `order.dispute_ended`,
-    /// `subscription.started`, `subscription.renewed`, `subscription.renewal_failed`, `subscription.paused`,
-    /// `subscription.resumed`, `subscription.cancelled`.
+    /// Object and past verb: one of `eventTypes`, or one of the business's own.
     async fn name(&self) -> &str {
         &self.0.name
     }
@@ -42,12 +43,32 @@ impl Event {
         Ok(ctx.reads(Scope::StaffRead).await?.customers.get(id).await?.map(Customer))
     }
 
-    /// What is to be known about it, by its name and version. Of `credits.…` it is `activityId`, `creditTypeId`, `amount`,
-    /// `heldAmount`, `balanceAfter`, and `holdId` and `reversesId` or null: what the activity says under these names. Of
-    /// `order.…` it is `orderId`, `number`, `status`, `currency`, `total`, `refunded`, `subscriptionId` and `renewalNumber`;
-    /// of `subscription.…` it is `subscriptionId`, `status`, `priceId`, `nextNumber`, `nextAt` and `reason`.
+    /// What is to be known about it: by its name and version, as `eventTypes` says, or the properties that it was tracked
+    /// with. Of `credits.…` it is what the activity says under these names.
     async fn payload(&self) -> Json {
         Json(self.0.payload.clone())
+    }
+
+    /// How many triggers and automations led to it, one after another: 0 for what people and time do, at most 8.
+    async fn depth(&self) -> i32 {
+        i32::from(self.0.depth)
+    }
+
+    /// What triggers did about it, newest first.
+    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
+    async fn runs(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only those that came to this.")] status: Option<RunStatus>,
+        #[graphql(desc = "How many from the beginning, 1 to 100; 20 if nothing is said.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> Result<Connection<String, Run>> {
+        let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
+        let reads = ctx.reads(Scope::StaffRead).await?;
+        let slice = runs::list(&reads.view, &runs::Of::Event(self.0.id), status.map(Into::into), &page).await?;
+        Ok(page::connection(slice, |row| row.id, Run))
     }
 
     /// When it happened, by the account's clock.
@@ -56,16 +77,80 @@ impl Event {
     }
 }
 
+/// Which values a property takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "Kind", name = "EventPropertyKind")]
+pub enum EventPropertyKind {
+    /// A prefixed id.
+    Id,
+    /// Characters.
+    Text,
+    /// A whole number.
+    Whole,
+    /// True or false.
+    Flag,
+    /// An instant in UTC (RFC 3339).
+    Instant,
+    /// Several values, or an object of several.
+    List,
+}
+
+/// One thing that an event says.
+#[derive(SimpleObject)]
+pub struct EventProperty {
+    /// What it is called.
+    name: &'static str,
+    /// Which values it takes.
+    kind: EventPropertyKind,
+    /// Whether it may be null.
+    nullable: bool,
+}
+
+/// An event that the server tells of by itself.
+#[derive(SimpleObject)]
+pub struct EventType {
+    /// Object and past verb.
+    name: &'static str,
+    /// When it happens.
+    description: &'static str,
+    /// Of the payload's shape; goes up when that changes.
+    version: i32,
+    /// What its payload says.
+    properties: Vec<EventProperty>,
+    /// Whether triggers can wait for it: it is about a customer.
+    triggers: bool,
+}
+
+impl From<&catalogue::EventType> for EventType {
+    fn from(event: &catalogue::EventType) -> Self {
+        let property = |property: &catalogue::Property| EventProperty {
+            name: property.name,
+            kind: property.kind.into(),
+            nullable: property.optional,
+        };
+        Self {
+            name: event.name,
+            description: event.about,
+            version: i32::from(event.version),
+            properties: event.properties.iter().map(property).collect(),
+            triggers: event.of_customer,
+        }
+    }
+}
+
 #[derive(Default)]
 pub struct EventQuery;
 
 #[Object]
 impl EventQuery {
-    /// What happened in the account, newest first. For staff.
+    /// What happened in the account, newest first. Kept for the account's `eventDays`. For staff.
     #[graphql(complexity = "page::cost(first, last, child_complexity)")]
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a connection")]
     async fn events(
         &self,
         ctx: &Context<'_>,
+        #[graphql(desc = "Only events of this name.")] name: Option<String>,
+        #[graphql(desc = "Only what happened to this customer.")] customer_id: Option<ID>,
         #[graphql(desc = "How many from the beginning, 1 to 100; 20 if nothing is said.")] first: Option<i32>,
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
@@ -74,8 +159,81 @@ impl EventQuery {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let reads = ctx.reads(Scope::StaffRead).await?;
-            Ok(page::connection(event::list(&reads.view, &page).await?, |row| row.id, Event))
+            let Ok(customer) = customer_id.map(|id| id.parse()).transpose() else {
+                return Ok(Connection::new(false, false));
+            };
+            let slice = events::list(&reads.view, &Wish { name, customer }, &page).await?;
+            Ok(page::connection(slice, |row| row.id, Event))
         };
         Some(found.await)
+    }
+
+    /// The events that the server tells of by itself, and what each says. The same for every account.
+    async fn event_types(&self) -> Vec<EventType> {
+        catalogue::BUILT_IN.iter().map(Into::into).collect()
+    }
+}
+
+/// How a customer is named. Exactly one of the fields.
+#[derive(OneofObject)]
+pub enum EventCustomerInput {
+    /// By its id.
+    Id(ID),
+    /// By its e-mail address, in any case.
+    Email(String),
+    /// By the business's own id.
+    ExternalId(String),
+}
+
+/// Something that happened outside.
+#[derive(InputObject)]
+pub struct EventTrackInput {
+    /// Its name: `[a-z][a-z0-9_.]{0,63}`, such as `form.submitted`, outside the server's own.
+    name: String,
+    /// Whom it happened to.
+    customer: EventCustomerInput,
+    /// What is to be known about it: a JSON object of at most 16 KiB and 8 levels.
+    #[graphql(default_with = "Json(serde_json::json!({}))")]
+    properties: Json,
+    /// 1 to 255 characters, the same for the same request however often it is sent: it is written once.
+    idempotency_key: String,
+}
+
+/// What became of `eventTrack`.
+#[derive(SimpleObject)]
+pub struct EventTrackPayload {
+    /// The event; null if it was refused.
+    event: Option<Event>,
+    /// The key was known: this is the event that it wrote. Nothing was written now.
+    replayed: bool,
+    /// Why it was refused.
+    user_errors: Vec<UserErrorInterface>,
+}
+
+#[derive(Default)]
+pub struct EventMutation;
+
+#[Object]
+impl EventMutation {
+    /// Tell of something that happened outside, for triggers and webhooks to follow. For staff.
+    async fn event_track(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What happened.")] input: EventTrackInput,
+    ) -> Option<Result<EventTrackPayload>> {
+        let tracked = async {
+            let customer = match input.customer {
+                EventCustomerInput::Id(given) => Who::Id(id("customer.id", "customer", &given)?),
+                EventCustomerInput::Email(email) => Who::Email(email),
+                EventCustomerInput::ExternalId(id) => Who::ExternalId(id),
+            };
+            let tracked = Tracked { name: input.name, customer, properties: input.properties.0 };
+            track::track(ctx.caller()?, tracked, &input.idempotency_key).await
+        };
+        let answered = answer(ctx, tracked).await;
+        Some(answered.map(|(tracked, user_errors)| {
+            let (event, replayed) = tracked.unzip();
+            EventTrackPayload { event: event.map(Event), replayed: replayed.unwrap_or(false), user_errors }
+        }))
     }
 }

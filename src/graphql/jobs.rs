@@ -14,16 +14,28 @@ use crate::domain::{Error, Scope, jobs};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "Kind", name = "JobKind")]
 pub enum JobKind {
+    /// Carry out one action of a trigger.
+    Act,
     /// Go on with long work over many customers.
     Bulk,
     /// Let a test clock go on. Never listed.
     Clock,
     /// Ask a payment provider what became of a payment, or tell it of a refund.
     Collect,
+    /// Post what is due to a webhook endpoint.
+    Deliver,
+    /// Look at what follows from one event that could not be looked at with others.
+    Follow,
+    /// Forget events that are kept no longer.
+    Purge,
     /// Begin a subscription's next period, or act on one that was not paid.
     Renew,
+    /// Look again at balances whose thresholds were changed.
+    Revisit,
     /// Write down what time has done to a customer's credits of one type. Balances are right before it has run.
     Settle,
+    /// Take an enrolment's next steps.
+    Walk,
 }
 
 /// Something that is to be done at an instant, once, whatever happens to the server that does it.

@@ -10,14 +10,17 @@ use std::sync::{Arc, Mutex};
 use dataloader::BatchFn;
 use dataloader::non_cached::Loader;
 use entity::{
-    ActivityId, CreditTypeId, CustomerId, GrantId, HoldId, OrderId, PriceId, ProductId, SubscriptionId, activity,
-    allocation, credit_grant, credit_type, customer, fulfilment, hold, order_line, payment, price, product,
-    product_order, refund, renewal, subscription,
+    ActivityId, AutomationId, CreditTypeId, CustomerId, EnrolmentId, EventId, GrantId, HoldId, OrderId, PriceId,
+    ProductId, SubscriptionId, TriggerId, WebhookEndpointId, activity, allocation, automation, credit_grant,
+    credit_type, customer, enrolment, event, event_trigger, fulfilment, hold, order_line, payment, price, product,
+    product_order, refund, renewal, run, subscription, webhook_endpoint,
 };
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use super::batches::Batches;
+use crate::domain::automations::steps::Step;
+use crate::domain::automations::{definitions, enrolments, runs, triggers};
 use crate::domain::catalog::{credit_types, prices, products};
 use crate::domain::clock::Instant;
 use crate::domain::ledger::balances::{self, Balance};
@@ -27,7 +30,8 @@ use crate::domain::page::Slice;
 use crate::domain::sales::forms::{self, Affordable};
 use crate::domain::sales::pending::{self, Pending};
 use crate::domain::sales::{orders, subscriptions};
-use crate::domain::{Error, Result, View, customers};
+use crate::domain::webhooks::endpoints;
+use crate::domain::{Error, Result, View, customers, events};
 
 /// Keys in one batch. The statements of a batch bind one value per key, pages a few.
 const BATCH: usize = 1_000;
@@ -131,6 +135,14 @@ pub struct Reads {
     pub renewal_pages: By<subscriptions::PeriodWish, Slice<renewal::Model>>,
     pub affordable: By<CustomerId, Vec<Affordable>>,
     pub pending: By<CustomerId, Vec<Pending>>,
+    pub events: By<EventId, event::Model>,
+    pub triggers: By<TriggerId, event_trigger::Model>,
+    pub automations: By<AutomationId, automation::Model>,
+    pub steps: By<(AutomationId, i32), Vec<Step>>,
+    pub enrolments: By<EnrolmentId, enrolment::Model>,
+    pub enrolment_pages: By<enrolments::Wish, Slice<enrolment::Model>>,
+    pub steps_taken: By<EnrolmentId, Vec<run::Model>>,
+    pub endpoints: By<WebhookEndpointId, webhook_endpoint::Model>,
 }
 
 /// The newest records of a grant until an instant, at most so many.
@@ -139,6 +151,7 @@ pub type Touched = (GrantId, Instant, u64);
 impl Reads {
     /// The loaders of a snapshot.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "a line or three for each kind of thing")]
     pub fn new(view: View, batches: &Batches) -> Self {
         let view = Arc::new(view);
         Self {
@@ -213,6 +226,28 @@ impl Reads {
             }),
             pending: By::new(&view, batches, |view, ids| {
                 Box::pin(async move { pending::of_customers(&view, &ids).await })
+            }),
+            events: By::new(&view, batches, |view, ids| Box::pin(async move { events::by_ids(&view, &ids).await })),
+            triggers: By::new(&view, batches, |view, ids| Box::pin(async move { triggers::by_ids(&view, &ids).await })),
+            automations: By::new(&view, batches, |view, ids| {
+                Box::pin(async move { definitions::by_ids(&view, &ids).await })
+            }),
+            steps: By::new(&view, batches, |view, ids| {
+                Box::pin(async move { definitions::versions(&view, &ids).await })
+            }),
+            enrolments: By::new(&view, batches, |view, ids| {
+                Box::pin(async move { enrolments::by_ids(&view, &ids).await })
+            }),
+            enrolment_pages: By::new(&view, batches, |view, wanted| {
+                Box::pin(
+                    async move { Ok(wanted.iter().cloned().zip(enrolments::pages(&view, &wanted).await?).collect()) },
+                )
+            }),
+            steps_taken: By::new(&view, batches, |view, ids| {
+                Box::pin(async move { runs::of_enrolments(&view, &ids).await })
+            }),
+            endpoints: By::new(&view, batches, |view, ids| {
+                Box::pin(async move { endpoints::by_ids(&view, &ids).await })
             }),
             affordable: By::new(&view, batches, |view, ids| {
                 Box::pin(async move { forms::affordable(&view, &ids).await })

@@ -1,14 +1,19 @@
 //! The shape of the API: types, fields and their texts, which are the manual. Rules are in `domain`.
 
 mod accounts;
+mod actions;
 mod activity;
 mod answered;
+mod automations;
 mod balances;
 mod batches;
 mod bulk;
+mod conditions;
 pub mod context;
 mod credit_types;
+mod customer_changes;
 mod customers;
+mod enrolments;
 mod error;
 mod events;
 mod expiration;
@@ -17,6 +22,7 @@ mod grants;
 mod holds;
 mod jobs;
 mod ledger;
+pub mod live;
 mod loaders;
 mod node;
 mod ordering;
@@ -30,13 +36,18 @@ mod products;
 mod purchases;
 mod receipts;
 mod reports;
+mod runs;
 mod scalars;
+mod steps;
 mod subscriptions;
 mod test_clock;
+mod triggers;
+mod webhook_changes;
+mod webhooks;
 mod why;
 
 use async_graphql::connection::Connection;
-use async_graphql::{EmptySubscription, MergedObject, SDLExportOptions, Schema, SchemaBuilder};
+use async_graphql::{MergedObject, SDLExportOptions, Schema, SchemaBuilder};
 
 pub use error::{Masked, mask};
 
@@ -60,13 +71,17 @@ pub struct Query(
     receipts::ReceiptQuery,
     subscriptions::SubscriptionQuery,
     reports::ReportQuery,
+    triggers::TriggerQuery,
+    automations::AutomationQuery,
+    enrolments::EnrolmentQuery,
+    webhooks::WebhookQuery,
 );
 
 /// Everything that can be changed. A field that a rule refuses answers with `userErrors` and changes nothing.
 #[derive(MergedObject, Default)]
 pub struct Mutation(
     accounts::AccountMutation,
-    customers::CustomerMutation,
+    customer_changes::CustomerMutation,
     credit_types::CreditTypeMutation,
     ledger::LedgerMutation,
     holds::HoldMutation,
@@ -78,10 +93,15 @@ pub struct Mutation(
     prices::PriceMutation,
     ordering::OrderMutation,
     subscriptions::SubscriptionMutation,
+    events::EventMutation,
+    triggers::TriggerMutation,
+    automations::AutomationMutation,
+    enrolments::EnrolmentMutation,
+    webhook_changes::WebhookMutation,
 );
 
 /// The schema.
-pub type ScripSchema = Schema<Query, Mutation, EmptySubscription>;
+pub type ScripSchema = Schema<Query, Mutation, live::Live>;
 
 /// What a query may cost: each field counts one, a list its page size times what is in it.
 pub const COMPLEXITY: usize = 20_000;
@@ -90,8 +110,8 @@ pub const DEPTH: usize = 15;
 
 /// The schema, for a door to build upon.
 #[must_use]
-pub fn builder() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
-    Schema::build(Query::default(), Mutation::default(), EmptySubscription)
+pub fn builder() -> SchemaBuilder<Query, Mutation, live::Live> {
+    Schema::build(Query::default(), Mutation::default(), live::Live)
         .register_output_type::<node::Node>()
         .register_output_type::<payload::UserErrorInterface>()
         .override_output_type_description::<Connection<String, customers::Customer>>("A page of customers.")
@@ -108,6 +128,16 @@ pub fn builder() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
         .override_output_type_description::<Connection<String, orders::Order>>("A page of orders.")
         .override_output_type_description::<Connection<String, subscriptions::Subscription>>("A page of subscriptions.")
         .override_output_type_description::<Connection<String, subscriptions::Renewal>>("A page of renewals.")
+        .override_output_type_description::<Connection<String, triggers::Trigger>>("A page of triggers.")
+        .override_output_type_description::<Connection<String, automations::Automation>>("A page of automations.")
+        .override_output_type_description::<Connection<String, enrolments::Enrolment>>("A page of enrolments.")
+        .override_output_type_description::<Connection<String, runs::Run>>("A page of runs.")
+        .override_output_type_description::<Connection<String, webhooks::WebhookEndpoint>>(
+            "A page of webhook endpoints.",
+        )
+        .override_output_type_description::<Connection<String, webhooks::WebhookDelivery>>(
+            "A page of webhook deliveries.",
+        )
         .limit_complexity(COMPLEXITY)
         .limit_depth(DEPTH)
         .disable_suggestions()

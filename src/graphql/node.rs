@@ -4,10 +4,12 @@ use async_graphql::{Context, ID, Interface, Object, Result};
 
 use super::accounts::Account;
 use super::activity::Activity;
+use super::automations::Automation;
 use super::bulk::BulkOperation;
 use super::context::Ask;
 use super::credit_types::CreditType;
 use super::customers::Customer;
+use super::enrolments::Enrolment;
 use super::events::Event;
 use super::grants::Grant;
 use super::holds::Hold;
@@ -15,9 +17,12 @@ use super::jobs::Job;
 use super::orders::Order;
 use super::prices::Price;
 use super::products::Product;
+use super::runs::Run;
 use super::subscriptions::Subscription;
+use super::triggers::Trigger;
+use super::webhooks::{WebhookDelivery, WebhookEndpoint};
 use crate::domain::page::MOST;
-use crate::domain::{Refusal, Role, Scope, bulk, event, jobs};
+use crate::domain::{Refusal, Role, Scope, automations, bulk, jobs, webhooks};
 
 /// Something with an id that is unique over the whole server.
 #[derive(Interface)]
@@ -36,6 +41,12 @@ pub enum Node {
     Price(Price),
     Order(Order),
     Subscription(Subscription),
+    Trigger(Trigger),
+    Automation(Automation),
+    Enrolment(Enrolment),
+    Run(Run),
+    WebhookEndpoint(WebhookEndpoint),
+    WebhookDelivery(WebhookDelivery),
 }
 
 #[derive(Default)]
@@ -112,7 +123,32 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
             return Ok(jobs::by_ids(&reads.view, &[id]).await?.remove(&id).map(|row| Node::Job(Job(row))));
         }
         if let Ok(id) = id.parse() {
-            return Ok(event::by_id(&reads.view, id).await?.map(|row| Node::Event(Event(row))));
+            return Ok(reads.events.get(id).await?.map(|row| Node::Event(Event(row))));
+        }
+        if let Ok(id) = id.parse() {
+            return Ok(reads.triggers.get(id).await?.map(|row| Node::Trigger(Trigger(row))));
+        }
+        if let Ok(id) = id.parse() {
+            return Ok(reads.automations.get(id).await?.map(|row| Node::Automation(Automation(row))));
+        }
+        if let Ok(id) = id.parse() {
+            let found = automations::enrolments::by_ids(&reads.view, &[id]).await?.remove(&id);
+            return Ok(found.map(|row| Node::Enrolment(Enrolment(row))));
+        }
+        if let Ok(id) = id.parse() {
+            let found = automations::runs::by_ids(&reads.view, &[id]).await?.remove(&id);
+            return Ok(found.map(|row| Node::Run(Run(row))));
+        }
+    }
+    // What only the owner works with is not there for staff.
+    if ctx.caller()?.role().may(Scope::WebhooksWrite) {
+        if let Ok(id) = id.parse() {
+            let found = webhooks::endpoints::by_ids(&reads.view, &[id]).await?.remove(&id);
+            return Ok(found.map(|row| Node::WebhookEndpoint(WebhookEndpoint(row))));
+        }
+        if let Ok(id) = id.parse() {
+            let found = webhooks::deliveries::by_ids(&reads.view, &[id]).await?.remove(&id);
+            return Ok(found.map(|row| Node::WebhookDelivery(WebhookDelivery(row))));
         }
     }
     let account = reads.view.account();

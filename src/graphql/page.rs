@@ -4,7 +4,8 @@ use async_graphql::OutputType;
 use async_graphql::connection::{Connection, Edge};
 use data_encoding::BASE64URL_NOPAD;
 use entity::{
-    BulkOperationId, CreditTypeId, CustomerId, EventId, GrantId, HoldId, JobId, OrderId, ProductId, SubscriptionId,
+    AutomationId, BulkOperationId, CreditTypeId, CustomerId, EnrolmentId, EventId, GrantId, HoldId, JobId, OrderId,
+    ProductId, RunId, SubscriptionId, TriggerId, WebhookDeliveryId, WebhookEndpointId,
 };
 use uuid::Uuid;
 
@@ -36,7 +37,8 @@ macro_rules! id_cursors {
 }
 
 id_cursors!(CustomerId, CreditTypeId, GrantId, HoldId, EventId, JobId, BulkOperationId, Uuid, u32, i64);
-id_cursors!(ProductId, OrderId, SubscriptionId);
+id_cursors!(ProductId, OrderId, SubscriptionId, TriggerId, AutomationId, EnrolmentId, RunId);
+id_cursors!(WebhookEndpointId, WebhookDeliveryId);
 
 impl Cursor for Place {
     fn write(&self) -> String {

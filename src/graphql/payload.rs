@@ -93,6 +93,20 @@ pub enum UserErrorCode {
     OrderRenews,
     /// The account's payment provider charges a stored payment method, and none was given.
     PaymentMethodMissing,
+    /// The customer walks this automation already.
+    AlreadyEnrolled,
+    /// The automation takes no new customers.
+    AutomationDisabled,
+    /// The enrolment is not in a state in which this can be done.
+    EnrolmentStatus,
+    /// Triggers and automations led to one another more often than they may.
+    LoopLimit,
+    /// The webhook endpoint is disabled.
+    EndpointDisabled,
+    /// The delivery is under way already.
+    DeliveryPending,
+    /// The address leads into a private network.
+    AddressNotPublic,
 }
 
 /// Why a mutation did nothing: a rule of the business said no. The request can be changed and sent again.
@@ -179,7 +193,7 @@ impl From<Refusal> for UserErrorInterface {
 
 /// Runs an operation; what its payload is made of: the answer, or why there is none.
 /// It begins without the snapshot of the mutation before it, whose connection others may be waiting for,
-/// and whatever is read after it sees what it wrote.
+/// and whatever is read after it sees what it wrote, and in a sandbox what followed from it.
 pub(super) async fn answer<T>(
     ctx: &Context<'_>,
     operation: impl Future<Output = domain::Result<T>>,
@@ -187,6 +201,9 @@ pub(super) async fn answer<T>(
     let session = ctx.session()?;
     session.refresh();
     let result = operation.await;
+    if result.is_ok() {
+        ctx.caller()?.follow_up().await;
+    }
     session.refresh();
     match result {
         Ok(answer) => Ok((Some(answer), Vec::new())),

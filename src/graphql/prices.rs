@@ -241,9 +241,9 @@ pub struct PriceArchiveInput {
 #[derive(SimpleObject)]
 pub struct Warning {
     /// What a client branches on.
-    code: WarningCode,
+    pub code: WarningCode,
     /// What it is about, in words for people.
-    message: String,
+    pub message: String,
 }
 
 /// What a warning is about. New ones may be added.
@@ -251,6 +251,8 @@ pub struct Warning {
 pub enum WarningCode {
     /// More units cost less in total.
     MoreCostsLess,
+    /// No event of this name was ever seen. It may be misspelt, or simply not have happened yet.
+    EventNeverSeen,
 }
 
 /// What became of `priceCreate`.

@@ -1,4 +1,4 @@
-//! Content negotiation (RFC 9110, 12.5.1) among the two media types of a GraphQL response (pure).
+//! Content negotiation (RFC 9110, 12.5.1) among the media types of a GraphQL response (pure).
 
 /// The media type of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -7,13 +7,15 @@ pub enum Media {
     Json,
     /// `application/graphql-response+json`: the status code speaks of the request too.
     GraphQL,
+    /// `text/event-stream`: one answer after another.
+    Events,
 }
 
 impl Media {
-    /// The header's value.
-    pub fn content_type(self) -> &'static str {
+    /// The header's value where there is one answer; of a stream that could not begin, it is plain JSON.
+    pub fn of_one_answer(self) -> &'static str {
         match self {
-            Self::Json => "application/json; charset=utf-8",
+            Self::Json | Self::Events => "application/json; charset=utf-8",
             Self::GraphQL => "application/graphql-response+json; charset=utf-8",
         }
     }
@@ -27,6 +29,7 @@ pub fn negotiate(accept: Option<&str>) -> Option<Media> {
         let mut parameters = part.split(';').map(str::trim);
         let media = match parameters.next().unwrap_or_default().to_ascii_lowercase().as_str() {
             "application/graphql-response+json" => Media::GraphQL,
+            "text/event-stream" => Media::Events,
             "application/json" | "application/*" | "*/*" => Media::Json,
             _ => continue,
         };
@@ -53,6 +56,9 @@ mod tests {
         let legacy = "application/graphql-response+json;q=0.1, application/json";
         assert_eq!(negotiate(Some(legacy)), Some(Media::Json));
         assert_eq!(negotiate(Some("text/html, application/json;q=0")), None);
-        assert_eq!(negotiate(Some("text/event-stream, application/json;q=0.5")), Some(Media::Json));
+        assert_eq!(negotiate(Some("text/event-stream, application/json;q=0.5")), Some(Media::Events));
+        // urql lists it on every request.
+        let urql = "application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed";
+        assert_eq!(negotiate(Some(urql)), Some(Media::GraphQL));
     }
 }

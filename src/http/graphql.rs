@@ -4,23 +4,22 @@
 //! A request runs in a task of its own: a client that hangs up does not cancel a write half-way.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextExecute};
-use async_graphql::parser::parse_query;
-use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationDefinition, OperationType};
-use async_graphql::{Request as Query, Response as Answer, ServerError, Variables};
+use async_graphql::parser::types::OperationType;
+use async_graphql::{Response as Answer, ServerError};
 use poem::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, Request, Response};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::accept::{Media, negotiate};
-use super::bearer;
-use super::guard::{Refused, inspect};
+use super::operation::{Operation, Params, Unfit};
 use super::shell::RequestId;
+use super::{bearer, events, socket, stream};
 use crate::domain::App;
 use crate::domain::accounts::tokens::Tokens;
 use crate::graphql::context::Session;
@@ -39,19 +38,14 @@ pub struct GraphQL {
     pub schema: ScripSchema,
     pub tokens: Arc<Tokens>,
     pub tracker: TaskTracker,
+    /// The origins of pages that may open live updates, beside this server's own.
+    pub origins: Vec<String>,
+    /// The server is asked to stop.
+    pub stop: CancellationToken,
 }
 
-/// The parameters of a request.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Params {
-    query: Option<String>,
-    operation_name: Option<String>,
-    variables: Option<Map<String, Value>>,
-    /// Only looked at for its form: no extension is known.
-    #[serde(rename = "extensions")]
-    _extensions: Option<Map<String, Value>>,
-}
+/// The endpoint, shared with what outlives a request.
+pub struct Door(pub Arc<GraphQL>);
 
 /// The parameters of a GET, of which two are JSON in text.
 #[derive(Deserialize)]
@@ -85,12 +79,15 @@ impl Rejection {
     }
 }
 
-impl Endpoint for GraphQL {
+impl Endpoint for Door {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-        Ok(self.handle(&mut request, &id).await.unwrap_or_else(|(media, rejection)| reject(media, rejection, &id)))
+        if socket::is_asked_for(&request) {
+            return Ok(socket::open(&self.0, &request).await);
+        }
+        Ok(self.0.handle(&mut request, &id).await.unwrap_or_else(|(media, rejection)| reject(media, rejection, &id)))
     }
 }
 
@@ -110,39 +107,46 @@ impl GraphQL {
             (Media::Json, Rejection::new(StatusCode::NOT_ACCEPTABLE, "BAD_REQUEST", message))
         })?;
         let failed = |rejection| (media, rejection);
-        let caller = bearer::caller(&self.app, &self.tokens, request).map_err(|_| {
+        let (caller, until) = bearer::caller_until(&self.app, &self.tokens, request).map_err(|_| {
             let message = "The token is invalid or expired.";
             failed(Rejection::new(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", message))
         })?;
         let params = if get { url_params(request) } else { body_params(request).await }.map_err(failed)?;
-        let text = params.query.ok_or_else(|| failed(Rejection::bad("`query` is missing.")))?;
-        let variables = Variables::from_json(Value::Object(params.variables.unwrap_or_default()));
-        let document = match parse_query(&text) {
-            Ok(document) => document,
-            Err(error) => return Ok(request_error(media, vec![error.into()], id)),
-        };
-        let operation = selected(&document, params.operation_name.as_deref());
-        if get && operation.is_some_and(|operation| operation.ty != OperationType::Query) {
-            let rejection =
-                Rejection::new(StatusCode::METHOD_NOT_ALLOWED, "BAD_REQUEST", "GET runs queries only. Use POST.");
-            return Err(failed(rejection.with(header::ALLOW, "POST")));
-        }
-        match inspect(&document, operation, &variables) {
-            Ok(()) => {}
-            Err(Refused::TooLarge(message)) => {
+        let operation = match Operation::of(params) {
+            Ok(operation) => operation,
+            Err(Unfit::Missing) => return Err(failed(Rejection::bad("`query` is missing."))),
+            Err(Unfit::TooLarge(message)) => {
                 return Err(failed(Rejection::new(StatusCode::BAD_REQUEST, "QUERY_TOO_LARGE", message)));
             }
-            Err(Refused::Invalid(message)) => {
-                return Ok(request_error(media, vec![ServerError::new(message, None)], id));
+            Err(Unfit::Invalid(errors)) => return Ok(request_error(media, errors, id)),
+        };
+        match (operation.kind, media) {
+            (Some(OperationType::Mutation), _) if get => {
+                let message = "GET runs queries and subscriptions only. Use POST.";
+                let rejection = Rejection::new(StatusCode::METHOD_NOT_ALLOWED, "BAD_REQUEST", message);
+                return Err(failed(rejection.with(header::ALLOW, "POST")));
             }
+            (Some(OperationType::Mutation), Media::Events) => {
+                let message = "An event stream runs queries and subscriptions only. Accept application/json.";
+                return Err(failed(Rejection::new(StatusCode::NOT_ACCEPTABLE, "BAD_REQUEST", message)));
+            }
+            (Some(OperationType::Subscription), Media::Json | Media::GraphQL) => {
+                let message = "A subscription is many answers. Accept text/event-stream, or use graphql-transport-ws.";
+                return Err(failed(Rejection::new(StatusCode::NOT_ACCEPTABLE, "BAD_REQUEST", message)));
+            }
+            _ => {}
         }
-        let executed = Executed::default();
-        let mut query = Query::new(text).variables(variables).data(executed.clone());
-        query.operation_name = params.operation_name;
-        query.set_parsed_query(document);
         let session = Session::new(caller, self.tokens.clone());
-        let answer = self.execute(query, session).await.map_err(failed)?;
-        if executed.0.load(Ordering::Relaxed) {
+        if media == Media::Events {
+            let (to, answers) = mpsc::channel(1);
+            let ended = CancellationToken::new();
+            let with = (&self.schema, &self.tracker);
+            stream::run(with, (operation, session), ended.clone(), ((), to), id.clone());
+            return Ok(events::response(answers, ended, until, self.stop.clone()));
+        }
+        let executed = operation.executed.clone();
+        let answer = self.execute(operation.query, session).await.map_err(failed)?;
+        if executed.has_begun() {
             Ok(executed_answer(media, answer, id))
         } else {
             Ok(request_error(media, answer.errors, id))
@@ -150,7 +154,7 @@ impl GraphQL {
     }
 
     /// Runs a request in a task of its own, for as long as an answer is waited for.
-    async fn execute(&self, query: Query, session: Session) -> Result<Answer, Rejection> {
+    async fn execute(&self, query: async_graphql::Request, session: Session) -> Result<Answer, Rejection> {
         let (schema, batches) = (self.schema.clone(), session.batches());
         let request = async move { batches.run(schema.execute(query.data(session))).await };
         let running = self.tracker.spawn(request);
@@ -223,18 +227,6 @@ async fn body_params(request: &mut Request) -> Result<Params, Rejection> {
     serde_json::from_value(value).map_err(|error| Rejection::bad(format!("The body is no GraphQL request: {error}.")))
 }
 
-/// The operation that a request would run.
-fn selected<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Option<&'a OperationDefinition> {
-    match (&document.operations, name) {
-        (DocumentOperations::Single(operation), None) => Some(&operation.node),
-        (DocumentOperations::Multiple(operations), None) if operations.len() == 1 => {
-            operations.values().next().map(|operation| &operation.node)
-        }
-        (DocumentOperations::Multiple(operations), Some(name)) => operations.get(name).map(|operation| &operation.node),
-        _ => None,
-    }
-}
-
 /// The answer to a request that began to run: 200, unless all there is to say is that it could not be answered.
 fn executed_answer(media: Media, mut answer: Answer, id: &RequestId) -> Response {
     let masked = mask(&mut answer, id);
@@ -251,7 +243,7 @@ fn request_error(media: Media, errors: Vec<ServerError>, id: &RequestId) -> Resp
     let mut answer = Answer::from_errors(errors);
     let masked = mask(&mut answer, id);
     let status = match (media, masked) {
-        (Media::GraphQL, _) | (_, Masked::TooLarge) => StatusCode::BAD_REQUEST,
+        (Media::GraphQL | Media::Events, _) | (_, Masked::TooLarge) => StatusCode::BAD_REQUEST,
         // Clients of the older type take anything but 200 for a failure of the network.
         (Media::Json, _) => StatusCode::OK,
     };
@@ -285,34 +277,11 @@ fn respond(media: Media, status: StatusCode, answer: &impl serde::Serialize) -> 
     });
     let mut response = Response::builder()
         .status(status)
-        .header(header::CONTENT_TYPE, media.content_type())
+        .header(header::CONTENT_TYPE, media.of_one_answer())
         .header(header::VARY, "Accept")
         .header(header::CACHE_CONTROL, "no-store");
     if status == StatusCode::UNAUTHORIZED {
         response = response.header(header::WWW_AUTHENTICATE, "Bearer");
     }
     response.body(body)
-}
-
-/// Set once validation has passed and execution begins: tells an error of the request from one of its execution.
-#[derive(Clone, Default)]
-pub struct Executed(Arc<AtomicBool>);
-
-/// The extension that sets [`Executed`].
-pub struct MarkExecuted;
-
-impl ExtensionFactory for MarkExecuted {
-    fn create(&self) -> Arc<dyn Extension> {
-        Arc::new(Self)
-    }
-}
-
-#[async_trait::async_trait]
-impl Extension for MarkExecuted {
-    async fn execute(&self, ctx: &ExtensionContext<'_>, operation: Option<&str>, next: NextExecute<'_>) -> Answer {
-        if let Some(executed) = ctx.data_opt::<Executed>() {
-            executed.0.store(true, Ordering::Relaxed);
-        }
-        next.run(ctx, operation).await
-    }
 }

@@ -2,19 +2,25 @@
 
 mod accept;
 mod bearer;
+mod events;
 mod graphql;
 mod guard;
 mod health;
 mod hooks;
+mod operation;
+mod origin;
 mod pages;
 mod reports;
 mod shell;
+mod socket;
+mod stream;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use poem::listener::Acceptor;
 use poem::{Endpoint, EndpointExt, Response, Route, Server};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use pages::{Example, Start};
@@ -37,8 +43,12 @@ pub struct Doors {
     /// Only requests that name this machine itself are answered: a page elsewhere whose name is made to point here
     /// must not get at the development token.
     pub local_only: bool,
-    /// The writes that are under way.
+    /// The origins of pages that may open live updates, beside this server's own.
+    pub origins: Vec<String>,
+    /// The writes and streams that are under way.
     pub tracker: TaskTracker,
+    /// Ends the streams.
+    pub stop: CancellationToken,
 }
 
 /// Everything that is served.
@@ -46,13 +56,15 @@ pub struct Doors {
 pub fn endpoint(doors: Doors) -> impl Endpoint<Output = Response> {
     let graphql = graphql::GraphQL {
         app: doors.app.clone(),
-        schema: builder().extension(graphql::MarkExecuted).finish(),
+        schema: builder().extension(operation::MarkExecuted).finish(),
         tokens: doors.tokens.clone(),
         tracker: doors.tracker,
+        origins: doors.origins,
+        stop: doors.stop,
     };
     let routes = Route::new()
         .at("/", pages::index())
-        .at("/graphql", graphql)
+        .at("/graphql", graphql::Door(Arc::new(graphql)))
         .at("/graphiql", pages::graphiql(&doors.start))
         .at("/graphiql/:file", pages::asset())
         .at("/o/:account/:slug", pages::OrderForm { app: doors.app.clone() })
@@ -68,7 +80,12 @@ pub async fn serve<A>(acceptor: A, doors: Doors, stop: impl Future<Output = ()>)
 where
     A: Acceptor + 'static,
 {
-    let tracker = doors.tracker.clone();
+    let (tracker, streams) = (doors.tracker.clone(), doors.stop.clone());
+    // Streams would go on for ever: they end first.
+    let stop = async move {
+        stop.await;
+        streams.cancel();
+    };
     let served = Server::new_with_acceptor(acceptor)
         .idle_timeout(IDLE)
         .run_with_graceful_shutdown(endpoint(doors), stop, Some(GRACE))

@@ -1,18 +1,22 @@
 //! What happens later: takes due jobs of live accounts, does them, and says what became of them. Several servers on one
 //! database share the work: each job is in one pair of hands at a time.
 
+mod shared;
+
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::jobs::{self, Claimed};
-use crate::domain::{App, Result};
+use crate::domain::jobs::{self, Claimed, Work};
+use crate::domain::{App, Result, events};
 
 /// Jobs that are taken at a time.
-const BATCH: u64 = 256;
+const BATCH: usize = 256;
+/// Endpoints that are posted to at once.
+const ENDPOINTS: usize = 256;
 /// How often it looks for what is due.
 const TICK: Duration = Duration::from_secs(1);
 /// How often a lease is renewed: a third of how long it lasts.
@@ -21,23 +25,30 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// The worker of this server.
 pub struct Worker {
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Worker {
-    /// Starts it.
+    /// Starts it: one task for what is done here, one for what waits for others to answer.
     #[must_use]
     pub fn start(app: App) -> Self {
         let stop = CancellationToken::new();
-        let task = tokio::spawn(work(app, stop.clone()));
-        Self { stop, task }
+        let tasks = vec![
+            tokio::spawn(work(app.clone(), stop.clone())),
+            tokio::spawn(deliver(app.clone(), stop.clone())),
+            tokio::spawn(shared::tell(app.clone(), stop.clone())),
+            tokio::spawn(shared::listen(app, stop.clone())),
+        ];
+        Self { stop, tasks }
     }
 
     /// Finishes what is in hand and takes no more. What was not begun is done by whoever comes next.
     pub async fn stop(self) {
         self.stop.cancel();
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "the worker did not end by itself");
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "the worker did not end by itself");
+            }
         }
     }
 }
@@ -58,9 +69,10 @@ async fn work(app: App, stop: CancellationToken) {
     }
 }
 
-/// Takes what is due and does it; answers how many jobs that were.
+/// Looks at what follows from events, takes what is due and does it; answers how much that was.
 pub async fn round(app: &App) -> Result<usize> {
-    let claimed = jobs::claim(app, BATCH).await?;
+    let followed = follow(app).await?;
+    let claimed = jobs::claim(app, Work::Inside, BATCH).await?;
     let mut running = claimed.iter().map(|job| carry_out(app, job)).collect::<FuturesUnordered<_>>();
     let mut heartbeat = tokio::time::interval_at(tokio::time::Instant::now() + HEARTBEAT, HEARTBEAT);
     loop {
@@ -74,7 +86,46 @@ pub async fn round(app: &App) -> Result<usize> {
             }
         }
     }
-    Ok(claimed.len())
+    Ok(followed + claimed.len())
+}
+
+/// Looks at events that wait: some of one account, then some of the next.
+async fn follow(app: &App) -> Result<usize> {
+    let (mut count, mut account) = (0, None);
+    while let Some(next) = events::next_account(app, account).await? {
+        match events::follow(app, next).await {
+            Ok(looked) => count += looked,
+            // The others go on.
+            Err(error) => tracing::warn!(account = %next, %error, "events could not be looked at; they wait"),
+        }
+        account = Some(next);
+    }
+    Ok(count)
+}
+
+/// Posts what is due, as places become free: whoever is slow to answer holds up nobody else.
+async fn deliver(app: App, stop: CancellationToken) {
+    let mut posting = JoinSet::new();
+    while !stop.is_cancelled() {
+        let free = ENDPOINTS - posting.len();
+        match jobs::claim(&app, Work::Outside, free.max(1)).await {
+            Ok(claimed) => {
+                for job in claimed {
+                    let app = app.clone();
+                    // Posting takes less than half of a lease.
+                    posting.spawn(async move { carry_out(&app, &job).await });
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the worker could not look for deliveries; it tries again"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = app.woken_to_deliver() => {}
+            Some(_) = posting.join_next() => {}
+            () = tokio::time::sleep(TICK) => {}
+        }
+    }
+    while posting.join_next().await.is_some() {}
 }
 
 async fn carry_out(app: &App, job: &Claimed) {

@@ -17,6 +17,7 @@ use scrip::domain::clock::{Clock, Instant, ManualClock};
 use scrip::domain::ledger::{LedgerKey, verify};
 use scrip::domain::store::{Missing, Store};
 use scrip::domain::{App, Caller, Role};
+use scrip::gateway::{Poster, SystemNames};
 use scrip::http::{Doors, Start, endpoint};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -317,7 +318,9 @@ fn client(app: &App, tokens: &Arc<Tokens>) -> TestClient<BoxEndpoint<'static, Re
         tokens: tokens.clone(),
         start: Start::default(),
         local_only: false,
+        origins: Vec::new(),
         tracker: tokio_util::task::TaskTracker::new(),
+        stop: tokio_util::sync::CancellationToken::new(),
     };
     TestClient::new(endpoint(doors).boxed())
 }
@@ -327,7 +330,8 @@ pub async fn open(url: &str, clock: Arc<dyn Clock>) -> App {
     let key = LedgerKey::new(SecretString::from(LEDGER_KEY));
     let store = Store::connect(url, Missing::Create, clock, key).await.expect("a database");
     store.migrate().await.expect("migrations");
-    App::start(store, scrip::gateway::providers())
+    let poster = Poster::new(Arc::new(SystemNames), true).expect("a poster");
+    App::start(store, scrip::gateway::providers(), Arc::new(poster))
 }
 
 pub async fn new_account(app: &App, slug: &str) -> Model {

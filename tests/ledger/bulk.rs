@@ -1,6 +1,6 @@
 //! Long work over many customers.
 
-use scrip::domain::jobs;
+use scrip::domain::jobs::{self, Work};
 use scrip::worker;
 use serde_json::{Value, json};
 
@@ -76,7 +76,7 @@ on_both! {
         let everybody = members(&house, 260).await;
         let begun = begin(&house, "creditsIssueBulk", json!({ "tag": "member", "creditTypeId": class, "amount": 1 })).await;
         // The part is carried out, and its server is gone before it could say so.
-        let claimed = jobs::claim(&house.app, 10).await.expect("claims");
+        let claimed = jobs::claim(&house.app, Work::Inside, 10).await.expect("claims");
         assert!(jobs::perform(&house.app, claimed[0].clone()).await.is_ok());
         house.tamper("UPDATE bulk_operation SET cursor = NULL, done = 0").await;
         house.tamper("UPDATE job SET leased_until = '2020-01-01T00:00:00+00:00'").await;

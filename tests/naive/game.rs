@@ -47,6 +47,8 @@ fn account(zone: Tz) -> account::Model {
         payment_provider: "manual".to_owned(),
         renewal_due_days: 7,
         renewal_grace_days: 14,
+        followed: serde_json::json!([]),
+        event_days: 90,
         created_at: start(),
         updated_at: start(),
     }
@@ -65,6 +67,7 @@ fn credit_type() -> credit_type::Model {
         expires_on: None,
         low_balance_at: None,
         expiry_notice_days: serde_json::json!([]),
+        noticed_from: None,
         archived_at: None,
         created_at: start(),
         updated_at: start(),
@@ -96,6 +99,7 @@ impl Game {
             types: HashMap::from([(TYPE, credit_type())]),
             customers: people.iter().map(|customer| (*customer, None)).collect(),
             used: HashMap::new(),
+            noticed: Vec::new(),
         };
         Self {
             books,
@@ -128,7 +132,7 @@ impl Game {
             self.ids.set(self.ids.get() + 1);
             Uuid::from_u128(self.ids.get())
         };
-        let ask = Ask { command: &command, source: Source::Manual, clock: self.naive.now, fresh: &fresh };
+        let ask = Ask { command: &command, source: Source::Manual, depth: 0, clock: self.naive.now, fresh: &fresh };
         let mut written: Vec<(CustomerId, Entry, Author)> = Vec::new();
         let outcome = self.books.play(&ask, &mut |wallet, entry, author| {
             written.push((wallet.row.customer_id, entry.clone(), author));

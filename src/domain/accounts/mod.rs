@@ -12,6 +12,7 @@ use sea_orm::{
 use super::caller::{Caller, Role, Scope};
 use super::clock::{Instant, fresh_id, truncate};
 use super::error::{Error, Refusal, Result, is_taken};
+use super::events::purge;
 use super::input;
 use super::sales::provider::MANUAL;
 use super::store::Store;
@@ -24,6 +25,11 @@ const HOLD_MOST: i32 = 3_660;
 const RENEWAL_DAYS: (i32, i32) = (7, 14);
 /// How many days the owner may say.
 const RENEWAL_MOST: i32 = 366;
+
+/// Days for which events are kept, unless the owner says otherwise.
+const EVENT_DAYS: i32 = 90;
+/// How many days the owner may say.
+const EVENT_MOST: i32 = 3_660;
 
 /// A business that is about to join.
 #[derive(Clone, Debug)]
@@ -49,6 +55,7 @@ pub struct Changes {
     pub payment_provider: Option<String>,
     pub renewal_due_days: Option<i32>,
     pub renewal_grace_days: Option<i32>,
+    pub event_days: Option<i32>,
     /// `Some(None)` clears it; likewise below.
     pub sender_name: Option<Option<String>>,
     pub logo_url: Option<Option<String>>,
@@ -91,12 +98,15 @@ pub async fn create(caller: &Caller, new: NewAccount) -> Result<Model> {
         payment_provider: MANUAL.to_owned(),
         renewal_due_days: RENEWAL_DAYS.0,
         renewal_grace_days: RENEWAL_DAYS.1,
+        followed: serde_json::json!([]),
+        event_days: EVENT_DAYS,
         created_at: now,
         updated_at: now,
     };
     let txn = store.begin().await?;
     let made = account.into_active_model().insert(&txn).await;
     let made = made.map_err(refuse_taken)?;
+    purge::schedule(&txn, &made, clock_at.unwrap_or(now), false).await?;
     txn.commit().await?;
     Ok(made)
 }
@@ -151,6 +161,13 @@ pub async fn update(caller: &Caller, changes: Changes) -> Result<Model> {
     }
     if let Some(grace) = changes.renewal_grace_days {
         account.renewal_grace_days = Set(days("renewalGraceDays", grace)?);
+    }
+    if let Some(days) = changes.event_days {
+        if !(1..=EVENT_MOST).contains(&days) {
+            return Err(Refusal::invalid("eventDays", format!("Must be 1 to {EVENT_MOST}.")).into());
+        }
+        account.event_days = Set(days);
+        purge::schedule(tx.db(), &tx.account, tx.now, true).await?;
     }
     account.updated_at = Set(tx.now);
     let account = account.update(tx.db()).await.map_err(refuse_taken)?;

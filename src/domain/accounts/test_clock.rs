@@ -17,6 +17,7 @@ use crate::domain::app::App;
 use crate::domain::caller::{Caller, Scope};
 use crate::domain::clock::{Instant, fresh_id};
 use crate::domain::error::{Refusal, Result};
+use crate::domain::events::{follow, purge};
 use crate::domain::input;
 use crate::domain::jobs::{self, database_now};
 
@@ -63,8 +64,9 @@ pub(in crate::domain) async fn catch_up(app: &App, account: AccountId) -> Result
     let Some(now) = clock else { return Ok(()) };
     let (mut steps, started) = (0, Moment::now());
     while steps < STEPS && started.elapsed() < PATIENCE {
+        let followed = follow::all(app, account).await?;
         let done = together(app, account, now).await?;
-        if done == 0 {
+        if done == 0 && followed == 0 {
             break;
         }
         steps += done;
@@ -120,11 +122,13 @@ async fn walk(app: &App, account: AccountId, to: Instant, lease: i64) -> Result<
     let started = Moment::now();
     let (mut steps, mut sign) = (0, started);
     loop {
+        follow::all(app, account).await?;
         let jobs = jobs::first_due(app.store(), account, to, 1).await?;
         let Some(first) = jobs.first() else {
             set(app, account, to, lease).await?;
             // What was asked for just before the clock arrived may be due by now.
             if jobs::first_due(app.store(), account, to, 1).await?.is_empty() {
+                purge::all(app, account).await?;
                 return Ok((steps, true));
             }
             continue;

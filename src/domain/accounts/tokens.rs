@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::app::App;
 use crate::domain::caller::{Caller, Role};
-use crate::domain::clock::{Clock, SystemClock};
+use crate::domain::clock::{Clock, Instant, SystemClock};
 use crate::domain::error::{Error, Result};
 use crate::domain::input;
 
@@ -100,6 +100,11 @@ impl Tokens {
 
     /// Who a token speaks for. What is wrong with one is nobody's business: it is invalid or expired.
     pub fn read(&self, app: &App, token: &str) -> Result<Caller> {
+        self.read_until(app, token).map(|(caller, _)| caller)
+    }
+
+    /// Who a token speaks for, and until when.
+    pub fn read_until(&self, app: &App, token: &str) -> Result<(Caller, Instant)> {
         if token.len() > LONGEST {
             return Err(Error::Unauthenticated);
         }
@@ -109,9 +114,10 @@ impl Tokens {
         if claims.sub.chars().count() > input::NAME || claims.sub.chars().any(char::is_control) {
             return Err(Error::Unauthenticated);
         }
+        let until = Instant::from_timestamp(claims.exp, 0).unwrap_or(Instant::MAX_UTC);
         let role = match (claims.role, claims.customer) {
             (RoleClaim::Operator, None) if claims.account.is_none() => {
-                return Ok(Caller::operator(app.clone(), &claims.sub));
+                return Ok((Caller::operator(app.clone(), &claims.sub), until));
             }
             (RoleClaim::Owner, None) => Role::Owner,
             (RoleClaim::Staff, None) => Role::Staff,
@@ -119,6 +125,6 @@ impl Tokens {
             _ => return Err(Error::Unauthenticated),
         };
         let account = claims.account.ok_or(Error::Unauthenticated)?;
-        Ok(Caller::of(app.clone(), account, role, &claims.sub))
+        Ok((Caller::of(app.clone(), account, role, &claims.sub), until))
     }
 }

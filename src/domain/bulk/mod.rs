@@ -11,12 +11,16 @@ pub(super) use step::step;
 use std::collections::HashMap;
 
 use entity::bulk_operation::{self, Column, Entity, Kind, Model, Status};
-use entity::{BulkOperationId, CreditTypeId, Credits, CustomerId, Owned, bulk_refusal, credit_type, customer, job};
+use entity::{
+    AutomationId, BulkOperationId, CreditTypeId, Credits, CustomerId, Owned, automation, bulk_refusal, credit_type,
+    customer, job,
+};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveModelTrait, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::automations::refusal::Flow;
 use super::caller::{Caller, Scope};
 use super::clock::{Instant, fresh_id};
 use super::error::{Error, Refusal, Result};
@@ -35,6 +39,8 @@ pub enum Plan {
     Issue { tag: String, issue: Issue },
     /// Give every grant that matches a later end.
     Extend(ExtendMany),
+    /// Let every customer with a tag begin an automation.
+    Enrol { tag: String, automation: AutomationId },
 }
 
 /// Which grants get a later end.
@@ -108,7 +114,7 @@ async fn attempt(
             _ if known.fingerprint != fingerprint => Err(Refusal::IdempotencyKeyReused.into()),
             Recorded::Begun(id) => Ok(Some((*id, true))),
             Recorded::Refused(refusal) => Err(Error::RefusedBefore(refusal.clone())),
-            Recorded::Done(_) | Recorded::Ordered(_) => Err(Refusal::IdempotencyKeyReused.into()),
+            _ => Err(Refusal::IdempotencyKeyReused.into()),
         };
     }
     let begun = match exists(tx.db(), &tx.account, plan, tx.now).await {
@@ -143,7 +149,11 @@ async fn open(tx: &Tx, caller: &Caller, plan: &Plan, total: u64) -> Result<BulkO
     let operation = Model {
         account_id: tx.account.id,
         id,
-        kind: if matches!(plan, Plan::Issue { .. }) { Kind::Issue } else { Kind::Extend },
+        kind: match plan {
+            Plan::Issue { .. } => Kind::Issue,
+            Plan::Extend(_) => Kind::Extend,
+            Plan::Enrol { .. } => Kind::Enrol,
+        },
         input: serde_json::to_value(plan).map_err(|error| Error::Internal(error.to_string()))?,
         actor_kind,
         actor,
@@ -169,6 +179,9 @@ fn check(plan: Plan) -> Result<Plan, Refusal> {
                 Command::Issue(issue) => Plan::Issue { tag, issue },
                 _ => unreachable!("a checked command is the command"),
             }
+        }
+        Plan::Enrol { tag, automation } => {
+            Plan::Enrol { tag: input::text("tag", &tag.to_lowercase(), 64)?, automation }
         }
         Plan::Extend(mut many) => {
             if many.credit_type.is_none() && many.customer.is_none() && many.tag.is_none() {
@@ -200,6 +213,7 @@ async fn exists(txn: &DatabaseTransaction, account: &entity::account::Model, pla
     let (type_id, customer) = match plan {
         Plan::Issue { issue, .. } => (Some(issue.credit_type), None),
         Plan::Extend(many) => (many.credit_type, many.customer),
+        Plan::Enrol { .. } => (None, None),
     };
     let mut credit_type = None;
     if let Some(id) = type_id {
@@ -215,6 +229,13 @@ async fn exists(txn: &DatabaseTransaction, account: &entity::account::Model, pla
     match plan {
         // What would be refused for everybody is refused at once: the command itself, for somebody who has nothing.
         Plan::Issue { issue, .. } => ledger::opening::rehearse_one(account, credit_type, issue, now)?,
+        Plan::Enrol { automation: id, .. } => {
+            let found = automation::Entity::of(account.id).filter(automation::Column::Id.eq(*id)).one(txn).await?;
+            let found = found.ok_or_else(|| Refusal::not_found("automationId", "automation"))?;
+            if !found.enabled {
+                return Err(Flow::AutomationDisabled { field: "automationId".to_owned() }.into());
+            }
+        }
         Plan::Extend(many) => {
             let end = match many.to {
                 Extension::By { .. } => None,

@@ -13,9 +13,12 @@ use sea_orm::{
 use super::subjects::{self, Part, Subject};
 use super::{Plan, of_job, plan_of};
 use crate::domain::app::App;
+use crate::domain::automations::enrolments::NewEnrolment;
+use crate::domain::caller::{Caller, Role, Scope};
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::jobs::After;
 use crate::domain::ledger::{self, Command, Issue};
+use crate::domain::once::once_in;
 use crate::domain::tx;
 
 /// Commands that are under way at once: as many as one commit takes, and few beside what others ask for.
@@ -60,7 +63,13 @@ pub(in crate::domain) async fn step(app: &App, job: &job::Model) -> Result<After
 }
 
 async fn carry_out(app: &App, operation: &Model, plan: &Plan, subject: &Subject) -> Result<()> {
+    let key = (caller_of(operation), subject.id.to_string());
     let command = match plan {
+        Plan::Enrol { automation, .. } => {
+            let staff = Caller::of(app.clone(), operation.account_id, Role::Staff, &operation.actor);
+            let new = NewEnrolment { automation: *automation, customer: subject.customer };
+            return once_in(&staff, Scope::AutomationsWrite, key, &new).await.map(drop);
+        }
         Plan::Issue { issue, .. } => Command::Issue(Issue { customer: subject.customer, ..issue.clone() }),
         Plan::Extend(many) => {
             let credit_type =
@@ -68,7 +77,6 @@ async fn carry_out(app: &App, operation: &Model, plan: &Plan, subject: &Subject)
             Command::Extend(many.extend(GrantId(subject.id), (subject.customer, credit_type)))
         }
     };
-    let key = (caller_of(operation), subject.id.to_string());
     let actor = (operation.actor_kind, operation.actor.clone());
     let job = ledger::post::Job::once(operation.account_id, key, actor, Source::Manual, command);
     app.lanes().submit(job).await.map(drop)

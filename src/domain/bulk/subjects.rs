@@ -38,6 +38,11 @@ pub async fn count(
             let count: i64 = tagged.into_tuple().one(txn).await?.unwrap_or_default();
             (count, count.saturating_mul(issue.amount.0))
         }
+        Plan::Enrol { tag, .. } => {
+            let tagged = tagged(account.id, tag, now);
+            let count = tagged.select_only().column_as(customer_tag::Column::CustomerId.count(), "n");
+            (count.into_tuple().one(txn).await?.unwrap_or_default(), 0)
+        }
         Plan::Extend(many) => {
             // Sums are numerics on PostgreSQL: read as the type that they are of.
             let revived = if many.revive { " + expired" } else { "" };
@@ -67,7 +72,7 @@ pub async fn next(
 ) -> Result<Part, DbErr> {
     let (cursor, until) = (operation.cursor, operation.created_at);
     match plan {
-        Plan::Issue { tag, .. } => {
+        Plan::Issue { tag, .. } | Plan::Enrol { tag, .. } => {
             let customers = customers(txn, account.id, tag, cursor, until, PART).await?;
             let subject = |id: &CustomerId| Subject { id: id.0, customer: *id, credit_type: None };
             Ok(part(

@@ -6,6 +6,7 @@ use entity::credit_type::{ActiveModel, Column, Entity, Model};
 use entity::{CreditTypeId, Credits, Expiration};
 use sea_orm::{ActiveModelTrait, ColumnTrait, DbErr, IntoActiveModel, QueryFilter, Set};
 
+use super::revisit;
 use crate::domain::caller::{Caller, Scope};
 use crate::domain::clock::fresh_id;
 use crate::domain::error::{Error, Refusal, Result, is_taken};
@@ -61,6 +62,7 @@ pub async fn create(caller: &Caller, new: NewCreditType) -> Result<Model> {
         expires_on: policy.date(),
         low_balance_at,
         expiry_notice_days,
+        noticed_from: Some(tx.now),
         archived_at: None,
         created_at: tx.now,
         updated_at: tx.now,
@@ -90,11 +92,16 @@ pub async fn update(caller: &Caller, id: CreditTypeId, changes: Changes) -> Resu
         credit_type.period_from = Set(period.map(|(_, _, from)| from));
         credit_type.expires_on = Set(policy.date());
     }
+    let told = changes.low_balance_at.is_some() || changes.expiry_notice_days.is_some();
     if let Some(low) = changes.low_balance_at {
         credit_type.low_balance_at = Set(low.map(check_low).transpose()?);
     }
     if let Some(days) = changes.expiry_notice_days {
         credit_type.expiry_notice_days = Set(check_notices(&days)?);
+    }
+    if told {
+        credit_type.noticed_from = Set(Some(tx.now));
+        revisit::begin(tx.db(), &tx.account, id, tx.now).await?;
     }
     credit_type.updated_at = Set(tx.now);
     let credit_type = credit_type.update(tx.db()).await.map_err(refuse_taken)?;
@@ -156,7 +163,7 @@ pub(super) fn check_policy(policy: Expiration) -> Result<Expiration, Refusal> {
 }
 
 /// A type whose every issue would be refused is of no use.
-pub(super) fn check_future(tx: &Tx, policy: Expiration) -> Result<(), Refusal> {
+pub(in crate::domain) fn check_future(tx: &Tx, policy: Expiration) -> Result<(), Refusal> {
     let end = expiration::at_issue(policy, tx.now, expiration::zone_of(&tx.account.time_zone));
     if end.is_some_and(|end| end <= tx.now) { Err(Refusal::ExpirationNotInFuture) } else { Ok(()) }
 }

@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::caller::{Caller, Scope};
 use super::clock::fresh_id;
 use super::error::{Error, Refusal, Result, is_taken};
+use super::events::Fact;
 use super::input;
 use super::tx::Tx;
 
@@ -63,6 +64,7 @@ pub async fn create(caller: &Caller, new: NewCustomer) -> Result<Model> {
     };
     let customer = customer.into_active_model().insert(tx.db()).await.map_err(refuse_taken)?;
     terms::write(&tx, &customer).await?;
+    tell(&tx, "customer.created", customer.id, &tags).await?;
     set_tags(&tx, customer.id, tags).await?;
     tx.commit().await?;
     Ok(customer)
@@ -95,6 +97,7 @@ pub(super) async fn of_buyer(tx: &Tx, name: &str, email: &str) -> Result<Model> 
     let found = find().await?.ok_or_else(|| Error::Internal("a customer that was just made is gone".to_owned()))?;
     if found.id == new.id {
         terms::write(tx, &found).await?;
+        tell(tx, "customer.created", found.id, &[]).await?;
     }
     Ok(found)
 }
@@ -146,32 +149,42 @@ pub async fn archive(caller: &Caller, id: CustomerId, archived: bool) -> Result<
 
 /// Puts tags on a customer, beside those that it has.
 pub async fn tag(caller: &Caller, id: CustomerId, tags: &[String]) -> Result<Model> {
-    retag(caller, id, tags, |mut had, given| {
-        had.extend(given);
-        had
-    })
-    .await
+    let tags = input::tags("tags", tags)?;
+    let tx = caller.begin(Scope::CustomersWrite).await?;
+    let customer = tag_in(&tx, id, &tags).await?;
+    tx.commit().await?;
+    Ok(customer)
 }
 
 /// Takes tags off a customer.
 pub async fn untag(caller: &Caller, id: CustomerId, tags: &[String]) -> Result<Model> {
-    retag(caller, id, tags, |had, given| had.into_iter().filter(|tag| !given.contains(tag)).collect()).await
-}
-
-async fn retag(
-    caller: &Caller,
-    id: CustomerId,
-    tags: &[String],
-    change: fn(Vec<String>, Vec<String>) -> Vec<String>,
-) -> Result<Model> {
-    let given = input::tags("tags", tags)?;
+    let tags = input::tags("tags", tags)?;
     let tx = caller.begin(Scope::CustomersWrite).await?;
-    let customer = load(&tx, id, "id").await?;
-    let had = customer_tag::Entity::of_customer(tx.account.id, id).all(tx.db()).await?;
-    let tags = change(had.into_iter().map(|row| row.tag).collect(), given);
-    set_tags(&tx, id, input::tags("tags", &tags)?).await?;
+    let customer = untag_in(&tx, id, &tags).await?;
     tx.commit().await?;
     Ok(customer)
+}
+
+/// Puts tags on a customer, within an open transaction.
+pub(super) async fn tag_in(tx: &Tx, id: CustomerId, tags: &[String]) -> Result<Model> {
+    let customer = load(tx, id, "id").await?;
+    let mut wanted = tags_of(tx, id).await?;
+    wanted.extend(tags.iter().cloned());
+    set_tags(tx, id, input::tags("tags", &wanted)?).await?;
+    Ok(customer)
+}
+
+/// Takes tags off a customer, within an open transaction.
+pub(super) async fn untag_in(tx: &Tx, id: CustomerId, tags: &[String]) -> Result<Model> {
+    let customer = load(tx, id, "id").await?;
+    let left = tags_of(tx, id).await?.into_iter().filter(|tag| !tags.contains(tag)).collect();
+    set_tags(tx, id, left).await?;
+    Ok(customer)
+}
+
+async fn tags_of(tx: &Tx, id: CustomerId) -> Result<Vec<String>> {
+    let rows = customer_tag::Entity::of_customer(tx.account.id, id).all(tx.db()).await?;
+    Ok(rows.into_iter().map(|row| row.tag).collect())
 }
 
 /// A customer of the account that an input names, locked: two changes of one customer come after one another.
@@ -181,18 +194,34 @@ async fn load(tx: &Tx, id: CustomerId, field: &str) -> Result<Model> {
     found.ok_or_else(|| Refusal::not_found(field, "customer").into())
 }
 
+/// Gives a customer these tags and no others, and tells of the difference.
 async fn set_tags(tx: &Tx, customer: CustomerId, tags: Vec<String>) -> Result<()> {
     let account = tx.account.id;
-    customer_tag::Entity::delete_many()
-        .filter(customer_tag::Column::AccountId.eq(account))
-        .filter(customer_tag::Column::CustomerId.eq(customer))
-        .exec(tx.db())
-        .await?;
-    let rows = tags.into_iter().map(|tag| customer_tag::Model { account_id: account, customer_id: customer, tag });
-    let rows = rows.map(IntoActiveModel::into_active_model).collect::<Vec<_>>();
-    if !rows.is_empty() {
-        customer_tag::Entity::insert_many(rows).exec_without_returning(tx.db()).await?;
+    let had = tags_of(tx, customer).await?;
+    let added = tags.iter().filter(|tag| !had.contains(tag)).cloned().collect::<Vec<_>>();
+    let gone = had.into_iter().filter(|tag| !tags.contains(tag)).collect::<Vec<_>>();
+    if !gone.is_empty() {
+        customer_tag::Entity::delete_many()
+            .filter(customer_tag::Column::AccountId.eq(account))
+            .filter(customer_tag::Column::CustomerId.eq(customer))
+            .filter(customer_tag::Column::Tag.is_in(&gone))
+            .exec(tx.db())
+            .await?;
+        tell(tx, "customer.untagged", customer, &gone).await?;
     }
+    if !added.is_empty() {
+        let row = |tag: &String| customer_tag::Model { account_id: account, customer_id: customer, tag: tag.clone() };
+        let rows = added.iter().map(|tag| row(tag).into_active_model());
+        customer_tag::Entity::insert_many(rows).exec_without_returning(tx.db()).await?;
+        tell(tx, "customer.tagged", customer, &added).await?;
+    }
+    Ok(())
+}
+
+/// Says what happened to a customer.
+async fn tell(tx: &Tx, name: &'static str, customer: CustomerId, tags: &[String]) -> Result<()> {
+    let payload = serde_json::json!({ "customerId": customer, "tags": tags });
+    tx.emit(Fact { name, customer: Some(customer), subject: customer.0, payload }).await?;
     Ok(())
 }
 

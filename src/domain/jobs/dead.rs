@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use entity::job::{Column, Entity, Kind, Model};
 use entity::{JobId, Owned};
-use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, QueryFilter, QuerySelect, Set};
+use sea_orm::{ActiveModelTrait, ColumnTrait, Condition, IntoActiveModel, QueryFilter, QuerySelect, Set};
 
 use crate::domain::accounts::test_clock;
+use crate::domain::automations::{runs, walk};
 use crate::domain::bulk;
 use crate::domain::caller::{Caller, Scope};
 use crate::domain::error::{Refusal, Result};
@@ -16,7 +17,9 @@ use crate::domain::tx::View;
 /// Jobs, oldest first: all of them, or only those that were laid aside.
 pub async fn list(view: &View, dead: bool, page: &Page<JobId>) -> Result<Slice<Model>> {
     view.staff_only()?;
-    let mut select = view.rows::<Entity>().filter(Column::Kind.ne(Kind::Clock));
+    // Housekeeping shows only where it fails.
+    let shown = Condition::any().add(Column::Kind.ne(Kind::Purge)).add(Column::DeadAt.is_not_null());
+    let mut select = view.rows::<Entity>().filter(Column::Kind.ne(Kind::Clock)).filter(shown);
     if dead {
         select = select.filter(Column::DeadAt.is_not_null());
     }
@@ -39,8 +42,11 @@ pub async fn retry(caller: &Caller, id: JobId) -> Result<Model> {
     if job.dead_at.is_none() {
         return Err(Refusal::JobNotDead.into());
     }
-    if job.kind == Kind::Bulk {
-        bulk::resume(tx.db(), &job).await?;
+    match job.kind {
+        Kind::Bulk => bulk::resume(tx.db(), &job).await?,
+        Kind::Act => runs::resume(tx.db(), &job).await?,
+        Kind::Walk => walk::mark(tx.db(), &job, None).await?,
+        _ => {}
     }
     let mut again = job.into_active_model();
     (again.dead_at, again.not_before, again.attempts) = (Set(None), Set(None), Set(0));

@@ -13,6 +13,7 @@ use sea_orm::{
 
 use super::After;
 use crate::domain::app::App;
+use crate::domain::automations::{runs, walk};
 use crate::domain::bulk;
 use crate::domain::clock::{Clock, Instant, SystemClock, fresh_salt, truncate};
 use crate::domain::error::{Error, Fault, Result, fault};
@@ -66,32 +67,26 @@ fn is_free(now: Instant) -> Condition {
         .add(Condition::any().add(Column::NotBefore.is_null()).add(Column::NotBefore.lte(now)))
 }
 
+/// Which jobs are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// What is done here.
+    Inside,
+    /// What waits for others to answer.
+    Outside,
+}
+
+/// Rows that are looked at in order to find what is due.
+const WINDOW: u64 = 1_024;
+/// How often more is looked at, where few accounts have all that was seen.
+const WINDOWS: usize = 8;
+
 /// Claims jobs of live accounts that are due, at most so many. They are looked up without a lock; each is then claimed
 /// by its whole key, account by account, and only if nobody was faster.
-pub async fn claim(app: &App, most: u64) -> Result<Vec<Claimed>> {
+pub async fn claim(app: &App, work: Work, most: usize) -> Result<Vec<Claimed>> {
     let store = app.store();
     let due = store.clock.now();
-    let mut found: BTreeMap<AccountId, Vec<JobId>> = BTreeMap::new();
-    {
-        let txn = store.snapshot().await?;
-        let now = database_now(&txn).await?;
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the worker serves every account; each row is claimed by its key"
-        )]
-        let rows = Entity::find()
-            // As the index has it: SQLite does not see that a bound value is the same.
-            .filter(Expr::cust("live"))
-            .filter(Column::RunAt.lte(due))
-            .filter(is_free(now))
-            .order_by_asc(Column::RunAt)
-            .limit(most)
-            .all(&txn)
-            .await?;
-        for row in rows {
-            found.entry(row.account_id).or_default().push(row.id);
-        }
-    }
+    let found = in_turn(find(store, work, due, most).await?, most);
     let mut claimed = Vec::new();
     for (account, jobs) in found {
         match claim_in(store, account, &jobs, due).await {
@@ -109,6 +104,61 @@ pub async fn claim(app: &App, most: u64) -> Result<Vec<Claimed>> {
         conclude(app, &job, Err(Error::Internal("its server ended each time it was tried".to_owned()))).await?;
     }
     Ok(claimed)
+}
+
+/// What is due, oldest first within each account. An account with more than a window of it hides nobody: what follows
+/// is looked for without it.
+async fn find(store: &Store, work: Work, due: Instant, most: usize) -> Result<BTreeMap<AccountId, Vec<JobId>>> {
+    let mut found: BTreeMap<AccountId, Vec<JobId>> = BTreeMap::new();
+    let txn = store.snapshot().await?;
+    let now = database_now(&txn).await?;
+    for _ in 0..WINDOWS {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the worker serves every account; each row is claimed by its key"
+        )]
+        let mut select = Entity::find()
+            .select_only()
+            .columns([Column::AccountId, Column::Id])
+            // As the index has it: SQLite does not see that a bound value is the same.
+            .filter(Expr::cust("live"))
+            .filter(Column::RunAt.lte(due))
+            .filter(is_free(now));
+        select = match work {
+            Work::Inside => select.filter(Column::Kind.ne(Kind::Deliver)),
+            Work::Outside => select.filter(Column::Kind.eq(Kind::Deliver)),
+        };
+        if !found.is_empty() {
+            select = select.filter(Column::AccountId.is_not_in(found.keys().copied()));
+        }
+        let rows: Vec<(AccountId, JobId)> =
+            select.order_by_asc(Column::RunAt).limit(WINDOW).into_tuple().all(&txn).await?;
+        let last = (rows.len() as u64) < WINDOW;
+        for (account, job) in rows {
+            found.entry(account).or_default().push(job);
+        }
+        if last || found.len() >= most {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// So many of them, each account in turn.
+fn in_turn(mut due: BTreeMap<AccountId, Vec<JobId>>, most: usize) -> BTreeMap<AccountId, Vec<JobId>> {
+    let mut left = most;
+    let mut accounts = due.len();
+    let mut fewest_first = due.keys().copied().collect::<Vec<_>>();
+    fewest_first.sort_by_key(|account| due[account].len());
+    for account in fewest_first {
+        let jobs = due.entry(account).or_default();
+        // Those who have less than their share leave the rest to the others.
+        jobs.truncate(left.div_ceil(accounts).min(left));
+        left -= jobs.len();
+        accounts -= 1;
+    }
+    due.retain(|_, jobs| !jobs.is_empty());
+    due
 }
 
 async fn claim_in(store: &Store, account: AccountId, jobs: &[JobId], due: Instant) -> Result<Vec<Model>, DbErr> {
@@ -192,8 +242,8 @@ pub async fn conclude(app: &App, Claimed(job): &Claimed, became: Result<After>) 
                 .filter(mine)
                 .exec(&txn)
                 .await?;
-            if dead && failed.rows_affected == 1 && job.kind == Kind::Bulk {
-                bulk::fail(&txn, job, store.clock.now()).await?;
+            if dead && failed.rows_affected == 1 {
+                lay_aside(&txn, job, store.clock.now()).await?;
             }
         }
     }
@@ -224,13 +274,21 @@ pub(in crate::domain) async fn conclude_here(app: &App, job: &Model, became: Res
                 .filter(it)
                 .exec(&txn)
                 .await?;
-            if job.kind == Kind::Bulk {
-                bulk::fail(&txn, job, now).await?;
-            }
+            lay_aside(&txn, job, now).await?;
             txn.commit().await?;
         }
     }
     Ok(())
+}
+
+/// Whoever shows what the job was about shows that it failed.
+async fn lay_aside(txn: &DatabaseTransaction, job: &Model, now: Instant) -> Result<()> {
+    match job.kind {
+        Kind::Bulk => bulk::fail(txn, job, now).await,
+        Kind::Act => runs::lay_aside(txn, job, now).await,
+        Kind::Walk => walk::mark(txn, job, Some(now)).await,
+        _ => Ok(()),
+    }
 }
 
 /// How long to wait before the next try: twice as long each time, and somewhere between half of that and all of it, so
@@ -251,6 +309,18 @@ impl From<tokio::task::JoinError> for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn accounts_take_turns_however_much_one_of_them_has() {
+        let account = |number: u128| AccountId(uuid::Uuid::from_u128(number));
+        let jobs = |count: usize| (0..count).map(|_| JobId(uuid::Uuid::nil())).collect::<Vec<_>>();
+        let due = BTreeMap::from([(account(1), jobs(1_000)), (account(2), jobs(3)), (account(3), jobs(500))]);
+        let taken = in_turn(due, 256);
+        let counts = taken.values().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!((counts[1], counts.iter().sum::<usize>()), (3, 256));
+        assert!(counts[0].abs_diff(counts[2]) <= 1, "{counts:?}");
+        assert_eq!(in_turn((0..300).map(|n| (account(n), jobs(2))).collect(), 256).len(), 256);
+    }
 
     #[test]
     fn pauses_grow_and_differ() {

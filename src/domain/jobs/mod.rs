@@ -10,7 +10,7 @@ mod lease;
 mod perform;
 
 pub use dead::{by_ids, list, retry};
-pub use lease::{Claimed, claim, conclude, heartbeat};
+pub use lease::{Claimed, Work, claim, conclude, heartbeat};
 pub(in crate::domain) use lease::{conclude_here, database_now};
 pub use perform::{After, perform};
 
@@ -23,9 +23,10 @@ use sea_orm::{
 };
 
 use super::clock::{Instant, fresh_id};
-use super::error::Result;
+use super::error::{Error, Result};
 use super::ledger::state::WalletKey;
 use super::store::Store;
+use super::tx::Tx;
 
 /// Rows per statement.
 const ROWS: usize = 900;
@@ -47,7 +48,8 @@ fn row(account: &account::Model, kind: Kind, key: String, run_at: Instant, now: 
         id: JobId(fresh_id()),
         kind,
         key,
-        live: account.mode == Mode::Live,
+        // What is posted keeps to the real clock, in sandboxes as well.
+        live: account.mode == Mode::Live || kind == Kind::Deliver,
         run_at,
         attempts: 0,
         not_before: None,
@@ -120,6 +122,16 @@ pub(super) async fn reschedule(
     Ok(())
 }
 
+/// Keeps everybody from making a job due anew until the transaction ends: who then reads what there is to do misses
+/// nothing. Refuses whoever has lost its lease.
+pub(super) async fn hold(tx: &Tx, job: &job::Model) -> Result<()> {
+    let found = tx.rows::<Entity>().filter(Column::Id.eq(job.id)).lock_exclusive().one(tx.db()).await?;
+    match found {
+        Some(found) if found.lease == job.lease => Ok(()),
+        _ => Err(Error::Conflict(format!("{} is in other hands", job.id))),
+    }
+}
+
 /// What is due first in one account until an instant: jobs of one instant and one kind, by id. For sandboxes, whose
 /// test clock does what the worker does elsewhere.
 pub(super) async fn first_due(store: &Store, account: AccountId, until: Instant, most: u64) -> Result<Vec<job::Model>> {
@@ -128,7 +140,7 @@ pub(super) async fn first_due(store: &Store, account: AccountId, until: Instant,
         Entity::of(account)
             .filter(Column::RunAt.lte(until))
             .filter(Column::DeadAt.is_null())
-            .filter(Column::Kind.ne(Kind::Clock))
+            .filter(Column::Kind.is_not_in([Kind::Clock, Kind::Deliver]))
             .order_by_asc(Column::RunAt)
             .order_by_asc(Column::Kind)
             .order_by_asc(Column::Id)

@@ -4,10 +4,14 @@ use entity::job::{Kind, Model};
 
 use super::read_wallet_key;
 use crate::domain::app::App;
+use crate::domain::automations::{runs, walk};
 use crate::domain::bulk;
+use crate::domain::catalog::revisit;
 use crate::domain::error::{Error, Result};
+use crate::domain::events::{follow, purge};
 use crate::domain::ledger::{self, Command, Settle};
 use crate::domain::sales;
+use crate::domain::webhooks::deliveries;
 
 /// What is to become of a job that ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +45,12 @@ async fn run(app: &App, job: &Model) -> Result<After> {
                 Err(error) => Err(error),
             }
         }
+        Kind::Act => runs::act(app, job).await,
+        Kind::Deliver => deliveries::step(app, job).await,
+        Kind::Follow => follow::step(app, job).await,
+        Kind::Purge => purge::step(app, job).await,
+        Kind::Revisit => revisit::step(app, job).await,
+        Kind::Walk => walk::step(app, job).await,
         Kind::Bulk => bulk::step(app, job).await,
         Kind::Collect => sales::collect::step(app, job).await,
         Kind::Renew => sales::renewals::step(app, job).await,

@@ -12,6 +12,7 @@ use super::command::Command;
 use super::decide::{Circumstances, Used, decide};
 use super::load;
 use super::state::{Entry, Wallet, WalletKey};
+use super::watch::{Noticed, Watch};
 use crate::domain::clock::Instant;
 use crate::domain::error::Refusal;
 
@@ -24,12 +25,16 @@ pub struct Books {
     pub customers: HashMap<CustomerId, Option<Instant>>,
     /// What reverses are to undo.
     pub used: HashMap<ActivityId, Used>,
+    /// The thresholds that were crossed, in the order in which they were.
+    pub noticed: Vec<Noticed>,
 }
 
 /// A command and what it is decided by.
 pub struct Ask<'a> {
     pub command: &'a Command,
     pub source: Source,
+    /// How many triggers and automations led to it, one after another.
+    pub depth: i16,
     /// The account's time.
     pub clock: Instant,
     /// Where ids come from.
@@ -57,9 +62,11 @@ impl Books {
         keys.sort_unstable();
         let instants = keys.iter().filter_map(|key| self.wallets.get(key)).map(|wallet| wallet.instant(ask.clock));
         let at = instants.max().unwrap_or(ask.clock);
+        let mut watch = Watch { credit_type: &credit_type, noticed: &mut self.noticed };
         for key in &keys {
             if let Some(wallet) = self.wallets.get_mut(key) {
-                wallet.settle_each(at, |wallet, entry| make_true(wallet, entry, Author::Time, write));
+                wallet.settle_each(at, |wallet, entry| make_true(wallet, entry, (Author::Time, 0), &mut watch, write));
+                watch.until(wallet, at);
             }
         }
         let none = Wallet::new(load::empty(self.account.id, key), Vec::new(), Vec::new());
@@ -77,7 +84,8 @@ impl Books {
         for posting in decide(wallet, ask.command, &around)? {
             self.note_reversed(&posting.entry);
             let wallet = self.wallets.get_mut(&posting.wallet).expect("what an entry is written in is there");
-            make_true(wallet, posting.entry, Author::Command, write);
+            let mut watch = Watch { credit_type: &credit_type, noticed: &mut self.noticed };
+            make_true(wallet, posting.entry, (Author::Command, ask.depth), &mut watch, write);
         }
         Ok(())
     }
@@ -107,12 +115,16 @@ impl Books {
 fn make_true(
     wallet: &mut Wallet,
     mut entry: Entry,
-    author: Author,
+    (author, depth): (Author, i16),
+    watch: &mut Watch<'_>,
     write: &mut dyn FnMut(&Wallet, &mut Entry, Author) -> Vec<u8>,
 ) {
+    watch.until(wallet, entry.at);
+    let before = watch.before(wallet, entry.at);
     let hash = write(wallet, &mut entry, author);
     wallet.apply(&entry);
     wallet.row.hash = hash;
+    watch.changed(wallet, before, entry.at, depth);
 }
 
 impl Used {

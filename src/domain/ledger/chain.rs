@@ -1,7 +1,7 @@
 //! The keyed hash chain (pure): each activity signs the one before it in its wallet, so that nothing can be altered,
 //! removed or put in between without the key, which is kept outside the database.
 
-use entity::{AccountId, OrderId, activity, allocation, credit_grant, hold};
+use entity::{AccountId, OrderId, WebhookEndpointId, activity, allocation, credit_grant, hold};
 use hmac::{Hmac, KeyInit, Mac};
 use sea_orm::ActiveEnum;
 use secrecy::{ExposeSecret, SecretString};
@@ -68,6 +68,17 @@ impl LedgerKey {
         mac.update(account.0.as_bytes());
         mac.update(order.0.as_bytes());
         mac.finalize().into_bytes()[..16].to_vec()
+    }
+
+    /// What signs what is posted to a webhook endpoint, after so many rotations: 32 bytes, which are stored nowhere.
+    #[must_use]
+    pub fn webhook_secret(&self, account: AccountId, endpoint: WebhookEndpointId, generation: i32) -> Vec<u8> {
+        let mut mac = self.mac();
+        mac.update(b"scrip webhook secret");
+        mac.update(account.0.as_bytes());
+        mac.update(endpoint.0.as_bytes());
+        mac.update(&generation.to_be_bytes());
+        mac.finalize().into_bytes().to_vec()
     }
 
     /// The signature of a text that is kept outside the database.

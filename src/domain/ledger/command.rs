@@ -275,6 +275,11 @@ impl Command {
         Ok(self)
     }
 
+    /// Whose credits it may move.
+    pub fn customers(&self) -> impl Iterator<Item = CustomerId> + use<> {
+        std::iter::once(self.wallet().0).chain(self.receives().map(|(customer, _)| customer))
+    }
+
     /// The wallet that decides it: of a transfer, the one that gives.
     #[must_use]
     pub fn wallet(&self) -> WalletKey {

@@ -187,11 +187,13 @@ async fn commit(store: &Store, jobs: &[Job], unit: &[usize]) -> Result<Vec<Resul
 async fn attempt(store: &Store, jobs: &[Job], unit: &[usize]) -> Result<Vec<Result<Outcome>>, Failure> {
     let txn = store.begin().await?;
     let mut outcomes = Vec::with_capacity(unit.len());
+    let mut followed = false;
     for group in by_account(jobs, unit) {
         let members = group.iter().map(|index| &jobs[*index]).collect::<Vec<_>>();
         let posted = match tx::find_account(&txn, members[0].account).await? {
             None => members.iter().map(|_| Err(Error::Unauthenticated)).collect(),
             Some(account) => {
+                followed |= account.followed.as_array().is_some_and(|followed| !followed.is_empty());
                 let ground = Ground { txn: &txn, account: &account, store };
                 post::post(&ground, &members).await?
             }
@@ -199,6 +201,13 @@ async fn attempt(store: &Store, jobs: &[Job], unit: &[usize]) -> Result<Vec<Resu
         outcomes.extend(group.into_iter().zip(posted));
     }
     txn.commit().await?;
+    for group in by_account(jobs, unit) {
+        let customers = group.iter().flat_map(|index| jobs[*index].command.customers());
+        store.hub.changed(jobs[group[0]].account, customers);
+    }
+    if followed {
+        store.hub.wake();
+    }
     outcomes.sort_by_key(|(index, _)| *index);
     Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
 }

@@ -142,7 +142,8 @@ fn end_of(date: NaiveDate, zone: Tz) -> Option<Instant> {
 
 /// The first instant of a local day. Where midnight exists twice it is the earlier;
 /// where clocks skip it, it is the moment of the skip.
-fn first_instant(date: NaiveDate, zone: Tz) -> Option<Instant> {
+#[must_use]
+pub fn first_instant(date: NaiveDate, zone: Tz) -> Option<Instant> {
     let midnight = date.and_time(NaiveTime::MIN);
     match zone.from_local_datetime(&midnight).earliest() {
         Some(at) => Some(at.to_utc()),

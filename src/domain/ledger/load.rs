@@ -63,7 +63,7 @@ pub async fn books(
         _ => rows.extend(new.iter().map(|key| empty(id, *key))),
     }
     let (wallets, used) = contents(txn, id, rows, commands).await?;
-    Ok(Books { account: account.clone(), wallets, types, customers, used })
+    Ok(Books { account: account.clone(), wallets, types, customers, used, noticed: Vec::new() })
 }
 
 /// What is in wallets, and whatever else the commands are about.
@@ -298,5 +298,6 @@ pub fn empty(account: AccountId, (customer, credit_type): WalletKey) -> wallet::
         expired: Credits::ZERO,
         voided: Credits::ZERO,
         transferred: Credits::ZERO,
+        noticed_at: None,
     }
 }

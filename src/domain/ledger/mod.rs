@@ -13,13 +13,14 @@
 //! * [`about`]: the command for something that is named by its id.
 //! * [`balances`], [`activity`], [`grants`], [`holds`]: what there is, what happened, in which lots, set aside for what.
 //! * [`status`], [`explanation`], [`forecast`]: why a consume would be refused, why a balance is what it is, what ends.
+//! * [`changes`]: what is new, for who watches.
 //! * [`opening`]: balances that are read from a file, rehearsed before anything is written.
 //! * [`verify`], [`anchor`]: recompute everything from the activities and name what differs; find a cut tail.
 //!
 //! Lock order: wallets by key, then any other row, then `job` and last `request` rows. Grants and holds are read in the
 //! statements after the one that locks their wallets: under READ COMMITTED only those see what the last holder wrote.
 //!
-//! Pure: [`state`], [`settle`], [`draw`], [`expiration`], [`decide`], [`books`], [`chain`], [`replay`]. Only [`post`]
+//! Pure: [`state`], [`settle`], [`draw`], [`expiration`], [`decide`], [`books`], [`chain`], [`replay`], [`watch`]. Only [`post`]
 //! changes a balance.
 
 pub mod about;
@@ -28,6 +29,7 @@ pub mod anchor;
 pub mod balances;
 pub mod books;
 pub(super) mod chain;
+pub mod changes;
 pub mod command;
 pub(super) mod commit;
 pub mod decide;
@@ -41,14 +43,16 @@ pub mod holds;
 pub mod load;
 pub mod opening;
 pub(super) mod post;
-mod preview;
+pub(super) mod preview;
 mod record;
 mod replay;
 pub(super) mod requests;
+pub(super) mod runs;
 pub mod settle;
 pub mod state;
 pub mod status;
 pub mod verify;
+pub mod watch;
 
 pub use chain::LedgerKey;
 pub use command::{
@@ -82,7 +86,7 @@ pub async fn consume(caller: &Caller, consume: Consume, key: &str) -> Result<Out
 pub async fn preview(caller: &Caller, command: Command) -> Result<Preview> {
     let command = command.check()?;
     let view = caller.view(Scope::CreditsWrite).await?;
-    preview::preview(&view, &command).await
+    preview::preview(&view, Source::Manual, &command).await
 }
 
 /// Carries out commands within an open transaction, which does more than the ledger; what one that is refused would have
@@ -95,8 +99,9 @@ pub(super) async fn within(
 ) -> Result<Vec<Result<Outcome>>> {
     let ground = Ground { txn: tx.db(), account: &tx.account, store };
     let (actor, source) = by;
-    let job = |command| post::Job::within(tx.account.id, actor.clone(), source, command);
+    let job = |command| post::Job::within(tx.account.id, actor.clone(), source, command).at_depth(tx.depth);
     let jobs = commands.into_iter().map(job).collect::<Vec<_>>();
+    tx.touch(jobs.iter().flat_map(|job| job.command.customers()));
     match post::post(&ground, &jobs.iter().collect::<Vec<_>>()).await {
         Ok(outcomes) => Ok(outcomes),
         Err(post::Failure::Database(error)) => Err(error.into()),

@@ -65,6 +65,7 @@ pub async fn rehearse(view: &View, rows: &[Row]) -> Result<Vec<Verdict>> {
         types: types.values().map(|found| (found.id, found.clone())).collect(),
         customers: customers.values().flatten().map(|found| (found.id, found.archived_at)).collect(),
         used: HashMap::new(),
+        noticed: Vec::new(),
     };
     let mut verdicts = Vec::with_capacity(rows.len());
     for row in rows {
@@ -144,6 +145,7 @@ pub(in crate::domain) fn rehearse_one(
         types: credit_type.into_iter().map(|found| (found.id, found)).collect(),
         customers: HashMap::from([(issue.customer, None)]),
         used: HashMap::new(),
+        noticed: Vec::new(),
     };
     try_out(&mut books, now, issue)
 }
@@ -154,7 +156,7 @@ fn try_out(books: &mut Books, now: Instant, issue: &Issue) -> Result<(), Refusal
     let empty = Wallet::new(load::empty(books.account.id, key), Vec::new(), Vec::new());
     books.wallets.insert(key, empty);
     let command = Command::Issue(issue.clone());
-    let ask = Ask { command: &command, source: Source::Import, clock: now, fresh: &fresh_id };
+    let ask = Ask { command: &command, source: Source::Import, depth: 0, clock: now, fresh: &fresh_id };
     let tried = books.play(&ask, &mut |wallet, _, _| wallet.row.hash.clone());
     books.wallets.clear();
     tried

@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use entity::activity::{ActorKind, Source};
-use entity::{AccountId, account, activity, allocation, credit_grant, hold, job, wallet};
+use entity::{AccountId, RunId, account, activity, allocation, credit_grant, hold, job, run, wallet};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ActiveModelBehavior, ActiveModelTrait, DatabaseTransaction, DbErr, EntityTrait, IdenStatic, IntoActiveModel,
@@ -19,10 +19,12 @@ use super::command::{Command, Outcome};
 use super::load::{self, Purpose};
 use super::record::{Posted, Told, record};
 use super::requests::{self, Answer, Known, Recorded, RequestKey};
-use super::state::{Wallet, WalletKey};
+use super::runs::Runs;
+use super::state::WalletKey;
+use super::watch;
 use crate::domain::clock::{Instant, fresh_id};
 use crate::domain::error::{Refusal, Result};
-use crate::domain::event;
+use crate::domain::events;
 use crate::domain::jobs::{self, wallet_key};
 use crate::domain::store::Store;
 use crate::domain::tx;
@@ -33,11 +35,22 @@ const ROWS: usize = 900;
 /// One command, who asked for it, and under which key.
 pub struct Job {
     pub account: AccountId,
-    /// The key, and what tells requests under it apart; none for what can be done again without harm.
-    key: Option<(RequestKey, Vec<u8>)>,
+    once: Once,
     actor: (ActorKind, String),
     source: Source,
+    /// How many triggers and automations led to it, one after another.
+    depth: i16,
     pub command: Command,
+}
+
+/// What sees to it that a command is carried out once.
+enum Once {
+    /// A key, and what tells requests under it apart.
+    Key(RequestKey, Vec<u8>),
+    /// The row of the run that it is, and whether its job is done with it.
+    Run { id: RunId, ends_job: bool },
+    /// Nothing here: it can be done again without harm, or its transaction sees to it.
+    Elsewhere,
 }
 
 impl Job {
@@ -51,18 +64,30 @@ impl Job {
     ) -> Self {
         // Here, not in the lane, where everybody would wait for it.
         let fingerprint = command.fingerprint();
-        Self { account, key: Some((key, fingerprint)), actor, source, command }
+        Self { account, once: Once::Key(key, fingerprint), actor, source, depth: 0, command }
     }
 
     /// A command of a transaction that sees to it itself that it is carried out once.
     pub fn within(account: AccountId, actor: (ActorKind, String), source: Source, command: Command) -> Self {
-        Self { account, key: None, actor, source, command }
+        Self { account, once: Once::Elsewhere, actor, source, depth: 0, command }
     }
 
     /// A command that the server gives itself, and may give again.
     pub fn by_itself(account: AccountId, command: Command) -> Self {
         let actor = (ActorKind::System, String::new());
-        Self { account, key: None, actor, source: Source::Clock, command }
+        Self { account, once: Once::Elsewhere, actor, source: Source::Clock, depth: 0, command }
+    }
+
+    /// An action of a trigger, once: what becomes of it is written on its run in the same transaction.
+    pub fn of_run(run: &run::Model, actor: (ActorKind, String), command: Command, ends_job: bool) -> Self {
+        let once = Once::Run { id: run.id, ends_job };
+        Self { account: run.account_id, once, actor, source: Source::Trigger, depth: run.depth, command }
+    }
+
+    /// The same, as something that so many triggers and automations led to.
+    #[must_use]
+    pub fn at_depth(self, depth: i16) -> Self {
+        Self { depth, ..self }
     }
 }
 
@@ -93,35 +118,47 @@ pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outco
     let due_before = due(&books);
     // The time is read after the locks: whoever waited for one decides by the time at which it got it.
     let (server_clock, clock) = (ground.store.clock.now(), tx::account_now(ground.account, ground.store));
-    let wanted = jobs.iter().filter_map(|job| job.key.as_ref()).map(|(key, _)| key.clone());
+    let wanted = jobs.iter().filter_map(|job| if let Once::Key(key, _) = &job.once { Some(key.clone()) } else { None });
     let mut known = requests::load(ground.txn, ground.account.id, wanted, server_clock).await?;
+    let wanted = jobs.iter().filter_map(|job| if let Once::Run { id, .. } = &job.once { Some(*id) } else { None });
+    let mut runs = Runs::load(ground.txn, ground.account.id, wanted.collect()).await?;
 
     let mut written = Written::default();
     let mut answers = Vec::with_capacity(jobs.len());
     for job in jobs {
-        if let Some((key, fingerprint)) = &job.key
-            && let Some(known) = known.get(key)
-        {
-            answers.push(known.answer(fingerprint));
+        let before = match &job.once {
+            Once::Key(key, fingerprint) => known.get(key).map(|known| known.answer(fingerprint)),
+            Once::Run { id, .. } => runs.answer(*id)?,
+            Once::Elsewhere => None,
+        };
+        if let Some(answer) = before {
+            answers.push(answer);
             continue;
         }
         let (answer, recorded) = match run(ground, clock, &mut books, &mut written, job) {
             Ok(posted) => {
                 let ids = posted.iter().map(|(activity, _)| activity.id).collect();
-                (Answer::Done(posted), Some(Recorded::Done(ids)))
+                (Answer::Done(posted), Recorded::Done(ids))
             }
-            Err(refusal) => {
-                let recorded = refusal.is_recorded().then(|| Recorded::Refused(refusal.clone()));
-                (Answer::Refused(refusal), recorded)
-            }
+            Err(refusal) => (Answer::Refused(refusal.clone()), Recorded::Refused(refusal)),
         };
-        if let (Some((key, fingerprint)), Some(recorded)) = (&job.key, recorded) {
-            known.insert(key.clone(), Known { fingerprint: fingerprint.clone(), recorded, fresh: true });
+        match (&job.once, recorded) {
+            // What depends on nothing that is stored is refused again anyhow.
+            (Once::Key(..), Recorded::Refused(refusal)) if !refusal.is_recorded() => {}
+            (Once::Key(key, fingerprint), recorded) => {
+                known.insert(key.clone(), Known { fingerprint: fingerprint.clone(), recorded, fresh: true });
+            }
+            (Once::Run { id, ends_job }, recorded) => runs.end(*id, &recorded, *ends_job, clock)?,
+            (Once::Elsewhere, _) => {}
         }
         answers.push(answer);
     }
     write(ground, &books, written).await?;
+    runs.write(ground.txn).await?;
     schedule(ground, &books, &due_before, &commands).await?;
+    jobs::reschedule(ground.txn, ground.account, job::Kind::Act, runs.ended_jobs()).await?;
+    let next = runs.next().into_iter().map(|run| (run.to_string(), clock)).collect();
+    jobs::schedule(ground.txn, ground.account, job::Kind::Act, next, clock).await?;
     if !requests::record(ground.txn, ground.account.id, &known, server_clock).await? {
         return Err(Failure::Twin);
     }
@@ -133,6 +170,7 @@ pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outco
 struct Written {
     activities: Vec<activity::Model>,
     allocations: Vec<allocation::Model>,
+    events: Vec<entity::event::Model>,
 }
 
 /// Settles and decides one command, and makes the rows of both; answers those of the command.
@@ -145,11 +183,13 @@ fn run(
 ) -> Result<Vec<Posted>, Refusal> {
     let (by_command, by_time) = (Told::by(job.actor.clone(), job.source, &job.command), Told::by_time());
     let mut answer = Vec::new();
-    let ask = Ask { command: &job.command, source: job.source, clock, fresh: &fresh_id };
+    let ask = Ask { command: &job.command, source: job.source, depth: job.depth, clock, fresh: &fresh_id };
     books.play(&ask, &mut |wallet, entry, author| {
         let told = if author == Author::Command { &by_command } else { &by_time };
         let posted = record(&ground.store.key, wallet, entry, told);
         let hash = posted.0.hash.clone();
+        let depth = if author == Author::Command { job.depth } else { 0 };
+        written.events.push(events::of_activity(ground.account, &posted.0, depth));
         written.activities.push(posted.0.clone());
         written.allocations.extend(posted.1.iter().cloned());
         if author == Author::Command {
@@ -162,7 +202,7 @@ fn run(
 
 /// Writes what changed: parents before children.
 async fn write(ground: &Ground<'_>, books: &Books, written: Written) -> Result<(), DbErr> {
-    let touched = || books.wallets.values().filter(|wallet| !wallet.touched.is_empty());
+    let touched = || books.wallets.values().filter(|wallet| wallet.noticed || !wallet.touched.is_empty());
     let mut wallets = touched().map(|wallet| wallet.row.clone()).collect::<Vec<_>>();
     let grants =
         touched().flat_map(|wallet| wallet.grants.iter().filter(|grant| wallet.touched.contains(&grant.id)).cloned());
@@ -175,7 +215,8 @@ async fn write(ground: &Ground<'_>, books: &Books, written: Written) -> Result<(
     wallets.sort_by_key(|row| (row.customer_id, row.credit_type_id));
     grants.sort_by_key(|grant| grant.id);
     holds.sort_by_key(|hold| hold.id);
-    let events = written.activities.iter().map(event::of_activity).collect();
+    let mut events = written.events;
+    events.extend(books.noticed.iter().map(|noticed| events::of_notice(ground.account, noticed)));
     overwrite::<wallet::Entity>(ground.txn, wallets).await?;
     overwrite::<credit_grant::Entity>(ground.txn, grants).await?;
     add::<activity::Entity>(ground.txn, written.activities).await?;
@@ -185,7 +226,7 @@ async fn write(ground: &Ground<'_>, books: &Books, written: Written) -> Result<(
 }
 
 /// Adds rows.
-async fn add<E>(txn: &DatabaseTransaction, rows: Vec<E::Model>) -> Result<(), DbErr>
+pub(super) async fn add<E>(txn: &DatabaseTransaction, rows: Vec<E::Model>) -> Result<(), DbErr>
 where
     E: EntityTrait,
     E::Model: IntoActiveModel<E::ActiveModel>,
@@ -199,7 +240,7 @@ where
 }
 
 /// Writes full rows over those with the same key: SeaORM has no multi-row UPDATE.
-async fn overwrite<E>(txn: &DatabaseTransaction, rows: Vec<E::Model>) -> Result<(), DbErr>
+pub(super) async fn overwrite<E>(txn: &DatabaseTransaction, rows: Vec<E::Model>) -> Result<(), DbErr>
 where
     E: EntityTrait,
     E::Model: IntoActiveModel<E::ActiveModel>,
@@ -219,7 +260,14 @@ where
 
 /// When time next does something to each wallet.
 fn due(books: &Books) -> HashMap<WalletKey, Instant> {
-    books.wallets.iter().filter_map(|(key, wallet)| Some((*key, wallet.next_due()?))).collect()
+    books.wallets.keys().filter_map(|key| Some((*key, next_due(books, key)?))).collect()
+}
+
+/// When time next does something to a wallet, or crosses a threshold in it.
+fn next_due(books: &Books, key: &WalletKey) -> Option<Instant> {
+    let wallet = books.wallets.get(key)?;
+    let crossing = books.types.get(&key.1).and_then(|credit_type| watch::next_crossing(wallet, credit_type));
+    wallet.next_due().into_iter().chain(crossing).min()
 }
 
 /// Sees to it that what time will do is written down when it has: a job per wallet, due when time next does something.
@@ -234,7 +282,7 @@ async fn schedule(
 ) -> Result<(), DbErr> {
     let settled = commands.iter().filter(|command| matches!(command, Command::Settle(_)));
     let settled = settled.map(|command| command.wallet()).collect::<BTreeSet<_>>();
-    let next = |key: &WalletKey| books.wallets.get(key).and_then(Wallet::next_due);
+    let next = |key: &WalletKey| next_due(books, key);
     let sooner = books.wallets.keys().filter(|key| !settled.contains(key)).filter_map(|key| {
         let next = next(key)?;
         before.get(key).is_none_or(|due| next < *due).then(|| (wallet_key(*key), next))

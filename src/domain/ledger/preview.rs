@@ -12,12 +12,12 @@ use crate::domain::clock::fresh_id;
 use crate::domain::error::Result;
 use crate::domain::tx::View;
 
-/// What a command would do.
-pub async fn preview(view: &View, command: &Command) -> Result<Preview> {
+/// What a command would do, if this led to it.
+pub async fn preview(view: &View, source: Source, command: &Command) -> Result<Preview> {
     let mut books = load::books(view.db(), view.account(), &[command], Purpose::Look).await?;
     let mut entries: Vec<Entry> = Vec::new();
     let key = command.wallet();
-    let ask = Ask { command, source: Source::Manual, clock: view.now(), fresh: &fresh_id };
+    let ask = Ask { command, source, depth: 0, clock: view.now(), fresh: &fresh_id };
     books.play(&ask, &mut |wallet, entry, author| {
         // What arrives at another customer is not shown: it is what leaves this one.
         if author == Author::Command && wallet.key() == key {

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::TimeDelta;
-use entity::{AccountId, ActivityId, BulkOperationId, OrderId, Owned, activity, allocation, request};
+use entity::{
+    AccountId, ActivityId, BulkOperationId, EnrolmentId, EventId, OrderId, Owned, activity, allocation, request,
+};
 use sea_orm::{
     ColumnTrait, Condition, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
 };
@@ -34,6 +36,10 @@ pub enum Recorded {
     Begun(BulkOperationId),
     /// An order was placed, paid or refunded.
     Ordered(OrderId),
+    /// An event of the business's own was written.
+    Tracked(EventId),
+    /// A customer began to walk an automation.
+    Enrolled(EnrolmentId),
 }
 
 /// What a job is answered.
@@ -61,8 +67,8 @@ impl Known {
         match &self.recorded {
             Recorded::Done(activities) => Answer::Replayed(activities.clone()),
             Recorded::Refused(refusal) => Answer::RefusedBefore(refusal.clone()),
-            // A fingerprint covers the mutation: one of the ledger's is never that of long work, or of selling.
-            Recorded::Begun(_) | Recorded::Ordered(_) => Answer::Refused(Refusal::IdempotencyKeyReused),
+            // A fingerprint covers the mutation: one of the ledger's is never that of another area.
+            _ => Answer::Refused(Refusal::IdempotencyKeyReused),
         }
     }
 }

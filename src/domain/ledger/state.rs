@@ -227,6 +227,8 @@ pub struct Wallet {
     pub touched: BTreeSet<GrantId>,
     /// The holds that differ from what is stored.
     pub touched_holds: BTreeSet<HoldId>,
+    /// Whether something that time crossed was told of, which its row remembers.
+    pub noticed: bool,
 }
 
 impl Wallet {
@@ -234,7 +236,7 @@ impl Wallet {
     #[must_use]
     pub fn new(row: wallet::Model, grants: Vec<credit_grant::Model>, holds: Vec<Held>) -> Self {
         let (touched, touched_holds) = (BTreeSet::new(), BTreeSet::new());
-        let mut wallet = Self { row, grants, holds, places: HashMap::new(), touched, touched_holds };
+        let mut wallet = Self { row, grants, holds, places: HashMap::new(), touched, touched_holds, noticed: false };
         wallet.sort();
         wallet
     }

@@ -18,7 +18,6 @@ pub mod basket;
 pub mod collect;
 pub mod forms;
 pub mod fulfil;
-mod once;
 pub mod orders;
 pub mod payments;
 pub mod pending;

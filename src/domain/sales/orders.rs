@@ -16,7 +16,7 @@ use super::{subscriptions, unpaid};
 use crate::domain::caller::{Caller, Role, Scope};
 use crate::domain::clock::fresh_id;
 use crate::domain::error::{Error, Refusal, Result};
-use crate::domain::event::Fact;
+use crate::domain::events::Fact;
 use crate::domain::input;
 use crate::domain::ledger::{self, Command, Void, Words};
 use crate::domain::page::{self, Page, Slice};
@@ -96,7 +96,7 @@ pub(super) async fn emit(tx: &Tx, name: &'static str, order: &Model) -> Result<(
         "subscriptionId": order.subscription_id,
         "renewalNumber": order.renewal_number,
     });
-    tx.emit(Fact { name, customer: order.customer_id, subject: order.id.0, payload }).await
+    tx.emit(Fact { name, customer: Some(order.customer_id), subject: order.id.0, payload }).await.map(drop)
 }
 
 /// An order that an input names, and its subscription, locked in that order: subscription, order.

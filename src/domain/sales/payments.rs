@@ -11,7 +11,6 @@ use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, Query
 use serde::Serialize;
 
 use super::fulfil::{self, Terms};
-use super::once::{Operation, once};
 use super::orders::{self, emit, in_words, lock};
 use super::provider::MANUAL;
 use super::refusal::Sale;
@@ -20,6 +19,7 @@ use crate::domain::caller::{Caller, Scope};
 use crate::domain::clock::fresh_id;
 use crate::domain::error::{Error, Refusal, Result, is_taken};
 use crate::domain::input;
+use crate::domain::once::{Operation, once};
 use crate::domain::store::Store;
 use crate::domain::tx::Tx;
 
@@ -39,6 +39,7 @@ pub async fn mark_paid(caller: &Caller, mut paid: MarkPaid, key: &str) -> Result
 
 impl Operation for MarkPaid {
     const NAME: &'static str = "orderMarkPaid";
+    type Made = OrderId;
 
     async fn run(&self, tx: &Tx, caller: &Caller) -> Result<OrderId> {
         mark_paid_in(tx, caller, self).await

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use super::basket::{self, Basket, Wanted};
 use super::fulfil::{self, Terms};
-use super::once::{Operation, once};
 use super::orders::{awaiting_payment, emit, insert};
 use super::provider::PaymentProvider;
 use super::refusal::Sale;
@@ -18,6 +17,7 @@ use crate::domain::caller::{Caller, Role, Scope};
 use crate::domain::customers;
 use crate::domain::error::{Refusal, Result};
 use crate::domain::input;
+use crate::domain::once::{Operation, once};
 use crate::domain::tx::Tx;
 
 /// An order that is about to be.
@@ -115,6 +115,7 @@ pub(super) fn may_order(account: &entity::account::Model, basket: &Basket, anony
 
 impl Operation for NewOrder {
     const NAME: &'static str = "orderPlace";
+    type Made = OrderId;
 
     async fn run(&self, tx: &Tx, caller: &Caller) -> Result<OrderId> {
         place_in(tx, caller, self).await

@@ -8,7 +8,6 @@ use entity::{Credits, Minor, OrderId, Owned, PaymentId, RefundId, credit_grant, 
 use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, QueryFilter, Set};
 use serde::Serialize;
 
-use super::once::{Operation, once};
 use super::orders::{self, emit, in_words, lock, take_back};
 use super::provider::MANUAL;
 use super::refusal::Sale;
@@ -18,6 +17,7 @@ use crate::domain::clock::fresh_id;
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::input;
 use crate::domain::ledger::{self, Command, OnExpired, Reverse, Words, grants};
+use crate::domain::once::{Operation, once};
 use crate::domain::tx::Tx;
 
 /// A refund that is about to be.
@@ -87,6 +87,7 @@ async fn pending(caller: &Caller, order: OrderId) -> Result<Vec<RefundId>> {
 
 impl Operation for NewRefund {
     const NAME: &'static str = "orderRefund";
+    type Made = OrderId;
 
     async fn run(&self, tx: &Tx, caller: &Caller) -> Result<OrderId> {
         let order = lock(tx, self.order, None).await?;

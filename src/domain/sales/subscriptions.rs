@@ -21,7 +21,7 @@ use crate::domain::caller::{Caller, Role, Scope};
 use crate::domain::catalog::prices;
 use crate::domain::clock::fresh_id;
 use crate::domain::error::{Refusal, Result};
-use crate::domain::event::Fact;
+use crate::domain::events::Fact;
 use crate::domain::input;
 use crate::domain::ledger::expiration::zone_of;
 use crate::domain::page::{self, Page, Slice};
@@ -280,7 +280,9 @@ pub(super) async fn emit(tx: &Tx, name: &'static str, subscription: &Model) -> R
         "nextAt": subscription.next_at,
         "reason": subscription.reason,
     });
-    tx.emit(Fact { name, customer: subscription.customer_id, subject: subscription.id.0, payload }).await
+    tx.emit(Fact { name, customer: Some(subscription.customer_id), subject: subscription.id.0, payload })
+        .await
+        .map(drop)
 }
 
 /// Which subscriptions of a customer are wanted.

@@ -1,16 +1,16 @@
-//! Operations of selling, once per key: what a key was answered is answered again.
+//! Operations beyond the ledger's own, once per key: what a key was answered is answered again.
 
 use std::collections::HashMap;
 
-use entity::OrderId;
+use entity::{EnrolmentId, EventId, OrderId};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::domain::caller::{Caller, Scope};
-use crate::domain::error::{Error, Refusal, Result};
-use crate::domain::input;
-use crate::domain::ledger::requests::{self, Known, Recorded, RequestKey};
-use crate::domain::tx::Tx;
+use super::caller::{Caller, Scope};
+use super::error::{Error, Refusal, Result};
+use super::input;
+use super::ledger::requests::{self, Known, Recorded, RequestKey};
+use super::tx::Tx;
 
 /// How often an operation that met another is run.
 const TRIES: u32 = 8;
@@ -19,9 +19,11 @@ const TRIES: u32 = 8;
 pub(super) trait Operation: Serialize + Sync {
     /// What it is called in the API.
     const NAME: &'static str;
+    /// The id of what it is about, which its key remembers.
+    type Made: Made;
 
-    /// What it does, in a transaction that is committed with its key; answers the order that it is about.
-    fn run(&self, tx: &Tx, caller: &Caller) -> impl Future<Output = Result<OrderId>> + Send;
+    /// What it does, in a transaction that is committed with its key; answers what it is about.
+    fn run(&self, tx: &Tx, caller: &Caller) -> impl Future<Output = Result<Self::Made>> + Send;
 
     /// What tells two requests under one key apart: a version, then SHA-256 of the mutation and the arguments given.
     fn fingerprint(&self) -> Vec<u8> {
@@ -31,17 +33,55 @@ pub(super) trait Operation: Serialize + Sync {
     }
 }
 
+/// An id that a key can remember.
+pub(super) trait Made: Copy + Send {
+    /// As it is recorded.
+    fn record(self) -> Recorded;
+    /// Out of what was recorded; none if the key was used for something else.
+    fn read(recorded: &Recorded) -> Option<Self>;
+}
+
+macro_rules! made {
+    ($($id:ident = $recorded:ident;)+) => {$(
+        impl Made for $id {
+            fn record(self) -> Recorded {
+                Recorded::$recorded(self)
+            }
+
+            fn read(recorded: &Recorded) -> Option<Self> {
+                if let Recorded::$recorded(id) = recorded { Some(*id) } else { None }
+            }
+        }
+    )+};
+}
+
+made! {
+    OrderId = Ordered;
+    EventId = Tracked;
+    EnrolmentId = Enrolled;
+}
+
 /// Carries out an operation with its key, or finds what the key was answered; says which.
 ///
 /// A twin that was faster has the key by the time that this one writes it: run again, and its record is found.
-pub(super) async fn once(
+pub(super) async fn once<O: Operation>(
     caller: &Caller,
     scope: Scope,
     key: &str,
-    operation: &impl Operation,
-) -> Result<(OrderId, bool)> {
-    caller.authorise(scope)?;
+    operation: &O,
+) -> Result<(O::Made, bool)> {
     let key = (caller.key_space(), input::key("idempotencyKey", key)?);
+    once_in(caller, scope, key, operation).await
+}
+
+/// The same, with a key of another's.
+pub(super) async fn once_in<O: Operation>(
+    caller: &Caller,
+    scope: Scope,
+    key: RequestKey,
+    operation: &O,
+) -> Result<(O::Made, bool)> {
+    caller.authorise(scope)?;
     for _ in 0..TRIES {
         match attempt(caller, scope, &key, operation).await {
             Ok(None) | Err(Error::Conflict(_)) => {}
@@ -52,26 +92,26 @@ pub(super) async fn once(
     Err(Error::Unavailable("other transactions are in the way of this one".into()))
 }
 
-async fn attempt(
+async fn attempt<O: Operation>(
     caller: &Caller,
     scope: Scope,
     key: &RequestKey,
-    operation: &impl Operation,
-) -> Result<Option<(OrderId, bool)>> {
+    operation: &O,
+) -> Result<Option<(O::Made, bool)>> {
     let tx = caller.begin(scope).await?;
     let fingerprint = operation.fingerprint();
     let now = caller.app().store().clock.now();
     let known = requests::load(tx.db(), tx.account.id, std::iter::once(key.clone()), now).await?;
     if let Some(known) = known.get(key) {
-        return match &known.recorded {
+        return match (&known.recorded, O::Made::read(&known.recorded)) {
             _ if known.fingerprint != fingerprint => Err(Refusal::IdempotencyKeyReused.into()),
-            Recorded::Ordered(order) => Ok(Some((*order, true))),
-            Recorded::Refused(refusal) => Err(Error::RefusedBefore(refusal.clone())),
-            Recorded::Done(_) | Recorded::Begun(_) => Err(Refusal::IdempotencyKeyReused.into()),
+            (_, Some(made)) => Ok(Some((made, true))),
+            (Recorded::Refused(refusal), None) => Err(Error::RefusedBefore(refusal.clone())),
+            (_, None) => Err(Refusal::IdempotencyKeyReused.into()),
         };
     }
     let (tx, recorded, done) = match operation.run(&tx, caller).await {
-        Ok(order) => (tx, Recorded::Ordered(order), Ok(Some((order, false)))),
+        Ok(made) => (tx, made.record(), Ok(Some((made, false)))),
         // What it did until then is undone; the answer is kept, so that a late twin gets the same one.
         Err(Error::Refused(refusal)) if refusal.is_recorded() => {
             drop(tx);

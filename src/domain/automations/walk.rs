@@ -1,0 +1,247 @@
+//! Taking the steps of an enrolment: each in a transaction of its own, together with the row that says that it was taken
+//! and with where the walk stands then. Whoever comes second finds it further on.
+
+use std::collections::HashMap;
+
+use entity::enrolment::{Column, Entity, Model, Status};
+use entity::{EnrolmentId, customer_tag, job};
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, Set,
+};
+use serde_json::{Value, json};
+
+use super::actions::{Action, Because};
+use super::conditions::Match;
+use super::definitions::steps_of;
+use super::refusal::Flow;
+use super::runs::{Taken, author, write_step};
+use super::steps::{Branch, Does, Question, Step, WhenRefused, place};
+use crate::domain::app::App;
+use crate::domain::clock::Instant;
+use crate::domain::error::{Error, Refusal, Result};
+use crate::domain::events::{Fact, follow};
+use crate::domain::jobs::{self, After};
+use crate::domain::ledger::expiration::zone_of;
+use crate::domain::ledger::load::{self, Purpose};
+use crate::domain::ledger::{self, Command, Settle};
+use crate::domain::tx::Tx;
+use crate::domain::webhooks::endpoints;
+
+/// Takes steps until the walk waits, or is over.
+pub(in crate::domain) async fn step(app: &App, job: &job::Model) -> Result<After> {
+    let id = of_job(job)?;
+    // Every walk leads forward: it ends after at most all of its steps.
+    while one(app, job, id).await? == Next::Step {}
+    Ok(After::Said)
+}
+
+fn of_job(job: &job::Model) -> Result<EnrolmentId> {
+    job.key.parse().map_err(|_| Error::Internal(format!("the key of {} names no enrolment", job.id)))
+}
+
+/// What comes after a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Step,
+    Rest,
+}
+
+/// What a step came to.
+struct Came {
+    activity: Option<entity::ActivityId>,
+    refusal: Option<Refusal>,
+    detail: Value,
+    /// Which step comes next, if the walk goes on.
+    to: Option<usize>,
+    wake_at: Option<Instant>,
+}
+
+/// Takes one step.
+async fn one(app: &App, job: &job::Model, id: EnrolmentId) -> Result<Next> {
+    let mut refused = None;
+    loop {
+        let tx = Tx::open(app.store(), job.account_id).await?;
+        let found = tx.rows::<Entity>().filter(Column::Id.eq(id)).lock_exclusive().one(tx.db()).await?;
+        let Some(enrolment) = found.filter(|enrolment| enrolment.status == Status::Running) else {
+            return rest(tx, id, None).await;
+        };
+        let tx = tx.at_depth(enrolment.depth);
+        // Woken too early, where its job was moved: it goes on waiting.
+        if let Some(wake_at) = enrolment.wake_at.filter(|at| *at > tx.now) {
+            return rest(tx, id, Some(wake_at)).await;
+        }
+        let steps = steps_of(&tx, enrolment.automation_id, enrolment.version).await?;
+        let at = usize::try_from(enrolment.step).unwrap_or(usize::MAX);
+        let Some(step) = steps.get(at) else {
+            finish(&tx, enrolment).await?;
+            return rest(tx, id, None).await;
+        };
+        let came = match refused.take() {
+            None => match take(app, &tx, &enrolment, &steps, at).await {
+                // What the step did until then is undone, and the refusal written instead.
+                Err(Error::Refused(refusal)) => {
+                    refused = Some(refusal);
+                    continue;
+                }
+                came => came?,
+            },
+            Some(refusal) => {
+                let to = (step.when_refused == WhenRefused::Continue).then_some(at + 1);
+                Came { activity: None, refusal: Some(refusal), detail: json!({}), to, wake_at: None }
+            }
+        };
+        return go_on(tx, enrolment, step, came).await;
+    }
+}
+
+/// Writes down a step and where the walk stands then.
+async fn go_on(tx: Tx, enrolment: Model, step: &Step, came: Came) -> Result<Next> {
+    let id = enrolment.id;
+    let (activity, refusal, detail) = (came.activity, came.refusal.as_ref(), came.detail);
+    write_step(&tx, Taken { enrolment: &enrolment, step, activity, refusal, detail }).await?;
+    let position = enrolment.position + 1;
+    let stopped = came.to.is_none();
+    let mut walked = enrolment.into_active_model();
+    walked.position = Set(position);
+    walked.wake_at = Set(came.wake_at);
+    if let Some(to) = came.to {
+        walked.step = Set(i32::try_from(to).unwrap_or(i32::MAX));
+    }
+    if stopped {
+        walked.reason = Set(came.refusal.map(|refusal| refusal.message()));
+    }
+    let walked = walked.update(tx.db()).await?;
+    if stopped {
+        finish(&tx, walked).await?;
+        return rest(tx, id, None).await;
+    }
+    if let Some(at) = came.wake_at.filter(|at| *at > tx.now) {
+        return rest(tx, id, Some(at)).await;
+    }
+    tx.commit().await?;
+    Ok(Next::Step)
+}
+
+async fn finish(tx: &Tx, enrolment: Model) -> Result<()> {
+    let mut done = enrolment.into_active_model();
+    (done.status, done.active, done.wake_at, done.ended_at) =
+        (Set(Status::Done), Set(false), Set(None), Set(Some(tx.now)));
+    done.update(tx.db()).await?;
+    Ok(())
+}
+
+/// Nothing more is to be done now; perhaps later.
+async fn rest(tx: Tx, id: EnrolmentId, until: Option<Instant>) -> Result<Next> {
+    jobs::reschedule(tx.db(), &tx.account, job::Kind::Walk, vec![(id.to_string(), until)]).await?;
+    tx.commit().await?;
+    Ok(Next::Rest)
+}
+
+/// Takes a step within an open transaction.
+async fn take(app: &App, tx: &Tx, enrolment: &Model, steps: &[Step], at: usize) -> Result<Came> {
+    let step = &steps[at];
+    let mut came = Came { activity: None, refusal: None, detail: json!({}), to: Some(at + 1), wake_at: None };
+    match &step.does {
+        Does::Act(action) => (came.activity, came.detail) = act(app, tx, enrolment, action).await?,
+        Does::Wait { .. } | Does::WaitUntil(_) => {
+            let until = step.does.waits_until(tx.now, zone_of(&tx.account.time_zone)).unwrap_or(tx.now);
+            came.detail = json!({ "until": until });
+            came.wake_at = Some(until);
+        }
+        Does::Branch(branch) => {
+            let held = holds(tx, enrolment, branch).await?;
+            let label = if held { &branch.then } else { &branch.otherwise };
+            came.to = Some(label.as_deref().and_then(|label| place(steps, label)).unwrap_or(at + 1));
+            came.detail = json!({ "held": held });
+        }
+        Does::Webhook { endpoint } => {
+            let row = endpoints::live(tx, *endpoint).await?;
+            row.ok_or_else(|| Flow::EndpointDisabled { field: "endpointId".to_owned() })?;
+            let payload = json!({
+                "automationId": enrolment.automation_id,
+                "enrolmentId": enrolment.id,
+                "step": enrolment.step,
+                "facts": enrolment.facts,
+            });
+            let (name, customer, subject) = ("automation.webhook", Some(enrolment.customer_id), enrolment.id.0);
+            let event = tx.emit(Fact { name, customer, subject, payload }).await?;
+            follow::enqueue(tx, app, &[(*endpoint, event)]).await?;
+            came.detail = json!({ "eventId": event });
+        }
+        Does::Stop => came.to = None,
+    }
+    Ok(came)
+}
+
+async fn act(app: &App, tx: &Tx, enrolment: &Model, action: &Action) -> Result<(Option<entity::ActivityId>, Value)> {
+    let because = Because { event: enrolment.event_id, facts: &enrolment.facts };
+    let Some(command) = action.command(enrolment.customer_id, enrolment.id.to_string()) else {
+        return Ok((None, action.take_effect(tx, enrolment.customer_id, &because).await?));
+    };
+    let done = ledger::within(tx, app.store(), author(enrolment.automation_id), vec![command.check()?]).await?;
+    match (done.into_iter().next(), action.otherwise()) {
+        (Some(Ok(outcome)), _) => Ok((outcome.activities.first().map(|(activity, _)| activity.id), json!({}))),
+        // What begins instead is what the step came to.
+        (Some(Err(Error::Refused(Refusal::InsufficientCredits { .. }))), Some(automation)) => {
+            let instead = Action::Start { automation };
+            Ok((None, Box::pin(instead.take_effect(tx, enrolment.customer_id, &because)).await?))
+        }
+        (Some(Err(error)), _) => Err(error),
+        (None, _) => Err(Error::Internal("a command was not answered".to_owned())),
+    }
+}
+
+/// Whether what a branch asks holds now.
+async fn holds(tx: &Tx, enrolment: &Model, branch: &Branch) -> Result<bool> {
+    let mut tags: Option<Vec<String>> = None;
+    let mut available = HashMap::new();
+    for question in &branch.questions {
+        let held = match question {
+            Question::Property(condition) => condition.holds(&enrolment.facts),
+            Question::Tag(tag) => {
+                if tags.is_none() {
+                    let rows = tx.rows::<customer_tag::Entity>();
+                    let rows =
+                        rows.filter(customer_tag::Column::CustomerId.eq(enrolment.customer_id)).all(tx.db()).await?;
+                    tags = Some(rows.into_iter().map(|row| row.tag).collect());
+                }
+                tags.as_ref().is_some_and(|tags| tags.contains(tag))
+            }
+            Question::Balance { credit_type, at_least } => {
+                let settle = Command::Settle(Settle { customer: enrolment.customer_id, credit_type: *credit_type });
+                let books = load::books(tx.db(), &tx.account, &[&settle], Purpose::Look).await?;
+                let wallet = books.wallets.into_values().next();
+                let now = wallet.map(|wallet| ledger::balances::balance(wallet, tx.now).available);
+                let usable = available.entry(*credit_type).or_insert(now.unwrap_or_default());
+                *usable >= *at_least
+            }
+        };
+        match (branch.matching, held) {
+            (Match::All, false) => return Ok(false),
+            (Match::Any, true) => return Ok(true),
+            _ => {}
+        }
+    }
+    Ok(branch.matching == Match::All)
+}
+
+/// Its job was laid aside, or is tried again.
+pub(in crate::domain) async fn mark(
+    txn: &DatabaseTransaction,
+    job: &job::Model,
+    failed_at: Option<Instant>,
+) -> Result<()> {
+    let (from, to) =
+        if failed_at.is_some() { (Status::Running, Status::Failed) } else { (Status::Failed, Status::Running) };
+    Entity::update_many()
+        .col_expr(Column::Status, Expr::value(to))
+        .col_expr(Column::Active, Expr::value(failed_at.is_none()))
+        .col_expr(Column::EndedAt, Expr::value(failed_at))
+        .filter(Column::AccountId.eq(job.account_id))
+        .filter(Column::Id.eq(of_job(job)?))
+        .filter(Column::Status.eq(from))
+        .exec(txn)
+        .await?;
+    Ok(())
+}

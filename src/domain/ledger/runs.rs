@@ -1,0 +1,105 @@
+//! What is carried out once because its row says whether it was: the runs of triggers. What becomes of one is written in
+//! the transaction of its effect.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use entity::run::{Column, Entity, Model, Status};
+use entity::{AccountId, Owned, RunId};
+use sea_orm::{ColumnTrait, DatabaseTransaction, DbErr, QueryFilter, QueryOrder, QuerySelect};
+
+use super::post;
+use super::requests::{Answer, Recorded};
+use crate::domain::clock::Instant;
+use crate::domain::error::Refusal;
+
+/// The runs of a set of commands, locked.
+pub struct Runs {
+    rows: BTreeMap<RunId, Model>,
+    ended: Vec<(RunId, bool)>,
+}
+
+impl Runs {
+    /// Locks them in the order of their ids. Their wallets are locked already.
+    pub async fn load(txn: &DatabaseTransaction, account: AccountId, ids: BTreeSet<RunId>) -> Result<Self, DbErr> {
+        let mut rows = Vec::new();
+        if !ids.is_empty() {
+            let select = Entity::of(account).filter(Column::Id.is_in(ids)).order_by_asc(Column::Id);
+            rows = select.lock_exclusive().all(txn).await?;
+        }
+        Ok(Self { rows: rows.into_iter().map(|row| (row.id, row)).collect(), ended: Vec::new() })
+    }
+
+    /// What became of a run; none if it is still to be carried out.
+    pub fn answer(&self, id: RunId) -> Result<Option<Answer>, DbErr> {
+        let Some(run) = self.rows.get(&id) else {
+            return Ok(Some(Answer::Refused(Refusal::not_found("id", "run"))));
+        };
+        Ok(match run.status {
+            Status::Pending => None,
+            Status::Done => Some(Answer::Replayed(run.activity_id.into_iter().collect())),
+            Status::Refused => Some(Answer::RefusedBefore(refusal(run)?)),
+            Status::Failed => Some(Answer::Refused(Refusal::Fault)),
+        })
+    }
+
+    /// Says what became of a run.
+    pub fn end(&mut self, id: RunId, became: &Recorded, ends_job: bool, at: Instant) -> Result<(), DbErr> {
+        let Some(run) = self.rows.get_mut(&id) else { return Ok(()) };
+        run.ended_at = Some(at.max(run.created_at));
+        match became {
+            Recorded::Refused(refusal) => {
+                run.status = Status::Refused;
+                run.refusal = Some(serde_json::to_value(refusal).map_err(|error| DbErr::Json(error.to_string()))?);
+            }
+            Recorded::Done(activities) => {
+                run.status = Status::Done;
+                run.activity_id = activities.first().copied();
+            }
+            _ => return Err(DbErr::Custom("a run ended as something else than a command".to_owned())),
+        }
+        self.ended.push((id, ends_job));
+        Ok(())
+    }
+
+    /// Writes those that ended.
+    pub async fn write(&self, txn: &DatabaseTransaction) -> Result<(), DbErr> {
+        let ended = self.ended.iter().map(|(id, _)| *id).collect::<BTreeSet<_>>();
+        let rows = ended.iter().filter_map(|id| self.rows.get(id).cloned()).collect();
+        post::overwrite::<Entity>(txn, rows).await
+    }
+
+    /// What comes after those that ended: the next action of the same trigger about the same event.
+    #[must_use]
+    pub fn next(&self) -> Vec<RunId> {
+        let ended = self.ended.iter().filter_map(|(id, _)| self.rows.get(id));
+        ended.filter_map(next).collect()
+    }
+
+    /// The jobs that are over with them.
+    #[must_use]
+    pub fn ended_jobs(&self) -> Vec<(String, Option<Instant>)> {
+        let over = self.ended.iter().filter(|(_, ends_job)| *ends_job);
+        over.map(|(id, _)| (id.to_string(), None)).collect()
+    }
+}
+
+/// Why a run was refused.
+pub fn refusal(run: &Model) -> Result<Refusal, DbErr> {
+    let stored = run.refusal.clone().unwrap_or_default();
+    serde_json::from_value(stored).map_err(|error| DbErr::Json(error.to_string()))
+}
+
+/// What a run keeps of the one that comes after it.
+const NEXT: &str = "next";
+
+/// The run that comes after a run: actions of one trigger about one event come after one another.
+#[must_use]
+pub fn next(run: &Model) -> Option<RunId> {
+    run.detail.get(NEXT)?.as_str()?.parse().ok()
+}
+
+/// What a run keeps: the one that comes after it.
+#[must_use]
+pub fn followed_by(next: Option<RunId>) -> serde_json::Value {
+    next.map_or_else(|| serde_json::json!({}), |next| serde_json::json!({ NEXT: next }))
+}

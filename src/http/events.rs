@@ -1,0 +1,83 @@
+//! Server-Sent Events: the distinct connections mode of
+//! <https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md>.
+
+use std::io;
+use std::time::Duration;
+
+use async_graphql::Response as Answer;
+use futures_util::stream;
+use poem::http::{StatusCode, header};
+use poem::{Body, Response};
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::stream::Said;
+use crate::domain::clock::{Clock, Instant, SystemClock};
+
+/// How often a sign of life is given.
+const SIGN: Duration = Duration::from_secs(12);
+
+/// What is left to be sent.
+struct Sending {
+    answers: mpsc::Receiver<((), Said)>,
+    /// The reader hung up: the stream ends.
+    _ended: DropGuard,
+    over: bool,
+    until: Option<tokio::time::Instant>,
+    stop: CancellationToken,
+}
+
+/// The response that sends what a stream says, until its token's end or the server's.
+pub fn response(
+    answers: mpsc::Receiver<((), Said)>,
+    ended: CancellationToken,
+    until: Option<Instant>,
+    stop: CancellationToken,
+) -> Response {
+    let until = until.map(|until| tokio::time::Instant::now() + left(until));
+    let sending = Sending { answers, _ended: ended.drop_guard(), over: false, until, stop };
+    let body = stream::unfold(sending, |mut sending| async move {
+        let text = next(&mut sending).await?;
+        Some((Ok::<_, io::Error>(text), sending))
+    });
+    Response::builder()
+        .status(StatusCode::OK)
+        .header(header::CONTENT_TYPE, "text/event-stream")
+        .header(header::CACHE_CONTROL, "no-store")
+        .header(header::VARY, "Accept")
+        .body(Body::from_bytes_stream(body))
+}
+
+/// How much of a token's time is left.
+pub fn left(until: Instant) -> Duration {
+    (until - SystemClock.now()).to_std().unwrap_or_default()
+}
+
+async fn next(sending: &mut Sending) -> Option<String> {
+    if sending.over {
+        return None;
+    }
+    let end = sending.until.unwrap_or_else(|| tokio::time::Instant::now() + Duration::from_hours(24));
+    let said = tokio::select! {
+        said = sending.answers.recv() => said.map(|((), said)| said),
+        () = tokio::time::sleep(SIGN) => return Some(":\n\n".to_owned()),
+        () = tokio::time::sleep_until(end) => None,
+        () = sending.stop.cancelled() => None,
+    };
+    Some(match said {
+        Some(Said::Next(answer)) => event(&answer),
+        Some(Said::Error(answer)) => {
+            sending.over = true;
+            format!("{}event: complete\ndata:\n\n", event(&answer))
+        }
+        Some(Said::Complete) | None => {
+            sending.over = true;
+            "event: complete\ndata:\n\n".to_owned()
+        }
+    })
+}
+
+fn event(answer: &Answer) -> String {
+    let json = serde_json::to_string(answer).unwrap_or_default();
+    format!("event: next\ndata: {json}\n\n")
+}

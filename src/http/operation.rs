@@ -1,0 +1,111 @@
+//! A request that can be run: parsed, looked at, and not yet anything else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextExecute};
+use async_graphql::parser::parse_query;
+use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationDefinition, OperationType};
+use async_graphql::{Request as Query, Response as Answer, ServerError, Variables};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::guard::{Refused, inspect};
+
+/// The parameters of a request.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Params {
+    pub query: Option<String>,
+    pub operation_name: Option<String>,
+    pub variables: Option<Map<String, Value>>,
+    /// Only looked at for its form: no extension is known.
+    #[serde(rename = "extensions")]
+    pub _extensions: Option<Map<String, Value>>,
+}
+
+/// What can be run.
+pub struct Operation {
+    pub query: Query,
+    /// None where the request does not say which: running it says so.
+    pub kind: Option<OperationType>,
+    pub executed: Executed,
+}
+
+/// What cannot.
+pub enum Unfit {
+    /// There is no query.
+    Missing,
+    /// It is larger than what is served.
+    TooLarge(String),
+    /// It is no GraphQL, or breaks a rule.
+    Invalid(Vec<ServerError>),
+}
+
+impl Operation {
+    /// Parses and looks at a request.
+    pub fn of(params: Params) -> Result<Self, Unfit> {
+        let text = params.query.ok_or(Unfit::Missing)?;
+        let variables = Variables::from_json(Value::Object(params.variables.unwrap_or_default()));
+        let document = parse_query(&text).map_err(|error| Unfit::Invalid(vec![error.into()]))?;
+        let operation = selected(&document, params.operation_name.as_deref());
+        let kind = operation.map(|operation| operation.ty);
+        inspect(&document, operation, &variables).map_err(|refused| match refused {
+            Refused::TooLarge(message) => Unfit::TooLarge(message),
+            Refused::Invalid(message) => Unfit::Invalid(vec![ServerError::new(message, None)]),
+        })?;
+        if kind == Some(OperationType::Subscription)
+            && operation.is_some_and(|operation| operation.selection_set.node.items.len() != 1)
+        {
+            let message = "A subscription must select exactly one top-level field.";
+            return Err(Unfit::Invalid(vec![ServerError::new(message, None)]));
+        }
+        let executed = Executed::default();
+        let mut query = Query::new(text).variables(variables).data(executed.clone());
+        query.operation_name = params.operation_name;
+        query.set_parsed_query(document);
+        Ok(Self { query, kind, executed })
+    }
+}
+
+/// The operation that a request would run.
+fn selected<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Option<&'a OperationDefinition> {
+    match (&document.operations, name) {
+        (DocumentOperations::Single(operation), None) => Some(&operation.node),
+        (DocumentOperations::Multiple(operations), None) if operations.len() == 1 => {
+            operations.values().next().map(|operation| &operation.node)
+        }
+        (DocumentOperations::Multiple(operations), Some(name)) => operations.get(name).map(|operation| &operation.node),
+        _ => None,
+    }
+}
+
+/// Set once validation has passed and execution begins: tells an error of the request from one of its execution.
+#[derive(Clone, Default)]
+pub struct Executed(Arc<AtomicBool>);
+
+impl Executed {
+    /// Whether execution has begun.
+    pub fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The extension that sets [`Executed`].
+pub struct MarkExecuted;
+
+impl ExtensionFactory for MarkExecuted {
+    fn create(&self) -> Arc<dyn Extension> {
+        Arc::new(Self)
+    }
+}
+
+#[async_trait::async_trait]
+impl Extension for MarkExecuted {
+    async fn execute(&self, ctx: &ExtensionContext<'_>, operation: Option<&str>, next: NextExecute<'_>) -> Answer {
+        if let Some(executed) = ctx.data_opt::<Executed>() {
+            executed.0.store(true, Ordering::Relaxed);
+        }
+        next.run(ctx, operation).await
+    }
+}

@@ -1,0 +1,74 @@
+//! One answer after another: a running subscription, whichever protocol carries it.
+//!
+//! It runs in a task of its own and is ended by a token, never cut off: a read that is cut off would leave its snapshot
+//! open in the pool. It runs no faster than its answers are taken, and whoever takes none for too long loses it.
+
+use std::time::Duration;
+
+use async_graphql::Response as Answer;
+use async_graphql::parser::types::OperationType;
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::operation::Operation;
+use super::shell::RequestId;
+use crate::graphql::context::Session;
+use crate::graphql::live::Ended;
+use crate::graphql::{Masked, ScripSchema, mask};
+
+/// How long an answer may wait to be taken.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a stream says.
+pub enum Said {
+    /// An answer.
+    Next(Answer),
+    /// It could not begin: the request is at fault, or nobody may see this.
+    Error(Answer),
+    /// It is over.
+    Complete,
+}
+
+/// Runs an operation until it is over, or ended; answers go to `to`, each under a name.
+pub fn run<N>(
+    (schema, tracker): (&ScripSchema, &TaskTracker),
+    (operation, session): (Operation, Session),
+    ended: CancellationToken,
+    (name, to): (N, mpsc::Sender<(N, Said)>),
+    id: RequestId,
+) where
+    N: Clone + Send + 'static,
+{
+    let (batches, snapshot) = (session.batches(), session.snapshot());
+    let lives = operation.kind == Some(OperationType::Subscription);
+    let executed = operation.executed.clone();
+    let mut answers = schema.execute_stream(operation.query.data(session).data(Ended(ended.clone())));
+    tracker.spawn(async move {
+        let mut begun = false;
+        while let Some(mut answer) = batches.clone().run(answers.next()).await {
+            // Between answers it holds no connection.
+            snapshot.release();
+            if ended.is_cancelled() {
+                return;
+            }
+            let masked = mask(&mut answer, &id);
+            let unfit = !begun && (!executed.has_begun() || (lives && answer.is_err() && masked != Masked::Fine));
+            let said =
+                if unfit || (lives && !begun && answer.is_err()) { Said::Error(answer) } else { Said::Next(answer) };
+            let over = matches!(said, Said::Error(_));
+            begun = true;
+            if tokio::time::timeout(PATIENCE, to.send((name.clone(), said))).await.is_err() {
+                tracing::info!(request_id = %*id, "a reader was too slow, and lost its subscription");
+                ended.cancel();
+                return;
+            }
+            if over {
+                return;
+            }
+        }
+        // Whoever hung up hears nothing.
+        drop(tokio::time::timeout(PATIENCE, to.send((name, Said::Complete))).await);
+    });
+}

@@ -1,0 +1,16 @@
+//! What follows from what happens: events, triggers, automations, webhooks, live updates.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod automations;
+mod crash;
+mod events;
+mod follow;
+mod live;
+mod notices;
+mod receiver;
+mod shop;
+mod speed;
+mod triggers;
+mod webhooks;
