@@ -30,7 +30,7 @@ const KEYS: &[Key] = &[
     key(
         "allowed_origins",
         None,
-        "the origins of pages that may open live updates, with commas between; its own always may",
+        "the origins of pages that may open sockets for live updates, with commas between; its own always may",
     ),
     key("log", None, "which messages are logged: error, warn, info, debug, or a filter by module"),
     key("log_format", None, "text or json; text on a terminal if left out"),

@@ -89,6 +89,7 @@ const UP: &[&str] = &[
     "CREATE UNIQUE INDEX enrolment_active ON enrolment (account_id, automation_id, customer_id) WHERE active",
     "CREATE INDEX enrolment_by_customer ON enrolment (account_id, customer_id, id)",
     "CREATE INDEX enrolment_by_automation ON enrolment (account_id, automation_id, id)",
+    "CREATE INDEX enrolment_by_status ON enrolment (account_id, automation_id, status, id)",
     // The natural keys are constraints of their own: of a trigger's run, and of an enrolment's step.
     "CREATE TABLE run (
         account_id {uuid} NOT NULL,
@@ -113,8 +114,10 @@ const UP: &[&str] = &[
         CONSTRAINT run_owner CHECK ((trigger_id IS NULL) <> (enrolment_id IS NULL)),
         CONSTRAINT run_refusal CHECK ((refusal IS NOT NULL) = (status = 'refused'))
     ) {strict}",
-    "CREATE INDEX run_by_trigger ON run (account_id, trigger_id, id) WHERE trigger_id IS NOT NULL",
-    "CREATE INDEX run_by_event ON run (account_id, event_id, id) WHERE event_id IS NOT NULL",
+    "CREATE INDEX run_by_trigger ON run (account_id, trigger_id, id)",
+    "CREATE INDEX run_by_event ON run (account_id, event_id, id)",
+    "CREATE INDEX run_by_status ON run (account_id, status, id)",
+    "CREATE INDEX run_by_trigger_status ON run (account_id, trigger_id, status, id)",
     "CREATE TABLE webhook_endpoint (
         account_id {uuid} NOT NULL REFERENCES account (id),
         id {uuid} NOT NULL,
@@ -148,6 +151,7 @@ const UP: &[&str] = &[
     ) {strict}",
     "CREATE INDEX webhook_delivery_due ON webhook_delivery (account_id, endpoint_id, next_at) WHERE next_at IS NOT NULL",
     "CREATE INDEX webhook_delivery_by_endpoint ON webhook_delivery (account_id, endpoint_id, id)",
+    "CREATE INDEX webhook_delivery_by_status ON webhook_delivery (account_id, endpoint_id, status, id)",
 ];
 
 const DOWN: &[&str] = &[

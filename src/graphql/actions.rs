@@ -161,10 +161,15 @@ impl ActionAnswer {
         }
     }
 
-    /// The automation that begins: at once, or where there are not enough credits.
+    /// The automation that begins.
     async fn automation(&self, ctx: &Context<'_>) -> Result<Option<Automation>> {
-        let id = if let Action::Start { automation } = &self.0 { Some(*automation) } else { self.0.otherwise() };
-        let Some(id) = id else { return Ok(None) };
+        let Action::Start { automation } = &self.0 else { return Ok(None) };
+        Ok(ctx.reads(Scope::StaffRead).await?.automations.get(*automation).await?.map(Automation))
+    }
+
+    /// The automation that begins where there are not enough credits to consume.
+    async fn otherwise_automation(&self, ctx: &Context<'_>) -> Result<Option<Automation>> {
+        let Some(id) = self.0.otherwise() else { return Ok(None) };
         Ok(ctx.reads(Scope::StaffRead).await?.automations.get(id).await?.map(Automation))
     }
 

@@ -41,15 +41,16 @@ impl Automation {
         self.0.version
     }
 
-    /// The steps of the newest version, or of another.
+    /// The steps of the newest version, or of another; null if there is no such version.
+    #[graphql(complexity = "child_complexity.saturating_mul(50).saturating_add(1)")]
     async fn steps(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which version; the newest, if left out.")] version: Option<i32>,
-    ) -> Result<Vec<Step>> {
+    ) -> Result<Option<Vec<Step>>> {
         let wanted = (self.0.id, version.unwrap_or(self.0.version));
         let steps = ctx.reads(Scope::StaffRead).await?.steps.get(wanted).await?;
-        Ok(steps.unwrap_or_default().into_iter().map(Step).collect())
+        Ok(steps.map(|steps| steps.into_iter().map(Step).collect()))
     }
 
     /// Who walks it or did, newest first.
@@ -64,9 +65,10 @@ impl Automation {
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> Result<Connection<String, Enrolment>> {
         let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
-        let reads = ctx.reads(Scope::StaffRead).await?;
-        let slice = enrolments::list(&reads.view, self.0.id, status.map(Into::into), &page).await?;
-        Ok(page::connection(slice, |row| row.id, Enrolment))
+        let of = enrolments::Of::Automation(self.0.id);
+        let wish = enrolments::Wish { of, status: status.map(Into::into), page };
+        let slice = ctx.reads(Scope::StaffRead).await?.enrolment_pages.get(wish).await?;
+        Ok(page::connection(slice.unwrap_or_default(), |row| row.id, Enrolment))
     }
 
     /// When it was created.

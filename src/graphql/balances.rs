@@ -4,6 +4,7 @@ use async_graphql::{Context, Description, Object, Result, SimpleObject};
 
 use super::context::Ask;
 use super::credit_types::CreditType;
+use super::customers::Customer;
 use super::scalars::{Credits, DateTime};
 use crate::domain::Scope;
 use crate::domain::ledger::balances;
@@ -14,6 +15,11 @@ pub struct Balance(pub balances::Balance);
 
 #[Object(use_type_description)]
 impl Balance {
+    /// Whose credits.
+    async fn customer(&self, ctx: &Context<'_>) -> Result<Option<Customer>> {
+        Ok(ctx.reads(Scope::OwnRead).await?.customers.get(self.0.customer).await?.map(Customer))
+    }
+
     /// What the credits are good for.
     async fn credit_type(&self, ctx: &Context<'_>) -> Result<Option<CreditType>> {
         let reads = ctx.reads(Scope::OwnRead).await?;

@@ -14,7 +14,7 @@ use super::page;
 use super::payload::{UserErrorInterface, answer, id};
 use super::runs::Run;
 use super::scalars::DateTime;
-use crate::domain::automations::enrolments::{self, NewEnrolment, Wish};
+use crate::domain::automations::enrolments::{self, NewEnrolment, Of, Wish};
 use crate::domain::bulk::Plan;
 use crate::domain::{Error, Scope};
 
@@ -80,7 +80,7 @@ impl Enrolment {
     }
 
     /// The steps that it took, in order.
-    #[graphql(complexity = "child_complexity.saturating_mul(10).saturating_add(1)")]
+    #[graphql(complexity = "child_complexity.saturating_mul(30).saturating_add(1)")]
     async fn history(&self, ctx: &Context<'_>) -> Result<Vec<Run>> {
         let taken = ctx.reads(Scope::StaffRead).await?.steps_taken.get(self.0.id).await?;
         Ok(taken.unwrap_or_default().into_iter().map(Run).collect())
@@ -113,13 +113,14 @@ impl CustomerWalks {
     async fn enrolments(
         &self,
         ctx: &Context<'_>,
+        #[graphql(desc = "Only those that are so far.")] status: Option<EnrolmentStatus>,
         #[graphql(desc = "How many from the beginning, 1 to 100; 20 if nothing is said.")] first: Option<i32>,
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> Result<Connection<String, Enrolment>> {
         let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
-        let wish = Wish { customer: self.0, page };
+        let wish = Wish { of: Of::Customer(self.0), status: status.map(Into::into), page };
         let slice = ctx.reads(Scope::StaffRead).await?.enrolment_pages.get(wish).await?;
         Ok(page::connection(slice.unwrap_or_default(), |row| row.id, Enrolment))
     }
@@ -143,7 +144,7 @@ impl EnrolmentQuery {
 
 /// Who begins. Exactly one of the fields.
 #[derive(OneofObject)]
-pub enum AutomationStartFor {
+pub enum AutomationStartWho {
     /// This customer.
     CustomerId(ID),
     /// Every customer with this tag, in any case. That is a bulk operation, which goes on by itself.
@@ -156,8 +157,7 @@ pub struct AutomationStartInput {
     /// The automation.
     automation_id: ID,
     /// Who begins.
-    #[graphql(name = "for")]
-    whom: AutomationStartFor,
+    who: AutomationStartWho,
     /// 1 to 255 characters, the same for the same request however often it is sent: it is carried out once.
     idempotency_key: String,
 }
@@ -182,6 +182,9 @@ pub struct AutomationStopInput {
     enrolment_id: ID,
     /// Why: at most 255 characters.
     reason: Option<String>,
+    /// Whether it is over for good, and the customer may begin anew; otherwise it can be resumed.
+    #[graphql(default)]
+    end: bool,
 }
 
 /// An enrolment to resume.
@@ -214,7 +217,7 @@ impl EnrolmentMutation {
         Some(Box::pin(start(ctx, input)).await)
     }
 
-    /// Stop an enrolment where it is. What it has done stays. For staff.
+    /// Stop an enrolment where it is, or end it. What it has done stays. For staff.
     async fn automation_stop(
         &self,
         ctx: &Context<'_>,
@@ -222,7 +225,7 @@ impl EnrolmentMutation {
     ) -> Option<Result<EnrolmentPayload>> {
         let stopped = async {
             let id = id("enrolmentId", "enrolment", &input.enrolment_id)?;
-            enrolments::stop(ctx.caller()?, id, input.reason).await
+            enrolments::stop(ctx.caller()?, id, input.reason, input.end).await
         };
         Some(Box::pin(payload(ctx, stopped)).await)
     }
@@ -242,16 +245,16 @@ impl EnrolmentMutation {
 async fn start(ctx: &Context<'_>, input: AutomationStartInput) -> Result<AutomationStartPayload> {
     let automation = id("automationId", "automation", &input.automation_id);
     let key = input.idempotency_key;
-    match input.whom {
-        AutomationStartFor::Tag(tag) => {
+    match input.who {
+        AutomationStartWho::Tag(tag) => {
             let plan = automation.map(|automation| Plan::Enrol { tag, automation });
             let (operation, replayed, user_errors) = start_bulk(ctx, &key, plan).await?;
             Ok(AutomationStartPayload { enrolment: None, operation, replayed, user_errors })
         }
-        AutomationStartFor::CustomerId(given) => {
+        AutomationStartWho::CustomerId(given) => {
             let mut replayed = false;
             let begun = async {
-                let new = NewEnrolment { automation: automation?, customer: id("for.customerId", "customer", &given)? };
+                let new = NewEnrolment { automation: automation?, customer: id("who.customerId", "customer", &given)? };
                 let begun = enrolments::start(ctx.caller()?, new, &key).await;
                 replayed = matches!(begun, Ok((_, true)) | Err(Error::RefusedBefore(_)));
                 begun

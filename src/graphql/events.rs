@@ -66,9 +66,9 @@ impl Event {
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> Result<Connection<String, Run>> {
         let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
-        let reads = ctx.reads(Scope::StaffRead).await?;
-        let slice = runs::list(&reads.view, &runs::Of::Event(self.0.id), status.map(Into::into), &page).await?;
-        Ok(page::connection(slice, |row| row.id, Run))
+        let wish = runs::Wish { of: runs::Of::Event(self.0.id), status: status.map(Into::into), page };
+        let slice = ctx.reads(Scope::StaffRead).await?.run_pages.get(wish).await?;
+        Ok(page::connection(slice.unwrap_or_default(), |row| row.id, Run))
     }
 
     /// When it happened, by the account's clock.
@@ -87,12 +87,12 @@ pub enum EventPropertyKind {
     Text,
     /// A whole number.
     Whole,
-    /// True or false.
-    Flag,
     /// An instant in UTC (RFC 3339).
     Instant,
-    /// Several values, or an object of several.
+    /// Several values.
     List,
+    /// Several values with names.
+    Object,
 }
 
 /// One thing that an event says.
@@ -118,7 +118,7 @@ pub struct EventType {
     /// What its payload says.
     properties: Vec<EventProperty>,
     /// Whether triggers can wait for it: it is about a customer.
-    triggers: bool,
+    triggerable: bool,
 }
 
 impl From<&catalogue::EventType> for EventType {
@@ -133,7 +133,7 @@ impl From<&catalogue::EventType> for EventType {
             description: event.about,
             version: i32::from(event.version),
             properties: event.properties.iter().map(property).collect(),
-            triggers: event.of_customer,
+            triggerable: event.of_customer,
         }
     }
 }
@@ -166,6 +166,16 @@ impl EventQuery {
             Ok(page::connection(slice, |row| row.id, Event))
         };
         Some(found.await)
+    }
+
+    /// One event; null if there is no such event, or it is kept no longer. For staff.
+    async fn event(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Option<Result<Event>> {
+        let found = async {
+            let reads = ctx.reads(Scope::StaffRead).await?;
+            let Ok(id) = id.parse() else { return Ok(None) };
+            Ok(reads.events.get(id).await?.map(Event))
+        };
+        found.await.transpose()
     }
 
     /// The events that the server tells of by itself, and what each says. The same for every account.

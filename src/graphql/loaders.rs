@@ -13,7 +13,7 @@ use entity::{
     ActivityId, AutomationId, CreditTypeId, CustomerId, EnrolmentId, EventId, GrantId, HoldId, OrderId, PriceId,
     ProductId, SubscriptionId, TriggerId, WebhookEndpointId, activity, allocation, automation, credit_grant,
     credit_type, customer, enrolment, event, event_trigger, fulfilment, hold, order_line, payment, price, product,
-    product_order, refund, renewal, run, subscription, webhook_endpoint,
+    product_order, refund, renewal, run, subscription, webhook_delivery, webhook_endpoint,
 };
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
@@ -30,7 +30,7 @@ use crate::domain::page::Slice;
 use crate::domain::sales::forms::{self, Affordable};
 use crate::domain::sales::pending::{self, Pending};
 use crate::domain::sales::{orders, subscriptions};
-use crate::domain::webhooks::endpoints;
+use crate::domain::webhooks::{deliveries, endpoints};
 use crate::domain::{Error, Result, View, customers, events};
 
 /// Keys in one batch. The statements of a batch bind one value per key, pages a few.
@@ -141,6 +141,8 @@ pub struct Reads {
     pub steps: By<(AutomationId, i32), Vec<Step>>,
     pub enrolments: By<EnrolmentId, enrolment::Model>,
     pub enrolment_pages: By<enrolments::Wish, Slice<enrolment::Model>>,
+    pub run_pages: By<runs::Wish, Slice<run::Model>>,
+    pub delivery_pages: By<deliveries::Wish, Slice<webhook_delivery::Model>>,
     pub steps_taken: By<EnrolmentId, Vec<run::Model>>,
     pub endpoints: By<WebhookEndpointId, webhook_endpoint::Model>,
 }
@@ -241,6 +243,14 @@ impl Reads {
             enrolment_pages: By::new(&view, batches, |view, wanted| {
                 Box::pin(
                     async move { Ok(wanted.iter().cloned().zip(enrolments::pages(&view, &wanted).await?).collect()) },
+                )
+            }),
+            run_pages: By::new(&view, batches, |view, wanted| {
+                Box::pin(async move { Ok(wanted.iter().cloned().zip(runs::pages(&view, &wanted).await?).collect()) })
+            }),
+            delivery_pages: By::new(&view, batches, |view, wanted| {
+                Box::pin(
+                    async move { Ok(wanted.iter().cloned().zip(deliveries::pages(&view, &wanted).await?).collect()) },
                 )
             }),
             steps_taken: By::new(&view, batches, |view, ids| {

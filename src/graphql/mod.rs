@@ -75,6 +75,7 @@ pub struct Query(
     automations::AutomationQuery,
     enrolments::EnrolmentQuery,
     webhooks::WebhookQuery,
+    runs::RunQuery,
 );
 
 /// Everything that can be changed. A field that a rule refuses answers with `userErrors` and changes nothing.

@@ -1,5 +1,6 @@
 //! The log of what triggers and automations did.
 
+use async_graphql::connection::Connection;
 use async_graphql::{Context, Description, Enum, ID, Object, Result};
 use entity::run::{Model, Status};
 
@@ -9,12 +10,13 @@ use super::context::Ask;
 use super::customers::Customer;
 use super::enrolments::Enrolment;
 use super::events::Event;
+use super::page;
 use super::payload::UserErrorInterface;
 use super::scalars::DateTime;
 use super::steps::Step;
 use super::triggers::Trigger;
-use crate::domain::Scope;
 use crate::domain::automations::{actions, runs, steps};
+use crate::domain::{Error, Scope};
 
 /// What became of an action or a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
@@ -26,7 +28,8 @@ pub enum RunStatus {
     Done,
     /// A rule said no: see `userError`.
     Refused,
-    /// It could not be carried out, by a fault. See `jobs(dead: true)`, and `jobRetry` to try again.
+    /// It could not be carried out, by a fault. See `jobs(dead: true)`, and `jobRetry` to try again. A trigger whose stored
+    /// form cannot be read has no job, and no action.
     Failed,
 }
 
@@ -105,7 +108,7 @@ impl Run {
     }
 
     /// Where a branch went: true for `then`, false for `otherwise`; null for all else.
-    async fn held(&self) -> Option<bool> {
+    async fn branch_held(&self) -> Option<bool> {
         self.0.detail.get("held")?.as_bool()
     }
 
@@ -121,6 +124,13 @@ impl Run {
         Ok(ctx.reads(Scope::StaffRead).await?.enrolments.get(id).await?.map(Enrolment))
     }
 
+    /// The event that a step posted to a webhook endpoint.
+    async fn webhook_event(&self, ctx: &Context<'_>) -> Result<Option<Event>> {
+        let id = self.0.detail.get("eventId").and_then(serde_json::Value::as_str);
+        let Some(Ok(id)) = id.map(str::parse) else { return Ok(None) };
+        Ok(ctx.reads(Scope::StaffRead).await?.events.get(id).await?.map(Event))
+    }
+
     /// When it was decided, by the account's clock.
     async fn created_at(&self) -> DateTime {
         DateTime(self.0.created_at)
@@ -129,5 +139,40 @@ impl Run {
     /// When it was carried out, refused, or given up.
     async fn ended_at(&self) -> Option<DateTime> {
         self.0.ended_at.map(DateTime)
+    }
+}
+
+#[derive(Default)]
+pub struct RunQuery;
+
+#[Object]
+impl RunQuery {
+    /// One run; null if there is no such run. For staff.
+    async fn run(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Option<Result<Run>> {
+        let found = async {
+            let reads = ctx.reads(Scope::StaffRead).await?;
+            let Ok(id) = id.parse() else { return Ok(None) };
+            Ok(runs::by_ids(&reads.view, &[id]).await?.remove(&id).map(Run))
+        };
+        found.await.transpose()
+    }
+
+    /// What triggers and automations did and came to this, newest first: all that was refused, or failed. For staff.
+    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
+    async fn runs(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What they came to.")] status: RunStatus,
+        #[graphql(desc = "How many from the beginning, 1 to 100; 20 if nothing is said.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> Option<Result<Connection<String, Run>>> {
+        let found = async {
+            let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
+            let reads = ctx.reads(Scope::StaffRead).await?;
+            Ok(page::connection(runs::list(&reads.view, status.into(), &page).await?, |row| row.id, Run))
+        };
+        Some(found.await)
     }
 }

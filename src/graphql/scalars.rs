@@ -160,7 +160,7 @@ texts! {
 pub struct Json(pub serde_json::Value);
 
 #[Scalar(name = "JSON", specified_by_url = "https://datatracker.ietf.org/doc/html/rfc8259")]
-/// Any JSON value; where it is an input, an object of at most 16 KiB.
+/// Any JSON value. As metadata or properties it is an object of at most 16 KiB.
 impl ScalarType for Json {
     fn parse(value: Value) -> InputValueResult<Self> {
         Ok(Self(value.into_json()?))

@@ -36,8 +36,8 @@ pub enum WaitUnitName {
 pub enum WhenRefusedName {
     /// It goes on with the next step.
     Continue,
-    /// It ends.
-    Stop,
+    /// It ends; the enrolment's `reason` says why.
+    End,
 }
 
 /// How long to wait.
@@ -233,6 +233,11 @@ impl Step {
     /// The question that it asks, and where its answers lead.
     async fn branch(&self) -> Option<BranchAnswer> {
         if let Does::Branch(branch) = &self.0.does { Some(branch.clone().into()) } else { None }
+    }
+
+    /// Where it posts to, by its id.
+    async fn webhook_endpoint_id(&self) -> Option<ID> {
+        if let Does::Webhook { endpoint } = self.0.does { Some(endpoint.to_string().into()) } else { None }
     }
 
     /// Where it posts to. For the owner; null for staff.

@@ -37,7 +37,7 @@ impl Trigger {
     }
 
     /// The name of the event that it waits for.
-    async fn event(&self) -> &str {
+    async fn event_name(&self) -> &str {
         &self.0.event
     }
 
@@ -55,6 +55,7 @@ impl Trigger {
     }
 
     /// What is done, each by itself and in this order.
+    #[graphql(complexity = "child_complexity.saturating_mul(10).saturating_add(1)")]
     #[expect(clippy::unused_async, reason = "the library asks for it")]
     async fn actions(&self) -> Result<Vec<ActionAnswer>> {
         Ok(form::<Vec<_>>(&self.0.actions)?.into_iter().map(ActionAnswer).collect())
@@ -82,10 +83,9 @@ impl Trigger {
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> Result<Connection<String, Run>> {
         let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
-        let reads = ctx.reads(Scope::StaffRead).await?;
-        let of = runs::Of::Trigger(self.0.id);
-        let slice = runs::list(&reads.view, &of, status.map(Into::into), &page).await?;
-        Ok(page::connection(slice, |row| row.id, Run))
+        let wish = runs::Wish { of: runs::Of::Trigger(self.0.id), status: status.map(Into::into), page };
+        let slice = ctx.reads(Scope::StaffRead).await?.run_pages.get(wish).await?;
+        Ok(page::connection(slice.unwrap_or_default(), |row| row.id, Run))
     }
 
     /// When it was created.
@@ -144,7 +144,7 @@ pub struct TriggerCreateInput {
     /// The name that staff reads.
     name: String,
     /// The name of the event that it waits for: one of `eventTypes`, or one of the business's own.
-    event: String,
+    event_name: String,
     /// Whether all conditions must hold, or one of them.
     #[graphql(name = "match", default_with = "ConditionMatch::All")]
     matching: ConditionMatch,
@@ -166,10 +166,10 @@ pub struct TriggerUpdateInput {
     /// The name that staff reads.
     name: MaybeUndefined<String>,
     /// The name of the event that it waits for.
-    event: MaybeUndefined<String>,
-    /// Whether all conditions must hold, or one of them. Goes with `conditions`: ALL if left out beside them.
+    event_name: MaybeUndefined<String>,
+    /// Whether all conditions must hold, or one of them.
     #[graphql(name = "match")]
-    matching: Option<ConditionMatch>,
+    matching: MaybeUndefined<ConditionMatch>,
     /// What the event must say, instead of what it had to.
     conditions: MaybeUndefined<Vec<ConditionInput>>,
     /// What is done, instead of what was.
@@ -211,7 +211,7 @@ pub struct ConditionResult {
     /// The condition.
     condition: ConditionAnswer,
     /// What the event says there; null if it says nothing.
-    found: Json,
+    found: Option<Json>,
     /// Whether it holds.
     holds: bool,
 }
@@ -254,7 +254,7 @@ impl TriggerMutation {
         let saved = async {
             let new = NewTrigger {
                 name: input.name,
-                event: input.event,
+                event: input.event_name,
                 conditions: conditions(input.matching, input.conditions),
                 actions: actions(input.actions)?,
                 enabled: input.enabled,
@@ -271,11 +271,12 @@ impl TriggerMutation {
         #[graphql(desc = "What changes.")] input: TriggerUpdateInput,
     ) -> Option<Result<TriggerPayload>> {
         let saved = async {
-            let matching = input.matching.unwrap_or(ConditionMatch::All);
             let changes = Changes {
                 name: kept("name", input.name)?,
-                event: kept("event", input.event)?,
-                conditions: kept("conditions", input.conditions)?.map(|inputs| conditions(matching, inputs)),
+                event: kept("eventName", input.event_name)?,
+                matching: kept("match", input.matching)?.map(Into::into),
+                conditions: kept("conditions", input.conditions)?
+                    .map(|inputs| inputs.into_iter().map(Into::into).collect()),
                 actions: kept("actions", input.actions)?.map(actions).transpose()?,
                 enabled: kept("enabled", input.enabled)?,
             };
@@ -317,7 +318,7 @@ fn tested_payload(rehearsal: Option<Rehearsal>, user_errors: Vec<UserErrorInterf
     let (conditions, actions) = rehearsal.map(|it| (it.conditions, it.actions)).unwrap_or_default();
     let conditions = conditions.into_iter().map(|(condition, found, holds)| ConditionResult {
         condition: condition.into(),
-        found: Json(found),
+        found: Some(found).filter(|found| !found.is_null()).map(Json),
         holds,
     });
     let actions = actions.into_iter().map(|(action, became)| {

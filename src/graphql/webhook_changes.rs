@@ -124,7 +124,7 @@ impl WebhookMutation {
             let new = NewEndpoint { url: input.url.0, description: input.description, events: input.events };
             endpoints::create(ctx.caller()?, new).await
         };
-        Some(with_secret(ctx, made).await)
+        Some(Box::pin(with_secret(ctx, made)).await)
     }
 
     /// Change a webhook endpoint. For the owner.
@@ -142,7 +142,7 @@ impl WebhookMutation {
             };
             endpoints::update(ctx.caller()?, id("id", "webhook endpoint", &input.id)?, changes).await
         };
-        Some(payload(ctx, updated).await)
+        Some(Box::pin(payload(ctx, updated)).await)
     }
 
     /// Delete a webhook endpoint: what is on its way is given up, its log stays. For the owner.
@@ -152,7 +152,7 @@ impl WebhookMutation {
         #[graphql(desc = "The endpoint.")] input: WebhookEndpointDeleteInput,
     ) -> Option<Result<WebhookEndpointPayload>> {
         let deleted = async { endpoints::delete(ctx.caller()?, id("id", "webhook endpoint", &input.id)?).await };
-        Some(payload(ctx, deleted).await)
+        Some(Box::pin(payload(ctx, deleted)).await)
     }
 
     /// Give a webhook endpoint a new secret. The one before it signs as well for a while. For the owner.
@@ -165,7 +165,7 @@ impl WebhookMutation {
             let overlap = input.overlap_hours.map(|hours| hours.0);
             endpoints::rotate_secret(ctx.caller()?, id("id", "webhook endpoint", &input.id)?, overlap).await
         };
-        Some(with_secret(ctx, rotated).await)
+        Some(Box::pin(with_secret(ctx, rotated)).await)
     }
 
     /// Post the event `webhook.tested` to a webhook endpoint, whatever events it hears of. For the owner.

@@ -51,12 +51,12 @@ impl WebhookEndpoint {
         self.0.disabled_reason.as_deref()
     }
 
-    /// Since when every attempt failed.
+    /// Since when every attempt failed, by the real clock.
     async fn failing_since(&self) -> Option<DateTime> {
         self.0.failing_since.map(DateTime)
     }
 
-    /// Until when the secret before the newest signs as well.
+    /// Until when the secret before the newest signs as well, by the real clock.
     async fn previous_secret_until(&self) -> Option<DateTime> {
         self.0.previous_until.map(DateTime)
     }
@@ -73,9 +73,9 @@ impl WebhookEndpoint {
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> Result<Connection<String, WebhookDelivery>> {
         let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
-        let reads = ctx.reads(Scope::WebhooksWrite).await?;
-        let slice = deliveries::list(&reads.view, self.0.id, status.map(Into::into), &page).await?;
-        Ok(page::connection(slice, |row| row.id, WebhookDelivery))
+        let wish = deliveries::Wish { endpoint: self.0.id, status: status.map(Into::into), page };
+        let slice = ctx.reads(Scope::WebhooksWrite).await?.delivery_pages.get(wish).await?;
+        Ok(page::connection(slice.unwrap_or_default(), |row| row.id, WebhookDelivery))
     }
 
     /// When it was created, by the real clock.
@@ -106,8 +106,8 @@ pub enum WebhookDeliveryStatus {
 pub struct WebhookAttempt {
     /// When, by the real clock.
     at: DateTime,
-    /// What the endpoint answered; null if it did not.
-    status: Option<i32>,
+    /// The HTTP status that the endpoint answered; null if it did not.
+    status_code: Option<i32>,
     /// Why it did not answer.
     error: Option<String>,
     /// How long it took, in milliseconds.
@@ -126,7 +126,7 @@ impl WebhookDelivery {
     }
 
     /// Where to.
-    async fn endpoint(&self, ctx: &Context<'_>) -> Result<Option<WebhookEndpoint>> {
+    async fn webhook_endpoint(&self, ctx: &Context<'_>) -> Result<Option<WebhookEndpoint>> {
         Ok(ctx.reads(Scope::WebhooksWrite).await?.endpoints.get(self.0.endpoint_id).await?.map(WebhookEndpoint))
     }
 
@@ -146,14 +146,14 @@ impl WebhookDelivery {
         let attempts = deliveries::attempts(&self.0)?;
         let attempt = |attempt: deliveries::Attempt| WebhookAttempt {
             at: DateTime(attempt.at),
-            status: attempt.status.map(i32::from),
+            status_code: attempt.status.map(i32::from),
             error: attempt.error,
             millis: i32::try_from(attempt.millis).unwrap_or(i32::MAX),
         };
         Ok(attempts.into_iter().map(attempt).collect())
     }
 
-    /// When it is tried next; null if it is not.
+    /// When it is tried next, by the real clock; null if it is not.
     async fn next_at(&self) -> Option<DateTime> {
         self.0.next_at.map(DateTime)
     }
@@ -163,7 +163,7 @@ impl WebhookDelivery {
         DateTime(self.0.created_at)
     }
 
-    /// When it was taken or given up.
+    /// When it was taken or given up, by the real clock.
     async fn ended_at(&self) -> Option<DateTime> {
         self.0.ended_at.map(DateTime)
     }

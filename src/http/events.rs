@@ -64,17 +64,19 @@ async fn next(sending: &mut Sending) -> Option<String> {
         () = tokio::time::sleep_until(end) => None,
         () = sending.stop.cancelled() => None,
     };
-    Some(match said {
-        Some(Said::Next(answer)) => event(&answer),
+    match said {
+        Some(Said::Next(answer)) => Some(event(&answer)),
         Some(Said::Error(answer)) => {
             sending.over = true;
-            format!("{}event: complete\ndata:\n\n", event(&answer))
+            Some(format!("{}event: complete\ndata:\n\n", event(&answer)))
         }
-        Some(Said::Complete) | None => {
+        Some(Said::Complete) => {
             sending.over = true;
-            "event: complete\ndata:\n\n".to_owned()
+            Some("event: complete\ndata:\n\n".to_owned())
         }
-    })
+        // Not complete: a client that finds the stream cut comes again, with a token that is good.
+        None => None,
+    }
 }
 
 fn event(answer: &Answer) -> String {

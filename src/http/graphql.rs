@@ -93,17 +93,18 @@ impl Endpoint for Door {
 
 impl GraphQL {
     async fn handle(&self, request: &mut Request, id: &RequestId) -> Result<Response, (Media, Rejection)> {
-        let media = negotiate(request.header(header::ACCEPT));
+        let accepted = negotiate(request.header(header::ACCEPT));
+        let best = accepted.first().copied();
         let get = match *request.method() {
             Method::GET => true,
             Method::POST => false,
             _ => {
                 let rejection = Rejection::new(StatusCode::METHOD_NOT_ALLOWED, "BAD_REQUEST", "Use GET or POST.");
-                return Err((media.unwrap_or(Media::Json), rejection.with(header::ALLOW, "GET, POST")));
+                return Err((best.unwrap_or(Media::Json), rejection.with(header::ALLOW, "GET, POST")));
             }
         };
-        let media = media.ok_or_else(|| {
-            let message = "Accept application/graphql-response+json or application/json.";
+        let media = best.ok_or_else(|| {
+            let message = "Accept application/graphql-response+json, application/json or text/event-stream.";
             (Media::Json, Rejection::new(StatusCode::NOT_ACCEPTABLE, "BAD_REQUEST", message))
         })?;
         let failed = |rejection| (media, rejection);
@@ -120,28 +121,33 @@ impl GraphQL {
             }
             Err(Unfit::Invalid(errors)) => return Ok(request_error(media, errors, id)),
         };
-        match (operation.kind, media) {
-            (Some(OperationType::Mutation), _) if get => {
-                let message = "GET runs queries and subscriptions only. Use POST.";
-                let rejection = Rejection::new(StatusCode::METHOD_NOT_ALLOWED, "BAD_REQUEST", message);
-                return Err(failed(rejection.with(header::ALLOW, "POST")));
-            }
-            (Some(OperationType::Mutation), Media::Events) => {
-                let message = "An event stream runs queries and subscriptions only. Accept application/json.";
-                return Err(failed(Rejection::new(StatusCode::NOT_ACCEPTABLE, "BAD_REQUEST", message)));
-            }
-            (Some(OperationType::Subscription), Media::Json | Media::GraphQL) => {
-                let message = "A subscription is many answers. Accept text/event-stream, or use graphql-transport-ws.";
-                return Err(failed(Rejection::new(StatusCode::NOT_ACCEPTABLE, "BAD_REQUEST", message)));
-            }
-            _ => {}
+        if get && operation.kind == Some(OperationType::Mutation) {
+            let message = "GET runs queries and subscriptions only. Use POST.";
+            let rejection = Rejection::new(StatusCode::METHOD_NOT_ALLOWED, "BAD_REQUEST", message);
+            return Err(failed(rejection.with(header::ALLOW, "POST")));
         }
+        // A stream is for what may be many answers: nothing that changes anything runs in one.
+        let suits = |media: &&Media| match operation.kind {
+            Some(OperationType::Subscription) => **media == Media::Events,
+            Some(OperationType::Mutation) => **media != Media::Events,
+            _ => true,
+        };
+        let media = *accepted.iter().find(suits).ok_or_else(|| {
+            let message = if operation.kind == Some(OperationType::Mutation) {
+                "An event stream runs queries and subscriptions only. Accept application/json."
+            } else {
+                "A subscription is many answers. Accept text/event-stream, or use graphql-transport-ws."
+            };
+            failed(Rejection::new(StatusCode::NOT_ACCEPTABLE, "BAD_REQUEST", message))
+        })?;
+        let failed = |rejection| (media, rejection);
         let session = Session::new(caller, self.tokens.clone());
         if media == Media::Events {
             let (to, answers) = mpsc::channel(1);
             let ended = CancellationToken::new();
             let with = (&self.schema, &self.tracker);
-            stream::run(with, (operation, session), ended.clone(), ((), to), id.clone());
+            let tokens = (ended.clone(), ended.clone());
+            stream::run(with, (operation, session), tokens, ((), to), id.clone());
             return Ok(events::response(answers, ended, until, self.stop.clone()));
         }
         let executed = operation.executed.clone();

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextExecute};
 use async_graphql::parser::parse_query;
-use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationDefinition, OperationType};
+use async_graphql::parser::types::{
+    DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection,
+};
 use async_graphql::{Request as Query, Response as Answer, ServerError, Variables};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -54,10 +56,9 @@ impl Operation {
             Refused::TooLarge(message) => Unfit::TooLarge(message),
             Refused::Invalid(message) => Unfit::Invalid(vec![ServerError::new(message, None)]),
         })?;
-        if kind == Some(OperationType::Subscription)
-            && operation.is_some_and(|operation| operation.selection_set.node.items.len() != 1)
+        if kind == Some(OperationType::Subscription) && operation.is_some_and(|operation| !selects_one_field(operation))
         {
-            let message = "A subscription must select exactly one top-level field.";
+            let message = "A subscription must select exactly one top-level field, and not in a fragment.";
             return Err(Unfit::Invalid(vec![ServerError::new(message, None)]));
         }
         let executed = Executed::default();
@@ -66,6 +67,12 @@ impl Operation {
         query.set_parsed_query(document);
         Ok(Self { query, kind, executed })
     }
+}
+
+/// Whether it selects one field, and that in plain sight: the library looks into no fragment here, and would say nothing.
+fn selects_one_field(operation: &OperationDefinition) -> bool {
+    let items = &operation.selection_set.node.items;
+    items.len() == 1 && matches!(items[0].node, Selection::Field(_))
 }
 
 /// The operation that a request would run.

@@ -34,6 +34,8 @@ use crate::graphql::mask;
 const PROTOCOL: &str = "graphql-transport-ws";
 /// Bytes of a message.
 const MESSAGE: usize = 256 * 1024;
+/// Bytes of an answer.
+const ANSWER: usize = 8 * 1024 * 1024;
 /// How long a client may take to say who it is.
 const INIT: Duration = Duration::from_secs(10);
 /// How long a message may take to be sent.
@@ -45,6 +47,9 @@ const SIGNS: u32 = 3;
 const OPERATIONS: usize = 100;
 /// A connection without a token lasts as long as one that is forgotten.
 const LONGEST: Duration = Duration::from_hours(24);
+
+/// The client's id of an operation, and which of all that ran it is.
+type Run = (String, u64);
 
 /// Why a connection is closed, as the protocol has it.
 struct Close(u16, String);
@@ -93,7 +98,7 @@ pub async fn open(doors: &Arc<GraphQL>, request: &Request) -> Response {
     let config = WebSocketConfig::default()
         .read_buffer_size(4 * 1024)
         .write_buffer_size(0)
-        .max_write_buffer_size(2 * MESSAGE)
+        .max_write_buffer_size(2 * ANSWER)
         .max_message_size(Some(MESSAGE))
         .max_frame_size(Some(MESSAGE));
     let (doors, tracker) = (doors.clone(), doors.tracker.clone());
@@ -126,11 +131,13 @@ struct Connection {
     /// Who it is, once it has said so.
     caller: Option<Caller>,
     until: Moment,
-    running: HashMap<String, CancellationToken>,
+    /// What runs under each id, and which of all that ever ran it is: an id may be used again.
+    running: HashMap<String, (u64, CancellationToken)>,
+    begun: u64,
     /// Ends all that it runs.
     ended: CancellationToken,
-    answers: mpsc::Receiver<(String, Said)>,
-    to: mpsc::Sender<(String, Said)>,
+    answers: mpsc::Receiver<(Run, Said)>,
+    to: mpsc::Sender<(Run, Said)>,
     silent: u32,
 }
 
@@ -144,7 +151,7 @@ impl Connection {
     fn new(doors: Arc<GraphQL>, id: RequestId) -> Self {
         let (to, answers) = mpsc::channel(1);
         let (until, ended) = (Moment::now() + INIT, CancellationToken::new());
-        Self { doors, id, caller: None, until, running: HashMap::new(), ended, answers, to, silent: 0 }
+        Self { doors, id, caller: None, until, running: HashMap::new(), begun: 0, ended, answers, to, silent: 0 }
     }
 
     /// Serves until the client goes, or has to.
@@ -157,7 +164,7 @@ impl Connection {
                     Some(Ok(message)) => self.hear(socket, message).await,
                     Some(Err(_)) | None => Err(close(1000, "")),
                 },
-                Some((id, said)) = self.answers.recv() => self.say(socket, &id, said).await,
+                Some((run, said)) = self.answers.recv() => self.say(socket, &run, said).await,
                 _ = sign.tick() => self.sign(socket).await,
                 () = sleep_until(self.until) => Err(if self.caller.is_some() {
                     close(4403, "Forbidden: the token has expired")
@@ -196,7 +203,7 @@ impl Connection {
             Heard::Pong => Ok(()),
             Heard::Subscribe { id, payload } => self.subscribe(socket, id, payload).await,
             Heard::Complete { id } => {
-                if let Some(running) = self.running.remove(&id) {
+                if let Some((_, running)) = self.running.remove(&id) {
                     running.cancel();
                 }
                 Ok(())
@@ -243,10 +250,13 @@ impl Connection {
             }
             Ok(operation) => {
                 let ended = self.ended.child_token();
-                self.running.insert(id.clone(), ended.clone());
+                self.begun += 1;
+                self.running.insert(id.clone(), (self.begun, ended.clone()));
                 let session = Session::new(caller, self.doors.tokens.clone());
                 let with = (&self.doors.schema, &self.doors.tracker);
-                stream::run(with, (operation, session), ended, (id, self.to.clone()), self.id.clone());
+                let tokens = (ended, self.ended.clone());
+                let name = (id, self.begun);
+                stream::run(with, (operation, session), tokens, (name, self.to.clone()), self.id.clone());
                 Ok(())
             }
             Err(Unfit::Missing) => self.refuse(socket, &id, "`query` is missing.").await,
@@ -266,9 +276,9 @@ impl Connection {
         send(socket, Message::text(json!({ "id": id, "type": "error", "payload": payload }).to_string())).await
     }
 
-    async fn say(&mut self, socket: &mut WebSocketStream, id: &str, said: Said) -> Result<(), Close> {
+    async fn say(&mut self, socket: &mut WebSocketStream, (id, run): &Run, said: Said) -> Result<(), Close> {
         // What its client has completed is over, whatever was still on its way.
-        if !self.running.contains_key(id) {
+        if self.running.get(id).is_none_or(|(running, _)| running != run) {
             return Ok(());
         }
         let key = serde_json::to_string(id).unwrap_or_default();
@@ -286,6 +296,14 @@ impl Connection {
             }
             Said::Complete => format!(r#"{{"id":{key},"type":"complete"}}"#),
         };
+        if text.len() > ANSWER {
+            if let Some((_, running)) = self.running.remove(id) {
+                running.cancel();
+            }
+            return self
+                .refuse(socket, id, "The answer is larger than a socket carries. Ask for less at a time.")
+                .await;
+        }
         if !matches!(said, Said::Next(_)) {
             self.running.remove(id);
         }

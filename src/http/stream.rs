@@ -16,7 +16,7 @@ use super::operation::Operation;
 use super::shell::RequestId;
 use crate::graphql::context::Session;
 use crate::graphql::live::Ended;
-use crate::graphql::{Masked, ScripSchema, mask};
+use crate::graphql::{ScripSchema, mask};
 
 /// How long an answer may wait to be taken.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -31,11 +31,12 @@ pub enum Said {
     Complete,
 }
 
-/// Runs an operation until it is over, or ended; answers go to `to`, each under a name.
+/// Runs an operation until it is over, or ended; answers go to `to`, each under a name. `slow` is told of a reader that
+/// takes nothing for too long.
 pub fn run<N>(
     (schema, tracker): (&ScripSchema, &TaskTracker),
     (operation, session): (Operation, Session),
-    ended: CancellationToken,
+    (ended, slow): (CancellationToken, CancellationToken),
     (name, to): (N, mpsc::Sender<(N, Said)>),
     id: RequestId,
 ) where
@@ -53,22 +54,24 @@ pub fn run<N>(
             if ended.is_cancelled() {
                 return;
             }
-            let masked = mask(&mut answer, &id);
-            let unfit = !begun && (!executed.has_begun() || (lives && answer.is_err() && masked != Masked::Fine));
-            let said =
-                if unfit || (lives && !begun && answer.is_err()) { Said::Error(answer) } else { Said::Next(answer) };
+            mask(&mut answer, &id);
+            let unfit = !begun && (!executed.has_begun() || (lives && answer.is_err()));
+            let said = if unfit { Said::Error(answer) } else { Said::Next(answer) };
             let over = matches!(said, Said::Error(_));
             begun = true;
             if tokio::time::timeout(PATIENCE, to.send((name.clone(), said))).await.is_err() {
-                tracing::info!(request_id = %*id, "a reader was too slow, and lost its subscription");
-                ended.cancel();
+                tracing::info!(request_id = %*id, "a reader was too slow, and is dropped");
+                slow.cancel();
                 return;
             }
             if over {
                 return;
             }
         }
-        // Whoever hung up hears nothing.
+        // Whoever ended it or hung up hears nothing.
+        if ended.is_cancelled() {
+            return;
+        }
         drop(tokio::time::timeout(PATIENCE, to.send((name, Said::Complete))).await);
     });
 }

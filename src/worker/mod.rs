@@ -107,12 +107,16 @@ async fn follow(app: &App) -> Result<usize> {
 async fn deliver(app: App, stop: CancellationToken) {
     let mut posting = JoinSet::new();
     while !stop.is_cancelled() {
-        let free = ENDPOINTS - posting.len();
-        match jobs::claim(&app, Work::Outside, free.max(1)).await {
+        while posting.try_join_next().is_some() {}
+        if posting.len() >= ENDPOINTS {
+            posting.join_next().await;
+            continue;
+        }
+        match jobs::claim(&app, Work::Outside, ENDPOINTS - posting.len()).await {
             Ok(claimed) => {
                 for job in claimed {
                     let app = app.clone();
-                    // Posting takes less than half of a lease.
+                    // Whoever posts waits for half of a lease at most.
                     posting.spawn(async move { carry_out(&app, &job).await });
                 }
             }

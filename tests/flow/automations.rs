@@ -18,7 +18,7 @@ fn words(enrolment: &Value) -> Vec<String> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let kind =
             if run["step"]["kind"] == "ACT" { text(&run["activity"]["kind"]) } else { text(&run["step"]["kind"]) };
-        let more = match (&run["held"], &run["userError"]["code"], &run["waitedUntil"]) {
+        let more = match (&run["branchHeld"], &run["userError"]["code"], &run["waitedUntil"]) {
             (Value::Bool(held), ..) => format!(" {held}"),
             (_, Value::String(code), _) => format!(" {code}"),
             (.., Value::String(until)) => format!(" {until}"),
@@ -81,7 +81,7 @@ on_both! {
         let class = house.credit_type("Class", json!({ "never": true })).await;
         let consume = json!({ "consumeCredits": { "creditTypeId": class, "amount": 1 } });
         let goes_on = house.automation("Goes on", json!([does(consume.clone()), does(json!({ "issueCredits": { "creditTypeId": class, "amount": 5 } }))])).await;
-        let ends = json!([{ "does": { "consumeCredits": { "creditTypeId": class, "amount": 9 } }, "whenRefused": "STOP" }, does(json!({ "tagCustomer": ["x"] }))]);
+        let ends = json!([{ "does": { "consumeCredits": { "creditTypeId": class, "amount": 9 } }, "whenRefused": "END" }, does(json!({ "tagCustomer": ["x"] }))]);
         let ends = house.automation("Ends", ends).await;
         let first = id(&house.start(&goes_on, &ada).await["enrolment"]);
         house.work().await;
@@ -142,12 +142,17 @@ on_both! {
         house.done("automationResume", "enrolment { status }", resume.clone()).await;
         assert_eq!((house.tags(&ada).await, &house.enrolment(&enrolment).await["status"]), (json!(["done"]), &json!("DONE")));
         assert_eq!(codes(&house.mutate("automationResume", "enrolment { id }", resume).await), ["ENROLMENT_STATUS"]);
+        let again = id(&house.start(&walk, &ada).await["enrolment"]);
+        house.done("automationStop", "enrolment { status }", json!({ "enrolmentId": again })).await;
+        let over = house.done("automationStop", "enrolment { status endedAt }", json!({ "enrolmentId": again, "end": true })).await;
+        assert_eq!(over["enrolment"], json!({ "status": "DONE", "endedAt": "2026-01-20T00:00:00Z" }));
+        assert_eq!(codes(&house.start(&walk, &ada).await), Vec::<&str>::new(), "it is over for good");
     }
 
     async fn a_customer_begins_once_per_key_and_walks_once_at_a_time(house: House) {
         let ada = house.customer("Ada").await;
         let walk = house.automation("Walk", json!([does(json!({ "wait": { "count": 1, "unit": "MINUTE" } }))])).await;
-        let input = json!({ "automationId": walk, "for": { "customerId": ada }, "idempotencyKey": "start-1" });
+        let input = json!({ "automationId": walk, "who": { "customerId": ada }, "idempotencyKey": "start-1" });
         let first = house.done("automationStart", "replayed enrolment { id }", input.clone()).await;
         let again = house.done("automationStart", "replayed enrolment { id }", input).await;
         assert_eq!((&first["enrolment"], &again["replayed"]), (&again["enrolment"], &json!(true)));
@@ -171,7 +176,7 @@ on_both! {
         let walk = house.automation("Walk", json!([does(json!({ "tagCustomer": ["walked"] })), does(json!({ "wait": { "count": 1, "unit": "YEAR" } }))])).await;
         house.start(&walk, &people[0]).await;
         house.work().await;
-        let input = json!({ "automationId": walk, "for": { "tag": "VIP" }, "idempotencyKey": "all" });
+        let input = json!({ "automationId": walk, "who": { "tag": "VIP" }, "idempotencyKey": "all" });
         let begun = house.done("automationStart", "replayed operation { id kind tag total }", input.clone()).await;
         assert_eq!((&begun["operation"]["kind"], &begun["operation"]["total"]), (&json!("ENROL"), &json!(4)));
         house.work().await;
@@ -199,6 +204,9 @@ on_both! {
             (json!([does(json!({ "wait": { "count": 0, "unit": "DAY" } }))]), "INVALID", "steps.0.does.wait.count"),
             (json!([does(json!({ "branch": { "conditions": [] } }))]), "INVALID", "steps.0.does.branch.conditions"),
             (json!([property(json!({ "equals": 1 }), json!({ "equals": 2 }))]), "INVALID", "steps.0.does.branch.conditions"),
+            (json!([does(json!({ "branch": { "conditions": [{ "tag": "x" }, { "property": { "property": "", "test": { "exists": true } } }] } }))]), "INVALID", "steps.0.does.branch.conditions.1.property.property"),
+            (json!([does(json!({ "waitUntil": "9999-01-01" }))]), "INVALID", "steps.0.does.waitUntil"),
+            (json!([does(json!({ "wait": { "count": 101, "unit": "YEAR" } }))]), "INVALID", "steps.0.does.wait.count"),
             (json!([does(json!({ "consumeCredits": { "creditTypeId": class, "amount": 0 } }))]), "INVALID", "steps.0.does.consumeCredits.amount"),
             (json!([does(json!({ "branch": { "conditions": [{ "balance": { "creditTypeId": "ctp_x", "atLeast": 1 } }] } }))]), "NOT_FOUND", "steps.0.does.branch.conditions.0.balance.creditTypeId"),
             (json!([does(json!({ "callWebhook": "whe_01h455vb4pex5vsknk084sn02q" }))]), "NOT_FOUND", "steps.0.does.callWebhook"),

@@ -8,7 +8,6 @@ use scrip::domain::{App, Role};
 use scrip::http::{Doors, Start, serve};
 use scrip::worker::Worker;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
@@ -17,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Backend, House};
 use crate::on_both;
+use crate::sse::Events;
 
 pub const BALANCE: &str =
     "subscription($id: ID!) { balanceChanged(customerId: $id) { available held creditType { name } } }";
@@ -185,12 +185,61 @@ on_both! {
         assert_eq!(own.next().await["type"], "error");
         own.subscribe("bad", "subscription { nothing }", json!({})).await;
         assert_eq!(own.next().await["type"], "error");
+        own.subscribe("f", "subscription { ...F } fragment F on Live { balanceChanged(customerId: \"x\") { held } }", json!({})).await;
+        assert_eq!(own.next().await["type"], "error", "never silently nothing");
         own.subscribe("no", "subscription {", json!({})).await;
         assert_eq!(own.next().await["type"], "error");
         served.stop.cancel();
     }
 
-    /// Several servers on one PostgreSQL tell each other; on SQLite the second one reads in its time.
+    /// An id may be used again once its operation is over: the new one is not ended by what the old one still says.
+    async fn an_id_is_used_again(house: House) {
+        let served = served(&house, &house.app).await;
+        let ada = house.customer("Ada").await;
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        let mut client = Client::signed_in(&served.address, &house.token(Role::Staff)).await;
+        for amount in 1..=5 {
+            client.subscribe("1", ACTIVITY, json!({ "id": ada })).await;
+            client.subscribe("q", "{ viewer { __typename } }", json!({})).await;
+            client.next().await;
+            client.next().await;
+            house.issue(json!({ "customerId": ada, "creditTypeId": class, "amount": amount })).await;
+            assert_eq!(client.next().await, next("1", json!({ "activityAdded": { "kind": "ISSUE", "amount": amount, "internalNote": null } })));
+            client.say(json!({ "id": "1", "type": "complete" })).await;
+        }
+        served.stop.cancel();
+    }
+
+    /// Whoever reads nothing loses its connection and holds up nobody: the ledger and other readers go on.
+    async fn a_reader_that_takes_nothing_is_dropped(house: House) {
+        let served = served(&house, &house.app).await;
+        let ada = house.customer("Ada").await;
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        let mut slow = Client::signed_in(&served.address, &house.token(Role::Staff)).await;
+        let mut quick = Client::signed_in(&served.address, &house.token(Role::Staff)).await;
+        quick.subscribe("a", ACTIVITY, json!({ "id": ada })).await;
+        // More than the buffers between the two hold: the whole schema, over and over.
+        let schema = "{ __schema { types { name description fields { name description args { name description } } inputFields { name description } enumValues { name description } } } }";
+        for n in 0..90 {
+            slow.subscribe(&format!("s{n}"), schema, json!({})).await;
+        }
+        let began = tokio::time::Instant::now();
+        for amount in 1..=3 {
+            house.issue(json!({ "customerId": ada, "creditTypeId": class, "amount": amount })).await;
+            assert_eq!(quick.next().await["payload"]["data"]["activityAdded"]["amount"], amount);
+        }
+        assert!(began.elapsed() < Duration::from_secs(5), "nobody waits for it");
+        tokio::time::sleep(Duration::from_secs(13)).await;
+        // What was on its way is still there to be read, and then the end, long before all ninety answers.
+        let mut read = 0;
+        while tokio::time::timeout(Duration::from_secs(10), slow.try_next()).await.expect("it has ended").is_some() {
+            read += 1;
+        }
+        assert!(read < 90, "{read}");
+        served.stop.cancel();
+    }
+
+    /// Several servers on one PostgreSQL tell each other.
     async fn a_change_at_one_server_reaches_who_watches_at_another(house: House) {
         if house.backend == Backend::Sqlite { return; }
         let second = house.second_server().await;
@@ -234,12 +283,16 @@ on_both! {
         assert_eq!(refused.next().await.0, "complete");
         let mutation = "mutation { customerArchive(input: { id: \"x\" }) { __typename } }";
         assert_eq!(Events::post(&served.address, Some(&token), "text/event-stream", mutation, &json!({})).await.status, 406);
-        // urql lists event streams on every request: they have to win.
+        // urql lists event streams on every request: a query is answered as one, unless they win.
         let urql = "application/graphql-response+json, application/json, text/event-stream";
         assert_eq!(Events::post(&served.address, Some(&token), urql, "{ viewer { __typename } }", &json!({})).await.header("content-type"), "application/graphql-response+json; charset=utf-8");
-        assert_eq!(Events::post(&served.address, Some(&token), urql, ACTIVITY, &json!({ "id": ada })).await.status, 406);
+        assert_eq!(Events::post(&served.address, Some(&token), "application/json", ACTIVITY, &json!({ "id": ada })).await.status, 406);
+        let both = "application/json, text/event-stream";
+        assert_eq!(Events::post(&served.address, Some(&token), both, ACTIVITY, &json!({ "id": ada })).await.header("content-type"), "text/event-stream");
+        let first = "text/event-stream, application/json;q=0.5";
+        assert_eq!(Events::post(&served.address, Some(&token), first, mutation, &json!({})).await.header("content-type"), "application/json; charset=utf-8");
         served.stop.cancel();
-        assert_eq!(events.next().await.0, "complete");
+        assert!(events.is_cut().await, "not complete: a client comes again");
         tokio::time::timeout(Duration::from_secs(10), served.task).await.expect("it stops").expect("well");
     }
 }
@@ -291,58 +344,4 @@ async fn what_breaks_the_protocol_is_closed_with_its_codes() {
     assert_eq!(expires.closed().await, (4403, "Forbidden: the token has expired".to_owned()));
     assert_eq!(late.closed().await, (4408, "Connection initialisation timeout".to_owned()));
     served.stop.cancel();
-}
-
-/// A response of events.
-struct Events {
-    status: u16,
-    head: Vec<String>,
-    reader: BufReader<TcpStream>,
-}
-
-impl Events {
-    async fn post(address: &str, token: Option<&str>, accept: &str, query: &str, variables: &Value) -> Self {
-        let mut stream = TcpStream::connect(address).await.expect("a connection");
-        let body = json!({ "query": query, "variables": variables }).to_string();
-        let token = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
-        let request = format!(
-            "POST /graphql HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nAccept: {accept}\r\n{token}Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        stream.write_all(request.as_bytes()).await.expect("sent");
-        let mut reader = BufReader::new(stream);
-        let mut head = Vec::new();
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line).await.expect("a line");
-            if line.trim().is_empty() {
-                break;
-            }
-            head.push(line.trim().to_lowercase());
-        }
-        let status = head[0].split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-        Self { status, head, reader }
-    }
-
-    fn header(&self, name: &str) -> &str {
-        let found = self.head.iter().find_map(|line| line.strip_prefix(&format!("{name}: ")));
-        found.unwrap_or_default()
-    }
-
-    /// The next event: its kind, and its data, null if it has none.
-    async fn next(&mut self) -> (String, Value) {
-        let mut kind = None;
-        loop {
-            let mut line = String::new();
-            let read = tokio::time::timeout(Duration::from_secs(10), self.reader.read_line(&mut line)).await;
-            assert!(read.expect("in time").expect("a line") > 0, "it ended");
-            if let Some(event) = line.trim().strip_prefix("event: ") {
-                kind = Some(event.to_owned());
-            } else if let (Some(data), Some(kind)) = (line.trim().strip_prefix("data:"), &kind) {
-                let data =
-                    if data.trim().is_empty() { Value::Null } else { serde_json::from_str(data.trim()).expect("JSON") };
-                return (kind.clone(), data);
-            }
-        }
-    }
 }

@@ -12,5 +12,6 @@ mod notices;
 mod receiver;
 mod shop;
 mod speed;
+mod sse;
 mod triggers;
 mod webhooks;

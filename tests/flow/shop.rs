@@ -1,15 +1,15 @@
 //! Triggers, automations and events in one line each.
 
-use scrip::domain::Role;
+use scrip::domain::{Role, jobs};
 use scrip::worker;
 use serde_json::{Value, json};
 
-use crate::harness::{House, codes};
+use crate::harness::{Backend, House, codes};
 
 /// What a run is asked for.
 pub const RUN: &str = "id position status triggerVersion action { kind amount tags } step { label kind }
     activity { kind amount source actor { kind subject } reference note }
-    userError { code message ... on InsufficientCredits { requested available } } held waitedUntil
+    userError { code message ... on InsufficientCredits { requested available } } branchHeld waitedUntil
     began { id automation { name } status } event { id name depth } customer { name } createdAt endedAt";
 
 impl House {
@@ -34,11 +34,11 @@ impl House {
 
     /// A trigger; its payload.
     pub async fn trigger(&self, event: &str, input: Value) -> Value {
-        let mut whole = json!({ "name": format!("on {event}"), "event": event });
+        let mut whole = json!({ "name": format!("on {event}"), "eventName": event });
         for (name, value) in input.as_object().expect("an object") {
             whole[name] = value.clone();
         }
-        self.mutate("triggerCreate", "trigger { id event version enabled } warnings { code message }", whole).await
+        self.mutate("triggerCreate", "trigger { id eventName version enabled } warnings { code message }", whole).await
     }
 
     /// A trigger that must be made; its id.
@@ -73,6 +73,52 @@ impl House {
         panic!("there is no end of it");
     }
 
+    /// Does jobs that are due, and looks at no event.
+    pub async fn do_jobs(&self) {
+        loop {
+            let claimed = jobs::claim(&self.app, jobs::Work::Inside, 100).await.expect("claimed");
+            if claimed.is_empty() {
+                return;
+            }
+            for job in claimed {
+                let became = jobs::perform(&self.app, job.clone()).await;
+                jobs::conclude(&self.app, &job, became).await.expect("concluded");
+            }
+        }
+    }
+
+    /// Copies events of a name so often, as if they had come after all others.
+    pub async fn copy_events(&self, name: &str, times: usize) -> u64 {
+        let columns = "name, version, customer_id, subject_id, payload, at, depth, pending FROM event";
+        let sql = match self.backend {
+            Backend::Sqlite => format!(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {times})
+                INSERT INTO event (account_id, id, name, version, customer_id, subject_id, payload, at, depth, pending)
+                SELECT account_id, CAST(x'ff' || randomblob(15) AS BLOB), {columns}, n WHERE name = '{name}'"
+            ),
+            Backend::Postgres => format!(
+                "INSERT INTO event (account_id, id, name, version, customer_id, subject_id, payload, at, depth, pending)
+                SELECT account_id, ('ffffffff-' || substr(gen_random_uuid()::text, 10))::uuid, {columns}, generate_series(1, {times})
+                WHERE name = '{name}'"
+            ),
+        };
+        self.tamper(&sql).await
+    }
+
+    /// What a count says.
+    pub async fn counted(&self, sql: &str) -> i64 {
+        match self.backend {
+            Backend::Sqlite => {
+                let pool = sqlx::SqlitePool::connect(&self.url).await.expect("a connection");
+                sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&pool).await.expect(sql)
+            }
+            Backend::Postgres => {
+                let pool = sqlx::PgPool::connect(&self.url).await.expect("a connection");
+                sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&pool).await.expect(sql)
+            }
+        }
+    }
+
     /// What a trigger did, oldest first.
     pub async fn runs(&self, trigger: &str) -> Vec<Value> {
         let query = format!("query($id: ID!) {{ trigger(id: $id) {{ runs(last: 100) {{ nodes {{ {RUN} }} }} }} }}");
@@ -105,7 +151,7 @@ impl House {
     /// `automationStart` for a customer; the payload.
     pub async fn start(&self, automation: &str, customer: &str) -> Value {
         let input =
-            json!({ "automationId": automation, "for": { "customerId": customer }, "idempotencyKey": self.key() });
+            json!({ "automationId": automation, "who": { "customerId": customer }, "idempotencyKey": self.key() });
         self.mutate("automationStart", "replayed enrolment { id status version }", input).await
     }
 

@@ -129,8 +129,23 @@ on_both! {
         house.done("customerTag", "customer { id }", json!({ "id": ada, "tags": ["x"] })).await;
         house.advance("2026-03-01T00:00:00Z").await;
         let runs = house.runs(&starts).await;
-        assert!(runs.len() <= 9, "{}", runs.len());
+        assert_eq!(runs.len(), 9);
         assert_eq!(runs.last().expect("a run")["userError"]["code"], "LOOP_LIMIT", "{runs:#?}");
+    }
+
+    /// Two automations that begin each other: the same limit.
+    async fn automations_that_begin_each_other_end_too(house: House) {
+        let house = house.sandbox("ping-pong", "2026-01-01T00:00:00Z").await;
+        let ada = house.customer("Ada").await;
+        let ping = house.automation("Ping", json!([{ "does": { "tagCustomer": ["x"] } }])).await;
+        let other = house.automation("Pong", json!([{ "does": { "startAutomation": ping } }])).await;
+        house.done("automationUpdate", "automation { version }", json!({ "id": ping, "steps": [{ "does": { "startAutomation": other } }] })).await;
+        house.start(&ping, &ada).await;
+        house.advance("2026-01-02T00:00:00Z").await;
+        let query = "query($id: ID!) { customer(by: { id: $id }) { enrolments(first: 100) { nodes { status history { status userError { code } } } } } }";
+        let walks = house.data(query, json!({ "id": ada })).await["customer"]["enrolments"]["nodes"].clone();
+        assert_eq!(walks.as_array().map(Vec::len), Some(8), "{walks:#}");
+        assert_eq!(walks[0]["history"], json!([{ "status": "REFUSED", "userError": { "code": "LOOP_LIMIT" } }]));
     }
 
     async fn a_test_says_what_would_happen_and_changes_nothing(house: House) {
@@ -166,17 +181,19 @@ on_both! {
         let issue = |amount: i64| json!([{ "issueCredits": { "creditTypeId": class, "amount": amount } }]);
         let trigger = house.triggered("form.submitted", json!({ "actions": issue(1) })).await;
         let update = |mut input: Value| { input["id"] = json!(trigger); input };
-        let fields = "trigger { version enabled event match conditions { property operator value } actions { kind amount } deletedAt } warnings { code }";
+        let fields = "trigger { version enabled eventName match conditions { property operator value } actions { kind amount } deletedAt } warnings { code }";
         let renamed = house.done("triggerUpdate", fields, update(json!({ "name": "Another name" }))).await;
         assert_eq!(renamed["trigger"]["version"], 1, "what it does is the same");
         house.tracked("form.submitted", &ada, json!({})).await;
         house.work().await;
         let changed = house.done("triggerUpdate", fields, update(json!({ "actions": issue(5), "match": "ANY", "conditions": [{ "property": "a", "test": { "exists": true } }] }))).await;
-        assert_eq!(changed["trigger"], json!({ "version": 2, "enabled": true, "event": "form.submitted", "match": "ANY",
+        assert_eq!(changed["trigger"], json!({ "version": 2, "enabled": true, "eventName": "form.submitted", "match": "ANY",
             "conditions": [{ "property": "a", "operator": "EXISTS", "value": true }], "actions": [{ "kind": "ISSUE_CREDITS", "amount": 5 }], "deletedAt": null }));
         house.tracked("form.submitted", &ada, json!({ "a": 1 })).await;
         house.work().await;
         assert_eq!(house.balance(&ada).await["available"], 6);
+        let all = house.done("triggerUpdate", fields, update(json!({ "match": "ALL" }))).await;
+        assert_eq!((&all["trigger"]["match"], all["trigger"]["conditions"].as_array().map(Vec::len)), (&json!("ALL"), Some(1)), "what is left out stays");
         house.done("triggerUpdate", fields, update(json!({ "enabled": false }))).await;
         house.tracked("form.submitted", &ada, json!({ "a": 1 })).await;
         house.work().await;
@@ -214,9 +231,9 @@ on_both! {
         let condition = |property: &str, test: Value| json!({ "actions": good(), "conditions": [{ "property": property, "test": test }] });
         let both = |a: Value, b: Value| json!({ "actions": good(), "conditions": [{ "property": "a", "test": a }, { "property": "a", "test": b }] });
         for (event, input, code, field) in [
-            ("Form", json!({ "actions": good() }), "INVALID", "event"),
-            ("credits.exploded", json!({ "actions": good() }), "INVALID", "event"),
-            ("webhook.disabled", json!({ "actions": good() }), "INVALID", "event"),
+            ("Form", json!({ "actions": good() }), "INVALID", "eventName"),
+            ("credits.exploded", json!({ "actions": good() }), "INVALID", "eventName"),
+            ("webhook.disabled", json!({ "actions": good() }), "INVALID", "eventName"),
             ("form.submitted", json!({ "actions": [] }), "INVALID", "actions"),
             ("form.submitted", json!({ "actions": issue(&class, 0) }), "INVALID", "actions.0.issueCredits.amount"),
             ("form.submitted", json!({ "actions": issue(&class, 1_000_000_001) }), "INVALID", "actions.0.issueCredits.amount"),
@@ -245,6 +262,36 @@ on_both! {
         let seen = house.trigger("form.submitted", json!({ "actions": good() })).await;
         assert_eq!(seen["warnings"], json!([]));
         assert_eq!(house.trigger("credits.issued", json!({ "actions": good(), "conditions": [{ "property": "amount", "test": { "greater": 4 } }] })).await["warnings"], json!([]));
+    }
+
+    /// The log of many triggers, events and walks is read a level at a time, not one by one.
+    async fn a_log_is_read_at_once_however_many_there_are(house: House) {
+        let ada = house.customer("Ada").await;
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        let queries = [
+            "{ triggers { nodes { runs { nodes { activity { id } } } } } }",
+            "{ events(name: \"form.submitted\") { nodes { runs { nodes { trigger { name } } } } } }",
+            "{ automations { nodes { enrolments { nodes { history { status } } } } } }",
+        ];
+        let mut counts = Vec::new();
+        for many in [1, 5] {
+            for n in 0..many {
+                let walk = house.automation(&format!("Walk {many} {n}"), json!([{ "does": { "tagCustomer": ["x"] } }])).await;
+                house.start(&walk, &ada).await;
+                house.triggered("form.submitted", json!({ "actions": [{ "issueCredits": { "creditTypeId": class, "amount": 1 } }] })).await;
+                house.tracked("form.submitted", &ada, json!({})).await;
+            }
+            house.work().await;
+            let mut of_each = Vec::new();
+            for query in queries {
+                let before = house.app.store().statements();
+                let data = house.data(query, json!({})).await.to_string();
+                assert!(data.matches("[{").count() > many, "{data}");
+                of_each.push(house.app.store().statements() - before);
+            }
+            counts.push(of_each);
+        }
+        assert_eq!(counts[0], counts[1], "{counts:?}");
     }
 
     async fn a_customer_sees_and_changes_nothing_of_it(house: House) {

@@ -46,7 +46,7 @@ impl House {
     async fn about(&self, endpoint: &str) -> Value {
         let query =
             "query($id: ID!) { webhookEndpoint(id: $id) { enabled disabledReason failingSince deliveries { nodes {
-            id status nextAt endedAt event { id name } attempts { at status error } } } } }";
+            id status nextAt endedAt event { id name } attempts { at statusCode error } } } } }";
         let response = self.ask(Role::Owner, query, json!({ "id": endpoint })).await;
         assert!(response.get("errors").is_none(), "{response:#}");
         response["data"]["webhookEndpoint"].clone()
@@ -97,7 +97,7 @@ on_both! {
         until("the issue is posted", async || receiver.count() == 2).await;
         until("both are delivered", async || house.statuses(&endpoint).await == ["DELIVERED", "DELIVERED"]).await;
         let about = house.about(&endpoint).await;
-        assert_eq!((&about["deliveries"]["nodes"][0]["event"]["name"], &about["deliveries"]["nodes"][0]["attempts"][0]["status"]), (&json!("credits.issued"), &json!(204)));
+        assert_eq!((&about["deliveries"]["nodes"][0]["event"]["name"], &about["deliveries"]["nodes"][0]["attempts"][0]["statusCode"]), (&json!("credits.issued"), &json!(204)));
         worker.stop().await;
         assert_eq!(receiver.count(), 2, "what it does not hear of is not posted");
     }
@@ -148,7 +148,7 @@ on_both! {
         }
         until("it is delivered", async || house.statuses(&endpoint).await == ["DELIVERED"]).await;
         let node = house.about(&endpoint).await;
-        let said = node["deliveries"]["nodes"][0]["attempts"].as_array().expect("attempts").iter().map(|it| it["status"].clone()).collect::<Vec<_>>();
+        let said = node["deliveries"]["nodes"][0]["attempts"].as_array().expect("attempts").iter().map(|it| it["statusCode"].clone()).collect::<Vec<_>>();
         assert_eq!((said, &node["failingSince"]), (vec![json!(500), json!(302), json!(429), json!(204)], &Value::Null), "a redirect is not followed");
         let ids = receiver.all().iter().map(|it| it.header("webhook-id").to_owned()).collect::<std::collections::HashSet<_>>();
         assert_eq!(ids.len(), 1, "the same message each time");
@@ -243,6 +243,52 @@ on_both! {
         assert!(is_verified(&first, &secret) && !is_verified(&first, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"));
         house.owner("webhookEndpointDelete", "webhookEndpoint { id }", json!({ "id": endpoint })).await;
         assert_eq!(house.about(&endpoint).await["enabled"], false);
+        worker.stop().await;
+    }
+
+    async fn a_private_address_is_refused_and_one_that_turns_private_gets_nothing(house: House) {
+        let receiver = Receiver::start().await;
+        let port = receiver.url.rsplit(':').next().expect("a port").to_owned();
+        let house = house.posting_by(Poster::new(Arc::new(Rebinding(AtomicUsize::new(0))), false).expect("a poster")).await;
+        let input = |url: String| json!({ "url": url, "events": ["form.submitted"] });
+        for url in [format!("http://127.0.0.1:{port}/"), "https://[::1]/".to_owned(), "https://169.254.169.254/latest".to_owned()] {
+            let made = house.owner("webhookEndpointCreate", "secret", input(url)).await;
+            assert_eq!(refusal(&made), ("ADDRESS_NOT_PUBLIC".into(), "url".into()));
+        }
+        // Public when it is created, private whenever it is looked up after that.
+        let (endpoint, _) = house.endpoint(&format!("http://rebinding.example:{port}/"), &["form.submitted"]).await;
+        let refused = house.owner("webhookEndpointUpdate", "__typename", json!({ "id": endpoint, "url": format!("http://rebinding.example:{port}/x") })).await;
+        assert_eq!(refusal(&refused), ("ADDRESS_NOT_PUBLIC".into(), "url".into()));
+        let worker = Worker::start(house.app.clone());
+        let ada = house.customer("Ada").await;
+        house.tracked("form.submitted", &ada, json!({})).await;
+        until("it is tried", async || house.about(&endpoint).await["deliveries"]["nodes"][0]["attempts"][0]["at"].is_string()).await;
+        let delivery = house.about(&endpoint).await["deliveries"]["nodes"][0].clone();
+        assert_eq!((&delivery["status"], &delivery["attempts"][0]["error"]), (&json!("PENDING"), &json!("rebinding.example does not lead to public addresses only")));
+        worker.stop().await;
+        assert_eq!(receiver.count(), 0);
+    }
+
+    /// What is on its way to an endpoint that its owner disables is given up; enabled again, it hears of what is new.
+    async fn an_endpoint_is_disabled_and_enabled_by_hand(house: House) {
+        let receiver = Receiver::start().await;
+        receiver.always(Reply::Status(500));
+        let (endpoint, _) = house.endpoint(&receiver.url, &["form.submitted"]).await;
+        let worker = Worker::start(house.app.clone());
+        let ada = house.customer("Ada").await;
+        house.tracked("form.submitted", &ada, json!({})).await;
+        until("it failed", async || house.about(&endpoint).await["failingSince"] != Value::Null).await;
+        house.owner("webhookEndpointUpdate", "webhookEndpoint { id }", json!({ "id": endpoint, "enabled": false })).await;
+        assert_eq!(house.statuses(&endpoint).await, ["FAILED"]);
+        receiver.always(Reply::Status(200));
+        house.tracked("form.submitted", &ada, json!({})).await;
+        house.owner("webhookEndpointUpdate", "webhookEndpoint { id }", json!({ "id": endpoint, "enabled": true })).await;
+        house.tracked("form.submitted", &ada, json!({})).await;
+        until("it is delivered", async || house.statuses(&endpoint).await == ["DELIVERED", "FAILED"]).await;
+        let rotate = json!({ "id": endpoint });
+        house.owner("webhookEndpointRotateSecret", "secret", rotate.clone()).await;
+        assert_eq!(refusal(&house.owner("webhookEndpointRotateSecret", "secret", rotate).await), ("INVALID".into(), "overlapHours".into()), "the secret of before is still in use");
+        assert!(house.owner("webhookEndpointRotateSecret", "secret", json!({ "id": endpoint, "overlapHours": 0 })).await["secret"].is_string());
         worker.stop().await;
     }
 

@@ -287,6 +287,15 @@ impl House {
         nodes.iter().rev().map(line).collect()
     }
 
+    /// The same server, which posts webhooks as another one does.
+    pub async fn posting_by(mut self, poster: Poster) -> Self {
+        let key = LedgerKey::new(SecretString::from(LEDGER_KEY));
+        let store = Store::connect(&self.url, Missing::Refuse, self.clock.clone(), key).await.expect("a database");
+        self.app = App::start(store, scrip::gateway::providers(), Arc::new(poster));
+        self.client = client(&self.app, &self.tokens);
+        self
+    }
+
     /// Runs SQL beside the server, as somebody with the database's password could.
     pub async fn tamper(&self, sql: &str) -> u64 {
         match self.backend {

@@ -50,6 +50,8 @@ pub enum Action {
 pub struct Because<'a> {
     pub event: Option<entity::EventId>,
     pub facts: &'a Value,
+    /// How many triggers and automations led to it, one after another.
+    pub depth: i16,
 }
 
 impl Action {
@@ -103,13 +105,19 @@ impl Action {
         let field = format!("{field}.{}", self.input_name());
         let field = field.as_str();
         let in_field = |refusal: Refusal| refusal.within(field);
-        if let Some(command) = self.command(nobody, String::from("-")) {
-            command.check().map_err(in_field)?;
-        }
+        let command = self.command(nobody, String::from("-")).map(Command::check).transpose().map_err(in_field)?;
+        // As the ledger would have it: trimmed.
+        let words = command.map(|command| command.words().note);
         let checked = match self {
+            Self::Issue { credit_type, amount, expiration, .. } => {
+                Self::Issue { credit_type, amount, expiration, note: words.flatten() }
+            }
+            Self::Consume { credit_type, amount, otherwise, .. } => {
+                Self::Consume { credit_type, amount, note: words.flatten(), otherwise }
+            }
             Self::Tag { tags } => Self::Tag { tags: some_tags(field, &tags)? },
             Self::Untag { tags } => Self::Untag { tags: some_tags(field, &tags)? },
-            other => other,
+            other @ Self::Start { .. } => other,
         };
         if let Self::Issue { credit_type, .. } | Self::Consume { credit_type, .. } = &checked {
             let field = format!("{field}.creditTypeId");

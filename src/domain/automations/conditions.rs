@@ -80,15 +80,21 @@ impl Conditions {
         for (number, condition) in self.conditions.iter().enumerate() {
             condition.check(&format!("{field}.{number}"), built_in)?;
         }
+        self.check_possible(field)?;
+        Ok(self)
+    }
+
+    /// Refuses what can never hold, each by itself or all together.
+    pub fn check_possible(&self, field: &str) -> Result<(), Refusal> {
         let alone = self.conditions.iter().map(std::slice::from_ref);
         let together = if self.matching == Match::All { vec![self.conditions.as_slice()] } else { Vec::new() };
-        for conditions in alone.chain(together) {
-            if let Some(property) = contradiction(conditions) {
+        match alone.chain(together).find_map(contradiction) {
+            None => Ok(()),
+            Some(property) => {
                 let message = format!("This can never hold: what is asked of {property} excludes itself.");
-                return Err(Refusal::invalid(field, message));
+                Err(Refusal::invalid(field, message))
             }
         }
-        Ok(self)
     }
 }
 
@@ -109,12 +115,17 @@ impl Condition {
         })
     }
 
-    fn check(&self, field: &str, built_in: Option<&EventType>) -> Result<(), Refusal> {
+    /// Refuses what is outside the limits, and what a built-in event does not say.
+    pub fn check(&self, field: &str, built_in: Option<&EventType>) -> Result<(), Refusal> {
         let path = &self.property;
         if path.is_empty() || path.len() > PATH || path.split('.').any(|name| name.trim().is_empty()) {
             let message =
                 format!("Must be the path to a property, such as plan or lines.0.sku, in at most {PATH} bytes.");
             return Err(Refusal::invalid(&format!("{field}.property"), message));
+        }
+        let nul = |text: String| text.contains("\\u0000") || text.contains('\0');
+        if nul(path.clone()) || serde_json::to_string(&self.test).is_ok_and(nul) {
+            return Err(Refusal::invalid(field, "Must not contain the character U+0000."));
         }
         let values: Vec<&Value> = match &self.test {
             Test::Equals(value)
@@ -137,17 +148,22 @@ impl Condition {
             return Err(Refusal::invalid(field, "Only numbers and texts are less or greater. Give one of them."));
         }
         let Some(event) = built_in else { return Ok(()) };
-        let known = event.properties.iter().find(|property| property.name == self.property);
+        let (first, deeper) = self.property.split_once('.').map_or((path.as_str(), false), |(first, _)| (first, true));
+        let known = event
+            .properties
+            .iter()
+            .find(|property| property.name == first && (!deeper || matches!(property.kind, Kind::List | Kind::Object)));
         let Some(property) = known else {
             let names = event.properties.iter().map(|property| property.name).collect::<Vec<_>>().join(", ");
             let message = format!("{} has no property {path}; it has {names}.", event.name);
             return Err(Refusal::invalid(&format!("{field}.property"), message));
         };
+        if deeper {
+            return Ok(());
+        }
         let fits = |value: &Value| match (property.kind, value) {
             (_, Value::Null) => property.optional,
-            (Kind::Text | Kind::Id | Kind::Instant, Value::String(_))
-            | (Kind::List, _)
-            | (Kind::Flag, Value::Bool(_)) => true,
+            (Kind::Text | Kind::Id | Kind::Instant, Value::String(_)) | (Kind::List | Kind::Object, _) => true,
             (Kind::Whole, Value::Number(number)) => {
                 number.is_i64() || matches!(self.test, Test::Less(_) | Test::Greater(_))
             }

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use entity::automation::{ActiveModel, Column, Entity, Model};
 use entity::{AutomationId, automation_version, credit_type, webhook_endpoint};
-use sea_orm::{ActiveModelTrait, ColumnTrait, Condition, IntoActiveModel, QueryFilter, QuerySelect, Set};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, Condition, IntoActiveModel, PaginatorTrait, QueryFilter, QuerySelect, Set,
+};
 
 use super::steps::{self, Does, Question, Step};
 use crate::domain::caller::{Caller, Scope};
@@ -14,6 +16,9 @@ use crate::domain::events::{read, stored};
 use crate::domain::input;
 use crate::domain::page::{Page, Slice};
 use crate::domain::tx::{Tx, View};
+
+/// Automations of one account.
+const MOST: u64 = 1_000;
 
 /// An automation that is about to be.
 #[derive(Clone, Debug)]
@@ -34,6 +39,13 @@ pub struct Changes {
 /// Creates an automation.
 pub async fn create(caller: &Caller, new: NewAutomation) -> Result<Model> {
     let tx = caller.begin(Scope::AutomationsWrite).await?;
+    if tx.rows::<Entity>().count(tx.db()).await? >= MOST {
+        return Err(Refusal::invalid(
+            "name",
+            format!("An account has at most {MOST} automations. Change one instead."),
+        )
+        .into());
+    }
     let name = input::text("name", &new.name, input::NAME)?;
     let steps = check(&tx, new.steps).await?;
     let automation = Model {

@@ -44,11 +44,11 @@ impl Operation for NewEnrolment {
     type Made = EnrolmentId;
 
     async fn run(&self, tx: &Tx, _: &Caller) -> Result<EnrolmentId> {
-        begin(tx, self.automation, self.customer, &Because { event: None, facts: &Value::Null }).await
+        begin(tx, self.automation, self.customer, &Because { event: None, facts: &Value::Null, depth: 1 }).await
     }
 }
 
-/// Begins a walk, at the depth of what leads to it.
+/// Begins a walk.
 pub(super) async fn begin(
     tx: &Tx,
     automation: AutomationId,
@@ -61,9 +61,8 @@ pub(super) async fn begin(
         return Err(Flow::AutomationDisabled { field: "automationId".to_owned() }.into());
     }
     let found = tx.rows::<customer::Entity>().filter(customer::Column::Id.eq(customer)).one(tx.db()).await?;
-    found.ok_or_else(|| Refusal::not_found("customerId", "customer"))?;
-    // What is begun by hand is the first in its row.
-    let depth = std::cmp::Ord::max(tx.depth, 1);
+    found.ok_or_else(|| Refusal::not_found("who.customerId", "customer"))?;
+    let depth = because.depth;
     if depth > DEEPEST {
         return Err(Flow::LoopLimit.into());
     }
@@ -98,16 +97,20 @@ pub(super) async fn begin(
     Ok(id)
 }
 
-/// Stops a walk where it is. What it has done stays.
-pub async fn stop(caller: &Caller, id: EnrolmentId, reason: Option<String>) -> Result<Model> {
+/// Stops a walk where it is, so that it can be resumed, or ends it. What it has done stays.
+pub async fn stop(caller: &Caller, id: EnrolmentId, reason: Option<String>, end: bool) -> Result<Model> {
     let reason = input::optional_text("reason", reason.as_deref(), input::NAME)?;
     let tx = caller.begin(Scope::AutomationsWrite).await?;
     let enrolment = load(&tx, id).await?;
-    if enrolment.status != Status::Running {
+    if enrolment.status != Status::Running && !(end && enrolment.status == Status::Stopped) {
         return Err(Flow::EnrolmentStatus { status: status(&enrolment).to_owned() }.into());
     }
+    let reason = reason.or_else(|| enrolment.reason.clone());
     let mut stopped = enrolment.into_active_model();
-    (stopped.status, stopped.reason) = (Set(Status::Stopped), Set(reason));
+    (stopped.status, stopped.reason) = (Set(if end { Status::Done } else { Status::Stopped }), Set(reason));
+    if end {
+        (stopped.active, stopped.wake_at, stopped.ended_at) = (Set(false), Set(None), Set(Some(tx.now)));
+    }
     let stopped = stopped.update(tx.db()).await?;
     jobs::reschedule(tx.db(), &tx.account, job::Kind::Walk, vec![(id.to_string(), None)]).await?;
     tx.commit().await?;
@@ -151,38 +154,37 @@ pub(super) async fn is_walking(view: &View, automation: AutomationId, customer: 
     Ok(select.count(view.db()).await? > 0)
 }
 
+/// Whose enrolments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Of {
+    Customer(CustomerId),
+    Automation(AutomationId),
+}
+
 /// Which enrolments are wanted, newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Wish {
-    pub customer: CustomerId,
+    pub of: Of,
+    pub status: Option<Status>,
     pub page: Page<EnrolmentId>,
 }
 
-/// The enrolments of customers, newest first, for staff.
+/// The enrolments of customers, or in automations, newest first, for staff.
 pub async fn pages(view: &View, wanted: &[Wish]) -> Result<Vec<Slice<Model>>> {
     view.staff_only()?;
-    let selects = wanted.iter().map(|wish| {
-        let select = view.customer_rows::<Entity>().filter(Column::CustomerId.eq(wish.customer));
+    let select = |wish: &Wish| {
+        let mut select = view.customer_rows::<Entity>();
+        select = match wish.of {
+            Of::Customer(id) => select.filter(Column::CustomerId.eq(id)),
+            Of::Automation(id) => select.filter(Column::AutomationId.eq(id)),
+        };
+        if let Some(status) = wish.status {
+            select = select.filter(Column::Status.eq(status));
+        }
         wish.page.of(select, Column::Id, true)
-    });
-    let rows = page::many(view.db(), selects.collect()).await?;
+    };
+    let rows = page::many(view.db(), wanted.iter().map(select).collect()).await?;
     Ok(rows.into_iter().zip(wanted).map(|(rows, wish)| wish.page.slice(rows)).collect())
-}
-
-/// The enrolments of an automation, newest first, for staff.
-pub async fn list(
-    view: &View,
-    automation: AutomationId,
-    status: Option<Status>,
-    page: &Page<EnrolmentId>,
-) -> Result<Slice<Model>> {
-    view.staff_only()?;
-    let mut select = view.rows::<Entity>().filter(Column::AutomationId.eq(automation));
-    if let Some(status) = status {
-        select = select.filter(Column::Status.eq(status));
-    }
-    let rows = page.of(select, Column::Id, true).all(view.db()).await?;
-    Ok(page.slice(rows))
 }
 
 /// Enrolments by id, for staff.

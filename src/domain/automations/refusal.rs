@@ -45,7 +45,7 @@ impl Flow {
     pub fn message(&self) -> String {
         match self {
             Self::AlreadyEnrolled => {
-                "This customer walks this automation already. Wait for its end, or stop that enrolment first."
+                "This customer walks this automation already, or was stopped on the way. Wait for its end, or end that enrolment with automationStop(end: true)."
                     .to_owned()
             }
             Self::AutomationDisabled { .. } => {
@@ -77,7 +77,7 @@ impl Flow {
             | Self::AddressNotPublic { field, .. } => Some(field),
             Self::EnrolmentStatus { .. } => Some("enrolmentId"),
             Self::DeliveryPending => Some("id"),
-            Self::AlreadyEnrolled => Some("customerId"),
+            Self::AlreadyEnrolled => Some("who.customerId"),
             Self::LoopLimit => None,
         }
     }

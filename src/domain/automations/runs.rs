@@ -18,9 +18,9 @@ use crate::domain::clock::{Instant, fresh_id};
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::events::{self, read, stored};
 use crate::domain::jobs::{self, After};
-use crate::domain::ledger::post;
 use crate::domain::ledger::runs::next;
-use crate::domain::page::{Page, Slice};
+use crate::domain::ledger::{Outcome, post};
+use crate::domain::page::{self, Page, Slice};
 use crate::domain::tx::{Tx, View};
 
 /// What follows on an action that was refused stands behind all actions of its trigger.
@@ -51,8 +51,10 @@ pub(in crate::domain) async fn act(app: &App, job: &job::Model) -> Result<After>
             follow_with(app, &run, &Action::Start { automation }).await?;
             Ok(After::Done)
         }
-        (Ok(_) | Err(Error::Refused(_) | Error::RefusedBefore(_)), None) => Ok(After::Said),
-        (Ok(_) | Err(Error::Refused(_) | Error::RefusedBefore(_)), Some(_)) => Ok(After::Done),
+        // Its own transaction has ended the job.
+        (Ok(Outcome { replayed: false, .. }) | Err(Error::Refused(_)), None) => Ok(After::Said),
+        // It was carried out before.
+        (Ok(_) | Err(Error::Refused(_) | Error::RefusedBefore(_)), _) => Ok(After::Done),
         (Err(error), _) => Err(error),
     }
 }
@@ -66,7 +68,7 @@ async fn take_effect(app: &App, run: &Model, action: &Action) -> Result<After> {
         None => None,
     };
     let facts = event.map_or(Value::Null, |event| event.payload);
-    let because = Because { event: run.event_id, facts: &facts };
+    let because = Because { event: run.event_id, facts: &facts, depth: run.depth };
     let (tx, run, became) = match action.take_effect(&tx, run.customer_id, &because).await {
         Ok(detail) => (tx, run, Ok(detail)),
         Err(Error::Refused(refusal)) => {
@@ -215,24 +217,44 @@ pub(super) fn author(automation: entity::AutomationId) -> ((ActorKind, String), 
     ((ActorKind::Automation, automation.to_string()), Source::Automation)
 }
 
-/// Which runs of triggers are wanted, newest first.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// What runs belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Of {
     Trigger(TriggerId),
+    /// What triggers did about it.
     Event(EventId),
 }
 
-/// Runs of a trigger, or of an event, for staff.
-pub async fn list(view: &View, of: &Of, status: Option<Status>, page: &Page<RunId>) -> Result<Slice<Model>> {
+/// Which runs are wanted, newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Wish {
+    pub of: Of,
+    pub status: Option<Status>,
+    pub page: Page<RunId>,
+}
+
+/// Runs of triggers, or about events, for staff.
+pub async fn pages(view: &View, wanted: &[Wish]) -> Result<Vec<Slice<Model>>> {
     view.staff_only()?;
-    let mut select = view.rows::<Entity>();
-    select = match of {
-        Of::Trigger(id) => select.filter(Column::TriggerId.eq(*id)),
-        Of::Event(id) => select.filter(Column::EventId.eq(*id)),
+    let select = |wish: &Wish| {
+        let mut select = view.rows::<Entity>();
+        select = match wish.of {
+            Of::Trigger(id) => select.filter(Column::TriggerId.eq(id)),
+            Of::Event(id) => select.filter(Column::EventId.eq(id)).filter(Column::TriggerId.is_not_null()),
+        };
+        if let Some(status) = wish.status {
+            select = select.filter(Column::Status.eq(status));
+        }
+        wish.page.of(select, Column::Id, true)
     };
-    if let Some(status) = status {
-        select = select.filter(Column::Status.eq(status));
-    }
+    let rows = page::many(view.db(), wanted.iter().map(select).collect()).await?;
+    Ok(rows.into_iter().zip(wanted).map(|(rows, wish)| wish.page.slice(rows)).collect())
+}
+
+/// All runs of an account that came to something, newest first, for staff.
+pub async fn list(view: &View, status: Status, page: &Page<RunId>) -> Result<Slice<Model>> {
+    view.staff_only()?;
+    let select = view.rows::<Entity>().filter(Column::Status.eq(status));
     let rows = page.of(select, Column::Id, true).all(view.db()).await?;
     Ok(page.slice(rows))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chrono::NaiveDate;
+use chrono::{Datelike, NaiveDate};
 use entity::{CreditTypeId, Credits, PeriodUnit, WebhookEndpointId};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,8 @@ const MOST: usize = 50;
 const CONDITIONS: usize = 20;
 /// The longest wait, in its own unit.
 const LONGEST: i32 = 1_000;
+/// The most years of a wait.
+const YEARS: i32 = 100;
 
 /// One step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,7 +98,7 @@ pub enum Question {
 pub enum WhenRefused {
     #[default]
     Continue,
-    Stop,
+    End,
 }
 
 impl Does {
@@ -163,6 +165,13 @@ fn check_does(field: &str, does: &mut Does) -> Result<(), Refusal> {
         Does::Wait { count, .. } if !(1..=LONGEST).contains(count) => {
             Err(Refusal::invalid(&format!("{field}.wait.count"), format!("Must be 1 to {LONGEST}.")))
         }
+        Does::WaitUntil(date) if !(1970..=input::LAST_YEAR).contains(&date.year()) => {
+            let message = format!("Must be in the years 1970 to {}.", input::LAST_YEAR);
+            Err(Refusal::invalid(&format!("{field}.waitUntil"), message))
+        }
+        Does::Wait { count, unit: WaitUnit::Year } if *count > YEARS => {
+            Err(Refusal::invalid(&format!("{field}.wait.count"), format!("Must be at most {YEARS} years.")))
+        }
         Does::Branch(branch) => {
             if branch.questions.is_empty() || branch.questions.len() > CONDITIONS {
                 let message = format!("Must be 1 to {CONDITIONS} conditions.");
@@ -176,12 +185,15 @@ fn check_does(field: &str, does: &mut Does) -> Result<(), Refusal> {
                         *at_least = input::amount(&format!("{field}.balance.atLeast"), *at_least)?;
                     }
                     Question::Tag(tag) => *tag = input::text(&format!("{field}.tag"), &tag.to_lowercase(), 64)?,
-                    Question::Property(condition) => asked.push(condition.clone()),
+                    Question::Property(condition) => {
+                        // An event of any name may have begun the walk, so what a property is cannot be known here.
+                        condition.check(&format!("{field}.property"), None)?;
+                        asked.push(condition.clone());
+                    }
                 }
             }
-            // An event of any name may have begun the walk, so what a property is cannot be known here.
             let asked = super::conditions::Conditions { matching: branch.matching, conditions: asked };
-            asked.check(&format!("{field}.branch.conditions"), None).map(drop)
+            asked.check_possible(&format!("{field}.branch.conditions"))
         }
         _ => Ok(()),
     }

@@ -7,11 +7,11 @@ use entity::{TriggerId, event};
 use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, QueryFilter, QuerySelect, Set};
 
 use super::actions::{Action, check_event};
-use super::conditions::Conditions;
+use super::conditions::{Condition, Conditions, Match};
 use crate::domain::caller::{Caller, Scope};
 use crate::domain::clock::fresh_id;
 use crate::domain::error::{Refusal, Result};
-use crate::domain::events::{catalogue, followed, stored};
+use crate::domain::events::{catalogue, followed, read, stored};
 use crate::domain::input;
 use crate::domain::page::{Page, Slice};
 use crate::domain::tx::{Tx, View};
@@ -36,7 +36,8 @@ pub struct NewTrigger {
 pub struct Changes {
     pub name: Option<String>,
     pub event: Option<String>,
-    pub conditions: Option<Conditions>,
+    pub matching: Option<Match>,
+    pub conditions: Option<Vec<Condition>>,
     pub actions: Option<Vec<Action>>,
     pub enabled: Option<bool>,
 }
@@ -57,7 +58,7 @@ pub async fn create(caller: &Caller, new: NewTrigger) -> Result<Saved> {
             Refusal::invalid("name", format!("An account has at most {MOST} triggers. Delete some first.")).into()
         );
     }
-    let event = check_event("event", &new.event)?;
+    let event = check_event("eventName", &new.event)?;
     let conditions = new.conditions.check("conditions", catalogue::built_in(&event))?;
     let actions = check_actions(&tx, new.actions).await?;
     let trigger = Model {
@@ -86,9 +87,11 @@ pub async fn update(caller: &Caller, id: TriggerId, changes: Changes) -> Result<
     if let Some(name) = changes.name {
         trigger.name = Set(input::text("name", &name, input::NAME)?);
     }
-    let event = changes.event.map_or_else(|| Ok(before.event.clone()), |event| check_event("event", &event))?;
+    let event = changes.event.map_or_else(|| Ok(before.event.clone()), |event| check_event("eventName", &event))?;
     // Conditions that stay must also suit an event that is new.
-    let conditions = changes.conditions.map_or_else(|| crate::domain::events::read(&before.conditions), Ok)?;
+    let mut conditions: Conditions = read(&before.conditions)?;
+    conditions.matching = changes.matching.unwrap_or(conditions.matching);
+    conditions.conditions = changes.conditions.unwrap_or(conditions.conditions);
     let conditions = stored(&conditions.check("conditions", catalogue::built_in(&event))?)?;
     let actions = match changes.actions {
         Some(actions) => stored(&check_actions(&tx, actions).await?)?,

@@ -1,10 +1,8 @@
 //! Taking the steps of an enrolment: each in a transaction of its own, together with the row that says that it was taken
 //! and with where the walk stands then. Whoever comes second finds it further on.
 
-use std::collections::HashMap;
-
 use entity::enrolment::{Column, Entity, Model, Status};
-use entity::{EnrolmentId, customer_tag, job};
+use entity::{Credits, CustomerId, EnrolmentId, customer_tag, job};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, Set,
@@ -21,9 +19,11 @@ use crate::domain::app::App;
 use crate::domain::clock::Instant;
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::events::{Fact, follow};
+use crate::domain::input;
 use crate::domain::jobs::{self, After};
 use crate::domain::ledger::expiration::zone_of;
 use crate::domain::ledger::load::{self, Purpose};
+use crate::domain::ledger::state::WalletKey;
 use crate::domain::ledger::{self, Command, Settle};
 use crate::domain::tx::Tx;
 use crate::domain::webhooks::endpoints;
@@ -59,7 +59,7 @@ struct Came {
 
 /// Takes one step.
 async fn one(app: &App, job: &job::Model, id: EnrolmentId) -> Result<Next> {
-    let mut refused = None;
+    let mut refused: Option<(i32, Refusal)> = None;
     loop {
         let tx = Tx::open(app.store(), job.account_id).await?;
         let found = tx.rows::<Entity>().filter(Column::Id.eq(id)).lock_exclusive().one(tx.db()).await?;
@@ -77,16 +77,18 @@ async fn one(app: &App, job: &job::Model, id: EnrolmentId) -> Result<Next> {
             finish(&tx, enrolment).await?;
             return rest(tx, id, None).await;
         };
-        let came = match refused.take() {
+        // Of this very step: somebody may have taken it meanwhile.
+        let refusal = refused.take().filter(|(position, _)| *position == enrolment.position);
+        let came = match refusal {
             None => match take(app, &tx, &enrolment, &steps, at).await {
                 // What the step did until then is undone, and the refusal written instead.
                 Err(Error::Refused(refusal)) => {
-                    refused = Some(refusal);
+                    refused = Some((enrolment.position, refusal));
                     continue;
                 }
                 came => came?,
             },
-            Some(refusal) => {
+            Some((_, refusal)) => {
                 let to = (step.when_refused == WhenRefused::Continue).then_some(at + 1);
                 Came { activity: None, refusal: Some(refusal), detail: json!({}), to, wake_at: None }
             }
@@ -145,7 +147,9 @@ async fn take(app: &App, tx: &Tx, enrolment: &Model, steps: &[Step], at: usize) 
     match &step.does {
         Does::Act(action) => (came.activity, came.detail) = act(app, tx, enrolment, action).await?,
         Does::Wait { .. } | Does::WaitUntil(_) => {
-            let until = step.does.waits_until(tx.now, zone_of(&tx.account.time_zone)).unwrap_or(tx.now);
+            let until = step.does.waits_until(tx.now, zone_of(&tx.account.time_zone));
+            let beyond = || Refusal::invalid("wait", "It would last beyond the years that the ledger reckons with.");
+            let until = input::instant("wait", until.ok_or_else(beyond)?)?;
             came.detail = json!({ "until": until });
             came.wake_at = Some(until);
         }
@@ -157,7 +161,7 @@ async fn take(app: &App, tx: &Tx, enrolment: &Model, steps: &[Step], at: usize) 
         }
         Does::Webhook { endpoint } => {
             let row = endpoints::live(tx, *endpoint).await?;
-            row.ok_or_else(|| Flow::EndpointDisabled { field: "endpointId".to_owned() })?;
+            row.ok_or_else(|| Flow::EndpointDisabled { field: "callWebhook".to_owned() })?;
             let payload = json!({
                 "automationId": enrolment.automation_id,
                 "enrolmentId": enrolment.id,
@@ -175,7 +179,9 @@ async fn take(app: &App, tx: &Tx, enrolment: &Model, steps: &[Step], at: usize) 
 }
 
 async fn act(app: &App, tx: &Tx, enrolment: &Model, action: &Action) -> Result<(Option<entity::ActivityId>, Value)> {
-    let because = Because { event: enrolment.event_id, facts: &enrolment.facts };
+    // A walk that a walk begins is one further.
+    let depth = enrolment.depth + 1;
+    let because = Because { event: enrolment.event_id, facts: &enrolment.facts, depth };
     let Some(command) = action.command(enrolment.customer_id, enrolment.id.to_string()) else {
         return Ok((None, action.take_effect(tx, enrolment.customer_id, &because).await?));
     };
@@ -192,29 +198,28 @@ async fn act(app: &App, tx: &Tx, enrolment: &Model, action: &Action) -> Result<(
     }
 }
 
+async fn is_tagged(tx: &Tx, customer: CustomerId, tag: &str) -> Result<bool> {
+    use customer_tag::Column;
+    let rows = tx.rows::<customer_tag::Entity>().filter(Column::CustomerId.eq(customer)).filter(Column::Tag.eq(tag));
+    Ok(rows.one(tx.db()).await?.is_some())
+}
+
+/// How many credits of a wallet can be used now.
+async fn available(tx: &Tx, (customer, credit_type): WalletKey) -> Result<Credits> {
+    let settle = Command::Settle(Settle { customer, credit_type });
+    let books = load::books(tx.db(), &tx.account, &[&settle], Purpose::Look).await?;
+    let wallet = books.wallets.into_values().next();
+    Ok(wallet.map(|wallet| ledger::balances::balance(wallet, tx.now).available).unwrap_or_default())
+}
+
 /// Whether what a branch asks holds now.
 async fn holds(tx: &Tx, enrolment: &Model, branch: &Branch) -> Result<bool> {
-    let mut tags: Option<Vec<String>> = None;
-    let mut available = HashMap::new();
     for question in &branch.questions {
         let held = match question {
             Question::Property(condition) => condition.holds(&enrolment.facts),
-            Question::Tag(tag) => {
-                if tags.is_none() {
-                    let rows = tx.rows::<customer_tag::Entity>();
-                    let rows =
-                        rows.filter(customer_tag::Column::CustomerId.eq(enrolment.customer_id)).all(tx.db()).await?;
-                    tags = Some(rows.into_iter().map(|row| row.tag).collect());
-                }
-                tags.as_ref().is_some_and(|tags| tags.contains(tag))
-            }
+            Question::Tag(tag) => is_tagged(tx, enrolment.customer_id, tag).await?,
             Question::Balance { credit_type, at_least } => {
-                let settle = Command::Settle(Settle { customer: enrolment.customer_id, credit_type: *credit_type });
-                let books = load::books(tx.db(), &tx.account, &[&settle], Purpose::Look).await?;
-                let wallet = books.wallets.into_values().next();
-                let now = wallet.map(|wallet| ledger::balances::balance(wallet, tx.now).available);
-                let usable = available.entry(*credit_type).or_insert(now.unwrap_or_default());
-                *usable >= *at_least
+                available(tx, (enrolment.customer_id, *credit_type)).await? >= *at_least
             }
         };
         match (branch.matching, held) {
@@ -226,18 +231,34 @@ async fn holds(tx: &Tx, enrolment: &Model, branch: &Branch) -> Result<bool> {
     Ok(branch.matching == Match::All)
 }
 
-/// Its job was laid aside, or is tried again.
-pub(in crate::domain) async fn mark(
+/// Its job was laid aside.
+pub(in crate::domain) async fn lay_aside(txn: &DatabaseTransaction, job: &job::Model, now: Instant) -> Result<()> {
+    mark(txn, job, (Status::Running, Status::Failed), Some(now)).await
+}
+
+/// Its job is tried again, unless the customer has begun anew meanwhile.
+pub(in crate::domain) async fn resume(tx: &Tx, job: &job::Model) -> Result<()> {
+    let failed = tx.rows::<Entity>().filter(Column::Id.eq(of_job(job)?)).one(tx.db()).await?;
+    if let Some(failed) = failed {
+        let others = tx.rows::<Entity>().filter(Column::AutomationId.eq(failed.automation_id));
+        let others = others.filter(Column::CustomerId.eq(failed.customer_id)).filter(Column::Active.eq(true));
+        if others.one(tx.db()).await?.is_some_and(|other| other.id != failed.id) {
+            return Err(Flow::AlreadyEnrolled.into());
+        }
+    }
+    mark(tx.db(), job, (Status::Failed, Status::Running), None).await
+}
+
+async fn mark(
     txn: &DatabaseTransaction,
     job: &job::Model,
-    failed_at: Option<Instant>,
+    (from, to): (Status, Status),
+    ended_at: Option<Instant>,
 ) -> Result<()> {
-    let (from, to) =
-        if failed_at.is_some() { (Status::Running, Status::Failed) } else { (Status::Failed, Status::Running) };
     Entity::update_many()
         .col_expr(Column::Status, Expr::value(to))
-        .col_expr(Column::Active, Expr::value(failed_at.is_none()))
-        .col_expr(Column::EndedAt, Expr::value(failed_at))
+        .col_expr(Column::Active, Expr::value(ended_at.is_none()))
+        .col_expr(Column::EndedAt, Expr::value(ended_at))
         .filter(Column::AccountId.eq(job.account_id))
         .filter(Column::Id.eq(of_job(job)?))
         .filter(Column::Status.eq(from))

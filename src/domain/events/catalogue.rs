@@ -10,12 +10,12 @@ pub enum Kind {
     Text,
     /// A whole number.
     Whole,
-    /// True or false.
-    Flag,
     /// An instant in UTC (RFC 3339).
     Instant,
     /// Several values.
     List,
+    /// Several values with names.
+    Object,
 }
 
 impl Kind {
@@ -26,9 +26,9 @@ impl Kind {
             Self::Id => "an id",
             Self::Text => "a text",
             Self::Whole => "a whole number",
-            Self::Flag => "true or false",
             Self::Instant => "an instant",
             Self::List => "a list",
+            Self::Object => "an object",
         }
     }
 }
@@ -110,8 +110,12 @@ const SUBSCRIPTION: &[Property] = &[
 ];
 const CUSTOMER: &[Property] = &[is("customerId", Kind::Id), is("tags", Kind::List)];
 const ENDPOINT: &[Property] = &[is("webhookEndpointId", Kind::Id), may_be("reason", Kind::Text)];
-const STEP: &[Property] =
-    &[is("automationId", Kind::Id), is("enrolmentId", Kind::Id), is("step", Kind::Whole), is("facts", Kind::Text)];
+const STEP: &[Property] = &[
+    is("automationId", Kind::Id),
+    is("enrolmentId", Kind::Id),
+    is("step", Kind::Whole),
+    may_be("facts", Kind::Object),
+];
 
 /// All of them, by name.
 pub const BUILT_IN: &[EventType] = &[
@@ -187,13 +191,19 @@ pub fn is_filter(filter: &str) -> bool {
     filter == "*" || is_name(filter.strip_suffix(".*").unwrap_or(filter))
 }
 
+/// Whether a filter lets a name through.
+#[must_use]
+pub fn lets_through(filter: &str, name: &str) -> bool {
+    match filter.strip_suffix('*') {
+        Some(begin) => name.starts_with(begin),
+        None => filter == name,
+    }
+}
+
 /// Whether any of the filters lets a name through.
 #[must_use]
 pub fn passes(filters: &[String], name: &str) -> bool {
-    filters.iter().any(|filter| match filter.strip_suffix('*') {
-        Some(begin) => name.starts_with(begin),
-        None => filter == name,
-    })
+    filters.iter().any(|filter| lets_through(filter, name))
 }
 
 #[cfg(test)]

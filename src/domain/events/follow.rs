@@ -26,17 +26,19 @@ use crate::domain::tx::Tx;
 
 /// Events that are looked at in one transaction.
 const BATCH: u64 = 256;
+/// Runs that are enough for one transaction.
+const ENOUGH: usize = 2_000;
 /// Rows per statement.
 const ROWS: usize = 900;
 
 /// The next account after one, in the order of ids, in which an event waits. So accounts take turns.
 pub async fn next_account(app: &App, after: Option<AccountId>) -> Result<Option<AccountId>> {
     let txn = app.store().snapshot().await?;
+    // From the very first on, if after none: SQLite looks it up in the index of what waits.
+    let after = after.unwrap_or(AccountId(uuid::Uuid::nil()));
     #[expect(clippy::disallowed_methods, reason = "the worker serves every account, one after another")]
-    let mut select = Entity::find().select_only().column(Column::AccountId).filter(Expr::cust("pending"));
-    if let Some(after) = after {
-        select = select.filter(Column::AccountId.gt(after));
-    }
+    let select = Entity::find().select_only().column(Column::AccountId);
+    let select = select.filter(Expr::cust("pending")).filter(Column::AccountId.gt(after));
     Ok(select.order_by_asc(Column::AccountId).limit(1).into_tuple().one(&txn).await?)
 }
 
@@ -61,7 +63,7 @@ pub async fn step(app: &App, job: &job::Model) -> Result<After> {
     let event = job.key.parse().map_err(|_| Error::Internal(format!("the key of {} names no event", job.id)))?;
     let tx = Tx::open(app.store(), job.account_id).await?;
     let event = tx.rows::<Entity>().filter(Column::Id.eq::<EventId>(event)).one(tx.db()).await?;
-    look_at(&tx, app, event.as_slice()).await?;
+    look_at(&tx, app, event.into_iter().collect()).await?;
     tx.commit().await?;
     Ok(After::Done)
 }
@@ -97,9 +99,9 @@ async fn spawned(app: &App, account: AccountId, only: Option<Mode>, most: u64) -
             .filter(Column::Pending.eq(true))
             .exec_with_returning(tx.db())
             .await?;
-        look_at(&tx, &app, &events).await?;
+        let looked = look_at(&tx, &app, events).await?;
         tx.commit().await?;
-        Ok(events.len())
+        Ok(looked)
     });
     looked.await.unwrap_or_else(|error| Err(Error::Internal(format!("looking at an event ended in a panic: {error}"))))
 }
@@ -126,14 +128,20 @@ async fn lay_aside(app: &App, account: AccountId, error: &Error) -> Result<usize
     Ok(oldest.len())
 }
 
-/// Writes what follows from events.
-async fn look_at(tx: &Tx, app: &App, events: &[Model]) -> Result<()> {
-    if events.is_empty() {
-        return Ok(());
-    }
-    let mut events = events.iter().collect::<Vec<_>>();
+/// Writes what follows from events, oldest first; answers how many were looked at. What would be too much for one
+/// transaction waits for the next.
+async fn look_at(tx: &Tx, app: &App, mut events: Vec<Model>) -> Result<usize> {
     events.sort_by_key(|event| event.id);
-    let runs = made(tx, &events).await?;
+    let (runs, looked) = made(tx, &events).await?;
+    let (events, rest) = events.split_at(looked);
+    if !rest.is_empty() {
+        Entity::update_many()
+            .col_expr(Column::Pending, Expr::value(true))
+            .filter(Column::AccountId.eq(tx.account.id))
+            .filter(Column::Id.is_in(rest.iter().map(|event| event.id)))
+            .exec(tx.db())
+            .await?;
+    }
     // Those that follow on another are due when it is over.
     let follow = runs.iter().filter_map(runs::next).collect::<BTreeSet<_>>();
     let waiting = runs.iter().filter(|run| run.status == Status::Pending && !follow.contains(&run.id));
@@ -151,30 +159,42 @@ async fn look_at(tx: &Tx, app: &App, events: &[Model]) -> Result<()> {
         run::Entity::insert_many(rows).on_conflict(once).exec_without_returning(tx.db()).await?;
     }
     jobs::schedule(tx.db(), &tx.account, job::Kind::Act, due, tx.now).await?;
-    deliveries(tx, app, &events).await
+    deliveries(tx, app, events).await?;
+    Ok(events.len())
 }
 
 /// What a trigger says, if it can be read.
 type Rules = Result<(Conditions, Vec<Action>)>;
 
-/// What triggers make of events.
-async fn made(tx: &Tx, events: &[&Model]) -> Result<Vec<run::Model>> {
+/// What triggers make of events, and of how many: of all of them, or of so many that it is enough for one transaction.
+async fn made(tx: &Tx, events: &[Model]) -> Result<(Vec<run::Model>, usize)> {
+    if events.is_empty() {
+        return Ok((Vec::new(), 0));
+    }
     let names = events.iter().map(|event| event.name.as_str()).collect::<BTreeSet<_>>();
     let triggers = tx
         .rows::<event_trigger::Entity>()
+        .filter(event_trigger::Column::Event.is_in(names))
         .filter(event_trigger::Column::Enabled.eq(true))
         .filter(event_trigger::Column::DeletedAt.is_null())
         .order_by_asc(event_trigger::Column::Id)
         .all(tx.db())
         .await?;
     let mut by_name: BTreeMap<String, Vec<(event_trigger::Model, Rules)>> = BTreeMap::new();
-    for trigger in triggers.into_iter().filter(|trigger| names.contains(trigger.event.as_str())) {
+    for trigger in triggers {
         let rules = read(&trigger.conditions).and_then(|conditions| Ok((conditions, read(&trigger.actions)?)));
         by_name.entry(trigger.event.clone()).or_default().push((trigger, rules));
     }
     let mut runs = Vec::new();
-    for event in events {
+    for (looked, event) in events.iter().enumerate() {
+        if runs.len() >= ENOUGH {
+            return Ok((runs, looked));
+        }
         for (trigger, rules) in by_name.get(&event.name).map(Vec::as_slice).unwrap_or_default() {
+            // It looks at what happens from its creation on: an event that has waited may be older.
+            if event.id.0 < trigger.id.0 {
+                continue;
+            }
             match rules {
                 Ok((conditions, actions)) if conditions.hold(&event.payload) => {
                     let ids = actions.iter().map(|_| RunId(fresh_id())).collect::<Vec<_>>();
@@ -187,14 +207,19 @@ async fn made(tx: &Tx, events: &[&Model]) -> Result<Vec<run::Model>> {
                 // Its own fault, and said so: the other triggers of the event go on.
                 Err(error) => {
                     tracing::error!(trigger = %trigger.id, %error, "a trigger cannot be read");
-                    let broken =
-                        run_of(tx, event, trigger, (RunId(fresh_id()), 0, None), &Action::Untag { tags: Vec::new() })?;
-                    runs.extend(broken.map(|run| run::Model { status: Status::Failed, ended_at: Some(tx.now), ..run }));
+                    let broken = run_of(tx, event, trigger, (RunId(fresh_id()), 0, None), &serde_json::Value::Null)?;
+                    let ended_at = Some(tx.now);
+                    runs.extend(broken.map(|run| run::Model {
+                        status: Status::Failed,
+                        refusal: None,
+                        ended_at,
+                        ..run
+                    }));
                 }
             }
         }
     }
-    Ok(runs)
+    Ok((runs, events.len()))
 }
 
 fn run_of(
@@ -202,7 +227,7 @@ fn run_of(
     event: &Model,
     trigger: &event_trigger::Model,
     (id, position, after): (RunId, i32, Option<RunId>),
-    action: &Action,
+    action: &impl serde::Serialize,
 ) -> Result<Option<run::Model>> {
     let Some(customer_id) = event.customer_id else { return Ok(None) };
     let too_deep = event.depth >= DEEPEST;
@@ -228,7 +253,7 @@ fn run_of(
 }
 
 /// What webhook endpoints are to hear of events. By the real clock: who listens has no other.
-async fn deliveries(tx: &Tx, app: &App, events: &[&Model]) -> Result<()> {
+async fn deliveries(tx: &Tx, app: &App, events: &[Model]) -> Result<()> {
     let endpoints = tx
         .rows::<webhook_endpoint::Entity>()
         .filter(webhook_endpoint::Column::Enabled.eq(true))
@@ -239,7 +264,7 @@ async fn deliveries(tx: &Tx, app: &App, events: &[&Model]) -> Result<()> {
     let mut wanted = Vec::new();
     for endpoint in &endpoints {
         let filters = texts(&endpoint.events);
-        let heard = events.iter().filter(|event| passes(&filters, &event.name));
+        let heard = events.iter().filter(|event| event.id.0 > endpoint.id.0 && passes(&filters, &event.name));
         wanted.extend(heard.map(|event| (endpoint.id, event.id)));
     }
     enqueue(tx, app, &wanted).await

@@ -8,7 +8,7 @@ use sea_orm::sea_query::{Expr, LockType};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
 use serde_json::Value;
 
-use super::catalogue::passes;
+use super::catalogue::lets_through;
 use super::stored;
 use crate::domain::error::Result;
 use crate::domain::tx::Tx;
@@ -23,7 +23,8 @@ pub fn texts(list: &Value) -> Vec<String> {
 /// Whether somebody follows events of a name.
 #[must_use]
 pub fn is_followed(account: &account::Model, name: &str) -> bool {
-    account.followed.as_array().is_some_and(|list| !list.is_empty()) && passes(&texts(&account.followed), name)
+    let followed = account.followed.as_array().map(Vec::as_slice).unwrap_or_default();
+    followed.iter().filter_map(Value::as_str).any(|filter| lets_through(filter, name))
 }
 
 /// Takes turns with whoever else changes what is followed: to be called before the change.

@@ -154,6 +154,16 @@ pub struct Fact {
 impl Tx {
     /// Writes what happened beside what made it happen.
     pub(super) async fn emit(&self, fact: Fact) -> Result<EventId> {
+        let followed = is_followed(&self.account, fact.name);
+        self.write(fact, followed).await
+    }
+
+    /// The same, for nobody to follow.
+    pub(super) async fn emit_quietly(&self, fact: Fact) -> Result<EventId> {
+        self.write(fact, false).await
+    }
+
+    async fn write(&self, fact: Fact, pending: bool) -> Result<EventId> {
         let row = Model {
             account_id: self.account.id,
             id: EventId(fresh_id()),
@@ -164,7 +174,7 @@ impl Tx {
             payload: fact.payload,
             at: self.now,
             depth: self.depth,
-            pending: is_followed(&self.account, fact.name),
+            pending,
         };
         let id = row.id;
         row.into_active_model().insert(self.db()).await?;
@@ -184,6 +194,9 @@ pub async fn list(view: &View, wish: &Wish, page: &Page<EventId>) -> Result<Slic
     view.staff_only()?;
     let mut select = view.rows::<Entity>();
     if let Some(name) = &wish.name {
+        if name.contains('\0') {
+            return Ok(Slice::default());
+        }
         select = select.filter(Column::Name.eq(name));
     }
     if let Some(customer) = wish.customer {

@@ -1,11 +1,13 @@
 //! Forgetting what is kept no longer: events, and with them the runs of triggers and the deliveries that came of them.
 //!
-//! Oldest first, by id, a page at a time. What waits is never forgotten.
+//! Oldest first, by id, a few pages at a time. What waits is never forgotten, nor an event that something waits for.
+
+use std::collections::HashSet;
 
 use chrono::TimeDelta;
 use entity::account::{Mode, Model as Account};
-use entity::{AccountId, Owned, event, job, run, webhook_delivery};
-use sea_orm::{ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use entity::{AccountId, EventId, Owned, RunId, WebhookDeliveryId, event, job, run, webhook_delivery};
+use sea_orm::{ColumnTrait, DatabaseTransaction, DbErr, QueryFilter, QueryOrder, QuerySelect, Select, Value};
 
 use crate::domain::app::App;
 use crate::domain::clock::Instant;
@@ -13,8 +15,10 @@ use crate::domain::error::Result;
 use crate::domain::jobs::{self, After};
 use crate::domain::tx::Tx;
 
-/// Rows that are looked at in one transaction.
+/// Rows that are looked at at a time.
 const PAGE: u64 = 1_000;
+/// Pages that are looked at in one transaction.
+const PAGES: usize = 5;
 
 /// When an account next looks for what is kept no longer: ten times within what is kept, and at most once a day.
 #[must_use]
@@ -55,37 +59,86 @@ pub async fn all(app: &App, account: AccountId) -> Result<()> {
     }
 }
 
-/// Forgets a page; answers whether there is more.
+/// Forgets a few pages; answers whether there may be more.
 async fn page(tx: &Tx, app: &App) -> Result<bool> {
-    let before = tx.now - TimeDelta::days(i64::from(tx.account.event_days));
-    let mut more = false;
-    {
-        use event::{Column, Entity};
-        let oldest = Entity::of(tx.account.id).order_by_asc(Column::Id).limit(PAGE).all(tx.db()).await?;
-        let over = oldest.iter().filter(|row| row.at < before && !row.pending).map(|row| row.id).collect::<Vec<_>>();
-        more |= over.len() as u64 == PAGE;
-        let these = Entity::delete_many().filter(Column::AccountId.eq(tx.account.id)).filter(Column::Id.is_in(over));
-        these.exec(tx.db()).await?;
+    let kept = TimeDelta::days(i64::from(tx.account.event_days));
+    let (before, real) = (tx.now - kept, app.store().clock.now() - kept);
+    let more = [
+        forget::<run::Entity>(tx, |row| (row.id, row.created_at < before, row.status == run::Status::Pending)).await?,
+        forget::<webhook_delivery::Entity>(tx, |row| (row.id, row.created_at < real, row.next_at.is_some())).await?,
+        // Last: what waits for one keeps it.
+        forget::<event::Entity>(tx, |row| (row.id, row.at < before, row.pending)).await?,
+    ];
+    Ok(more.into_iter().any(|more| more))
+}
+
+/// What is forgotten in its time.
+trait Kept: Owned<Model: Send + Sync + sea_orm::FromQueryResult> {
+    /// The column of its id.
+    const ID: Self::Column;
+    /// Its id.
+    type Id: Copy + Eq + std::hash::Hash + Into<Value> + Send + Sync;
+
+    /// The rows that have their time.
+    fn rows(tx: &Tx) -> Select<Self> {
+        tx.rows()
     }
-    {
-        use run::{Column, Entity, Status};
-        let of_triggers = Entity::of(tx.account.id).filter(Column::EnrolmentId.is_null());
-        let oldest = of_triggers.order_by_asc(Column::Id).limit(PAGE).all(tx.db()).await?;
-        let over = oldest.iter().filter(|row| row.created_at < before && row.status != Status::Pending);
-        let over = over.map(|row| row.id).collect::<Vec<_>>();
-        more |= over.len() as u64 == PAGE;
-        let these = Entity::delete_many().filter(Column::AccountId.eq(tx.account.id)).filter(Column::Id.is_in(over));
-        these.exec(tx.db()).await?;
+
+    /// Of these, those that something waits for.
+    fn needed(_: &Tx, _: &[Self::Id]) -> impl Future<Output = Result<HashSet<Self::Id>>> + Send {
+        async { Ok(HashSet::new()) }
     }
-    {
-        use webhook_delivery::{Column, Entity, Status};
-        let real = app.store().clock.now() - TimeDelta::days(i64::from(tx.account.event_days));
-        let oldest = Entity::of(tx.account.id).order_by_asc(Column::Id).limit(PAGE).all(tx.db()).await?;
-        let over = oldest.iter().filter(|row| row.created_at < real && row.status != Status::Pending);
-        let over = over.map(|row| row.id).collect::<Vec<_>>();
-        more |= over.len() as u64 == PAGE;
-        let these = Entity::delete_many().filter(Column::AccountId.eq(tx.account.id)).filter(Column::Id.is_in(over));
-        these.exec(tx.db()).await?;
+}
+
+impl Kept for event::Entity {
+    const ID: event::Column = event::Column::Id;
+    type Id = EventId;
+
+    async fn needed(tx: &Tx, ids: &[EventId]) -> Result<HashSet<EventId>> {
+        let runs = run::Entity::of(tx.account.id).filter(run::Column::EventId.is_in(ids.iter().copied()));
+        let runs = runs.filter(run::Column::Status.eq(run::Status::Pending)).all(tx.db()).await?;
+        let posts = webhook_delivery::Entity::of(tx.account.id).filter(webhook_delivery::Column::NextAt.is_not_null());
+        let posts = posts.filter(webhook_delivery::Column::EventId.is_in(ids.iter().copied())).all(tx.db()).await?;
+        Ok(runs.into_iter().filter_map(|run| run.event_id).chain(posts.into_iter().map(|post| post.event_id)).collect())
     }
-    Ok(more)
+}
+
+impl Kept for run::Entity {
+    const ID: run::Column = run::Column::Id;
+    type Id = RunId;
+
+    /// The steps of enrolments are kept with them.
+    fn rows(tx: &Tx) -> Select<Self> {
+        tx.rows::<Self>().filter(run::Column::EnrolmentId.is_null())
+    }
+}
+
+impl Kept for webhook_delivery::Entity {
+    const ID: webhook_delivery::Column = webhook_delivery::Column::Id;
+    type Id = WebhookDeliveryId;
+}
+
+/// Forgets rows whose time is over and that nothing waits for, from the oldest id on, until a page has none that is old;
+/// answers whether it ended before that, having forgotten some. `told` says of a row its id, whether its time is over, and whether it waits.
+async fn forget<E: Kept>(tx: &Tx, told: impl Fn(&E::Model) -> (E::Id, bool, bool) + Send + Sync) -> Result<bool> {
+    let (mut after, mut forgotten) = (None, 0);
+    for _ in 0..PAGES {
+        let mut select = E::rows(tx).order_by_asc(E::ID).limit(PAGE);
+        if let Some(after) = after {
+            select = select.filter(E::ID.gt(after));
+        }
+        let rows = select.all(tx.db()).await?.iter().map(&told).collect::<Vec<_>>();
+        after = rows.last().map(|(id, ..)| *id);
+        let over = rows.iter().filter(|(_, over, waits)| *over && !waits).map(|(id, ..)| *id).collect::<Vec<_>>();
+        if !over.is_empty() {
+            let needed = E::needed(tx, &over).await?;
+            let over = over.into_iter().filter(|id| !needed.contains(id));
+            let these = E::delete_many().filter(E::ACCOUNT.eq(tx.account.id)).filter(E::ID.is_in(over));
+            forgotten += these.exec(tx.db()).await?.rows_affected;
+        }
+        if (rows.len() as u64) < PAGE || !rows.iter().any(|(_, over, _)| *over) {
+            return Ok(false);
+        }
+    }
+    Ok(forgotten > 0)
 }

@@ -45,7 +45,7 @@ pub async fn retry(caller: &Caller, id: JobId) -> Result<Model> {
     match job.kind {
         Kind::Bulk => bulk::resume(tx.db(), &job).await?,
         Kind::Act => runs::resume(tx.db(), &job).await?,
-        Kind::Walk => walk::mark(tx.db(), &job, None).await?,
+        Kind::Walk => walk::resume(&tx, &job).await?,
         _ => {}
     }
     let mut again = job.into_active_model();

@@ -286,7 +286,7 @@ async fn lay_aside(txn: &DatabaseTransaction, job: &Model, now: Instant) -> Resu
     match job.kind {
         Kind::Bulk => bulk::fail(txn, job, now).await,
         Kind::Act => runs::lay_aside(txn, job, now).await,
-        Kind::Walk => walk::mark(txn, job, Some(now)).await,
+        Kind::Walk => walk::lay_aside(txn, job, now).await,
         _ => Ok(()),
     }
 }

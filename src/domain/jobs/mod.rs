@@ -74,13 +74,13 @@ pub(super) async fn schedule(
     for due in due.chunks(ROWS) {
         let rows = due.iter().map(|(key, run_at)| row(account, kind, key.clone(), *run_at, now).into_active_model());
         // One that was laid aside is tried again: something new has happened.
-        let sooner = |then: &str, column: &str| {
-            Expr::cust(format!("CASE WHEN excluded.run_at < job.run_at THEN {then} ELSE job.{column} END"))
-        };
+        let anew = "excluded.run_at < job.run_at OR job.dead_at IS NOT NULL";
+        let anew = |then: &str, column: &str| Expr::cust(format!("CASE WHEN {anew} THEN {then} ELSE job.{column} END"));
         let over = OnConflict::columns([Column::AccountId, Column::Kind, Column::Key])
-            .value(Column::RunAt, sooner("excluded.run_at", "run_at"))
-            .value(Column::Attempts, sooner("0", "attempts"))
-            .value(Column::DeadAt, sooner("NULL", "dead_at"))
+            .value(Column::RunAt, anew("excluded.run_at", "run_at"))
+            .value(Column::Attempts, anew("0", "attempts"))
+            .value(Column::NotBefore, anew("NULL", "not_before"))
+            .value(Column::DeadAt, anew("NULL", "dead_at"))
             .to_owned();
         Entity::insert_many(rows).on_conflict(over).exec_without_returning(txn).await?;
     }

@@ -62,11 +62,12 @@ impl Books {
         keys.sort_unstable();
         let instants = keys.iter().filter_map(|key| self.wallets.get(key)).map(|wallet| wallet.instant(ask.clock));
         let at = instants.max().unwrap_or(ask.clock);
-        let mut watch = Watch { credit_type: &credit_type, noticed: &mut self.noticed };
+        let mut watch = Watch::new(&credit_type, &mut self.noticed);
         for key in &keys {
             if let Some(wallet) = self.wallets.get_mut(key) {
                 wallet.settle_each(at, |wallet, entry| make_true(wallet, entry, (Author::Time, 0), &mut watch, write));
                 watch.until(wallet, at);
+                watch.close(wallet);
             }
         }
         let none = Wallet::new(load::empty(self.account.id, key), Vec::new(), Vec::new());
@@ -84,7 +85,7 @@ impl Books {
         for posting in decide(wallet, ask.command, &around)? {
             self.note_reversed(&posting.entry);
             let wallet = self.wallets.get_mut(&posting.wallet).expect("what an entry is written in is there");
-            let mut watch = Watch { credit_type: &credit_type, noticed: &mut self.noticed };
+            let mut watch = Watch::new(&credit_type, &mut self.noticed);
             make_true(wallet, posting.entry, (Author::Command, ask.depth), &mut watch, write);
         }
         Ok(())
@@ -120,11 +121,16 @@ fn make_true(
     write: &mut dyn FnMut(&Wallet, &mut Entry, Author) -> Vec<u8>,
 ) {
     watch.until(wallet, entry.at);
+    if author == Author::Time {
+        watch.time_does(wallet, entry.at);
+    }
     let before = watch.before(wallet, entry.at);
     let hash = write(wallet, &mut entry, author);
     wallet.apply(&entry);
     wallet.row.hash = hash;
-    watch.changed(wallet, before, entry.at, depth);
+    if author == Author::Command {
+        watch.changed(wallet, before, entry.at, depth);
+    }
 }
 
 impl Used {

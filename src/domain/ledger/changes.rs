@@ -44,6 +44,8 @@ pub struct Changes {
     due: Option<Instant>,
     /// There may be more to read already.
     more: bool,
+    /// Nothing was shown when it was last looked: credits are switched off.
+    hidden: bool,
     ended: CancellationToken,
 }
 
@@ -62,7 +64,9 @@ impl Changes {
             return Err(Refusal::not_found("customerId", "customer").into());
         }
         let told = HashMap::new();
-        let mut changes = Self { caller: caller.clone(), customer, hints, told, due: None, more: false, ended };
+        let mut changes =
+            Self { caller: caller.clone(), customer, hints, told, due: None, more: false, hidden: false, ended };
+        changes.hidden = !view.is_staff() && !view.account().credits_enabled;
         let wallets = balances::wallets(&view, &[customer]).await?.remove(&customer).unwrap_or_default();
         let balances = wallets.into_iter().map(|wallet| changes.tell(wallet, &view)).collect();
         Ok((changes, balances))
@@ -96,7 +100,10 @@ impl Changes {
             match news {
                 Ok(news) if news.balances.is_empty() && news.activities.is_empty() => {}
                 // What passes, passes: it looks again.
-                Err(error) if error.passes() => tokio::time::sleep(Duration::from_secs(1)).await,
+                Err(error) if error.passes() => {
+                    self.more = true;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
                 news => return Some((news, self)),
             }
         }
@@ -106,7 +113,7 @@ impl Changes {
         let random = u32::from(fresh_salt()[0]);
         let look = LOOK + LOOK * random / 512;
         let clock = self.caller.app().store().clock.now();
-        let due = self.due.and_then(|due| (due - clock).to_std().ok());
+        let due = self.due.map(|due| (due - clock).to_std().unwrap_or_default());
         due.map_or(look, |due| look.min(due + Duration::from_millis(1)))
     }
 
@@ -116,12 +123,16 @@ impl Changes {
         let wallets = balances::wallets(&view, &[self.customer]).await?.remove(&self.customer).unwrap_or_default();
         let mut news = News::default();
         (self.due, self.more) = (None, false);
+        // What happened while nothing was shown counts as told.
+        let was_hidden = std::mem::replace(&mut self.hidden, !view.is_staff() && !view.account().credits_enabled);
         for wallet in wallets {
             let credit_type = wallet.row.credit_type_id;
             let before = self.told.get(&credit_type).map(|(sequence, balance)| (*sequence, balance.clone()));
             let seen = before.as_ref().map_or(0, |(sequence, _)| *sequence);
             let mut newest = seen;
-            if wallet.row.sequence > seen {
+            if was_hidden {
+                newest = wallet.row.sequence;
+            } else if wallet.row.sequence > seen {
                 let added = self.added(&view, credit_type, seen).await?;
                 newest = added.last().map_or(seen, |last| last.sequence);
                 self.more |= newest < wallet.row.sequence;

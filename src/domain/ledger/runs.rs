@@ -32,13 +32,13 @@ impl Runs {
     /// What became of a run; none if it is still to be carried out.
     pub fn answer(&self, id: RunId) -> Result<Option<Answer>, DbErr> {
         let Some(run) = self.rows.get(&id) else {
-            return Ok(Some(Answer::Refused(Refusal::not_found("id", "run"))));
+            return Ok(Some(Answer::RefusedBefore(Refusal::not_found("id", "run"))));
         };
         Ok(match run.status {
             Status::Pending => None,
             Status::Done => Some(Answer::Replayed(run.activity_id.into_iter().collect())),
             Status::Refused => Some(Answer::RefusedBefore(refusal(run)?)),
-            Status::Failed => Some(Answer::Refused(Refusal::Fault)),
+            Status::Failed => Some(Answer::RefusedBefore(Refusal::Fault)),
         })
     }
 

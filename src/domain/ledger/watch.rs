@@ -36,13 +36,20 @@ pub struct Noticed {
     pub depth: i16,
 }
 
-/// What a credit type tells of.
+/// What a credit type tells of, while one wallet after another is watched.
 pub struct Watch<'a> {
-    pub credit_type: &'a credit_type::Model,
-    pub noticed: &'a mut Vec<Noticed>,
+    credit_type: &'a credit_type::Model,
+    noticed: &'a mut Vec<Noticed>,
+    /// The instant that is being looked at, and what stood before it: all that time does at one instant counts as one.
+    instant: Option<(Instant, Credits)>,
 }
 
-impl Watch<'_> {
+impl<'a> Watch<'a> {
+    /// Begins to watch.
+    pub fn new(credit_type: &'a credit_type::Model, noticed: &'a mut Vec<Noticed>) -> Self {
+        Self { credit_type, noticed, instant: None }
+    }
+
     /// Looks at what time alone crosses, until an instant and with it.
     pub fn until(&mut self, wallet: &mut Wallet, now: Instant) {
         let from = since(wallet, self.credit_type);
@@ -54,31 +61,41 @@ impl Watch<'_> {
         instants.dedup();
         wallet.noticed |= !instants.is_empty();
         for at in instants {
-            self.begins(wallet, at);
+            self.time_does(wallet, at);
             self.ends_soon(wallet, at);
         }
         wallet.row.noticed_at = Some(now);
     }
 
-    /// What stands before an entry of an instant, where somebody is told of balances.
+    /// Time is about to do something to a wallet at an instant: to let a grant begin or end, a hold lapse.
+    pub fn time_does(&mut self, wallet: &Wallet, at: Instant) {
+        if self.credit_type.low_balance_at.is_none() || self.instant.is_some_and(|(open, _)| open == at) {
+            return;
+        }
+        self.close(wallet);
+        let earlier = wallet.grants.iter().filter(|grant| grant.effective_at < at);
+        self.instant = Some((at, earlier.map(|grant| grant.remaining).sum()));
+    }
+
+    /// Time has done all that it does to a wallet for now.
+    pub fn close(&mut self, wallet: &Wallet) {
+        if let Some((at, before)) = self.instant.take() {
+            self.balance(wallet, before, standing(wallet, at), at, 0);
+        }
+    }
+
+    /// What stands before an entry of a command, where somebody is told of balances.
     #[must_use]
     pub fn before(&self, wallet: &Wallet, at: Instant) -> Credits {
         if self.credit_type.low_balance_at.is_some() { standing(wallet, at) } else { Credits::ZERO }
     }
 
-    /// Looks at what an entry of an instant crossed, by what stood before it. `depth` is that of what made the entry.
+    /// Looks at what an entry of a command crossed, by what stood before it. `depth` is that of the command.
     pub fn changed(&mut self, wallet: &Wallet, before: Credits, at: Instant, depth: i16) {
         // The first credits of a wallet are no recovery.
         if wallet.row.sequence > 1 && self.credit_type.low_balance_at.is_some() {
             self.balance(wallet, before, standing(wallet, at), at, depth);
         }
-    }
-
-    fn begins(&mut self, wallet: &Wallet, at: Instant) {
-        let begun = wallet.grants.iter().filter(|grant| grant.effective_at == at);
-        let begun = begun.map(|grant| grant.remaining).sum::<Credits>();
-        let now = standing(wallet, at);
-        self.balance(wallet, now - begun, now, at, 0);
     }
 
     fn balance(&mut self, wallet: &Wallet, before: Credits, available: Credits, at: Instant, depth: i16) {
@@ -109,8 +126,7 @@ impl Watch<'_> {
     }
 }
 
-/// The free credits that count at an instant, as far as time has not been seen to end them: what ends at that very
-/// instant stands until its entry, so that the entry is what crosses a threshold.
+/// The free credits that count at an instant. What ends until then has been written off.
 fn standing(wallet: &Wallet, at: Instant) -> Credits {
     wallet.grants.iter().filter(|grant| grant.effective_at <= at).map(|grant| grant.remaining).sum()
 }
@@ -267,14 +283,37 @@ mod tests {
 
     /// What time does to a wallet until an instant, and what is told of it.
     fn pass(wallet: &mut Wallet, credit_type: &credit_type::Model, until: Instant, noticed: &mut Vec<Noticed>) {
-        let mut watch = Watch { credit_type, noticed };
+        let mut watch = Watch::new(credit_type, noticed);
         wallet.settle_each(until, |wallet, entry| {
             watch.until(wallet, entry.at);
-            let before = watch.before(wallet, entry.at);
+            watch.time_does(wallet, entry.at);
             wallet.apply(&entry);
-            watch.changed(wallet, before, entry.at, 0);
         });
         watch.until(wallet, until);
+        watch.close(wallet);
+    }
+
+    /// What begins as something else ends crosses only what both together cross.
+    #[test]
+    fn what_begins_as_another_ends_counts_with_it() {
+        for (old, new, low, told) in
+            [(3, 4, 3, vec![(3, 4)]), (2, 2, 3, vec![]), (4, 2, 3, vec![(4, 2)]), (5, 5, 0, vec![])]
+        {
+            let credit_type = tells_of(low, &[]);
+            let mut row = empty(AccountId(Uuid::nil()), (CustomerId(Uuid::nil()), credit_type.id));
+            (row.newest_at, row.sequence) = (at(1), 5);
+            let grants = vec![grant(1, old, 0, Some(100)), grant(2, new, 100, None)];
+            let (mut wallet, mut noticed) = (Wallet::new(row, grants, Vec::new()), Vec::new());
+            pass(&mut wallet, &credit_type, at(200), &mut noticed);
+            let found = noticed.iter().map(|noticed| match &noticed.notice {
+                Notice::Balance { before, available, grants, .. } => {
+                    assert_eq!((noticed.at, grants.iter().map(|(_, amount, _)| *amount).sum()), (at(100), *available));
+                    (before.0, available.0)
+                }
+                other @ Notice::ExpiringSoon { .. } => panic!("{other:?}"),
+            });
+            assert_eq!(found.collect::<Vec<_>>(), told, "{old} {new} {low}");
+        }
     }
 
     /// However often it is looked at, and whenever: the same notices, in order, each once; and each comes when it was

@@ -20,7 +20,7 @@ use crate::domain::clock::Instant;
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::events::{followed, read, stored};
 use crate::domain::jobs::{self, After};
-use crate::domain::page::{Page, Slice};
+use crate::domain::page::{self, Page, Slice};
 use crate::domain::tx::{Tx, View};
 
 /// What is posted to one endpoint at once while it answers.
@@ -45,7 +45,7 @@ pub struct Attempt {
 /// Posts what is due to an endpoint.
 pub(in crate::domain) async fn step(app: &App, job: &job::Model) -> Result<After> {
     let endpoint = job.key.parse().map_err(|_| Error::Internal(format!("the key of {} names no endpoint", job.id)))?;
-    let Some((endpoint, due)) = due(app, job, endpoint).await? else { return Ok(After::Done) };
+    let Some((endpoint, due)) = due(app, job, endpoint).await? else { return leave(app, job, endpoint).await };
     let posts = due.into_iter().map(|(delivery, event)| {
         let endpoint = &endpoint;
         async move {
@@ -55,6 +55,22 @@ pub(in crate::domain) async fn step(app: &App, job: &job::Model) -> Result<After
     });
     let posted = join_all(posts).await;
     conclude(app, job, &endpoint, posted).await
+}
+
+/// Nothing is posted to an endpoint that is disabled or deleted: what was set on its way as that happened is given up.
+async fn leave(app: &App, job: &job::Model, id: WebhookEndpointId) -> Result<After> {
+    let tx = Tx::open(app.store(), job.account_id).await?;
+    let endpoint = tx.rows::<webhook_endpoint::Entity>().filter(webhook_endpoint::Column::Id.eq(id));
+    let endpoint = endpoint.lock_exclusive().one(tx.db()).await?;
+    jobs::hold(&tx, job).await?;
+    if endpoint.is_some_and(|endpoint| endpoint.enabled && endpoint.deleted_at.is_none()) {
+        // It is back: the next round posts.
+        return Ok(After::Again);
+    }
+    endpoints::give_up(&tx, id, app.store().clock.now()).await?;
+    jobs::reschedule(tx.db(), &tx.account, job::Kind::Deliver, vec![(job.key.clone(), None)]).await?;
+    tx.commit().await?;
+    Ok(After::Said)
 }
 
 type Due = (Model, Option<event::Model>);
@@ -148,27 +164,33 @@ fn body(event: &event::Model) -> String {
 async fn conclude(
     app: &App,
     job: &job::Model,
-    endpoint: &webhook_endpoint::Model,
+    posted_to: &webhook_endpoint::Model,
     posted: Vec<(Model, Outcome)>,
 ) -> Result<After> {
-    let (tx, id) = (Tx::open(app.store(), job.account_id).await?, endpoint.id);
+    let (tx, id) = (Tx::open(app.store(), job.account_id).await?, posted_to.id);
     let gone = posted.iter().any(|(_, outcome)| outcome.is_gone());
     let now = app.store().clock.now();
-    let failed_long = endpoint.failing_since.is_some_and(|since| now - since >= retry::PATIENCE);
-    if gone || failed_long {
+    let is_long = |since: Option<Instant>| since.is_some_and(|since| now - since >= retry::PATIENCE);
+    let may_disable = gone || is_long(posted_to.failing_since);
+    if may_disable {
         // What disabling changes is locked in the order in which people's changes lock it.
         followed::lock(&tx).await?;
     }
     let endpoint = tx.rows::<webhook_endpoint::Entity>().filter(webhook_endpoint::Column::Id.eq(id));
     let Some(endpoint) = endpoint.lock_exclusive().one(tx.db()).await? else { return Ok(After::Done) };
+    // Whoever changed it meanwhile is not judged by what was posted before.
+    let unchanged = endpoint.updated_at == posted_to.updated_at;
     let succeeded = posted.iter().any(|(_, outcome)| outcome.succeeded());
+    let asked = posted.iter().filter_map(|(_, outcome)| outcome.retry_after).max();
     let tried = posted.iter().filter(|(_, outcome)| !outcome.is_over).count();
     for (delivery, outcome) in posted {
         write(&tx, delivery, &outcome, now).await?;
     }
     let since = if succeeded { None } else { endpoint.failing_since.or((tried > 0).then_some(now)) };
-    let too_long = failed_long && since.is_some();
-    if gone && endpoint.enabled {
+    let too_long = may_disable && is_long(since) && endpoint.failing_since.is_some();
+    if !unchanged {
+        // Its next attempts tell.
+    } else if gone && endpoint.enabled {
         endpoints::disable(&tx, endpoint, "It answered 410: it is gone.", now).await?;
     } else if too_long && endpoint.enabled {
         endpoints::disable(&tx, endpoint, "Every attempt failed for 5 days.", now).await?;
@@ -180,6 +202,9 @@ async fn conclude(
     jobs::hold(&tx, job).await?;
     let waiting = tx.rows::<Entity>().filter(Column::EndpointId.eq(id)).filter(Column::NextAt.is_not_null());
     let first = waiting.order_by_asc(Column::NextAt).one(tx.db()).await?.and_then(|delivery| delivery.next_at);
+    // Who asks to be left alone is, and who fails is given a rest, whatever else waits.
+    let rest = (!succeeded && tried > 0).then(|| now + retry::rest(asked));
+    let first = first.map(|first| rest.map_or(first, |rest| first.max(rest)));
     jobs::reschedule(tx.db(), &tx.account, job::Kind::Deliver, vec![(job.key.clone(), first)]).await?;
     tx.commit().await?;
     app.wake();
@@ -244,20 +269,26 @@ pub fn attempts(delivery: &Model) -> Result<Vec<Attempt>> {
     read(&delivery.log)
 }
 
-/// Deliveries to an endpoint, newest first, for the owner.
-pub async fn list(
-    view: &View,
-    endpoint: WebhookEndpointId,
-    status: Option<Status>,
-    page: &Page<WebhookDeliveryId>,
-) -> Result<Slice<Model>> {
+/// Which deliveries are wanted, newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Wish {
+    pub endpoint: WebhookEndpointId,
+    pub status: Option<Status>,
+    pub page: Page<WebhookDeliveryId>,
+}
+
+/// Deliveries to endpoints, newest first, for the owner.
+pub async fn pages(view: &View, wanted: &[Wish]) -> Result<Vec<Slice<Model>>> {
     view.staff_only()?;
-    let mut select = view.rows::<Entity>().filter(Column::EndpointId.eq(endpoint));
-    if let Some(status) = status {
-        select = select.filter(Column::Status.eq(status));
-    }
-    let rows = page.of(select, Column::Id, true).all(view.db()).await?;
-    Ok(page.slice(rows))
+    let select = |wish: &Wish| {
+        let mut select = view.rows::<Entity>().filter(Column::EndpointId.eq(wish.endpoint));
+        if let Some(status) = wish.status {
+            select = select.filter(Column::Status.eq(status));
+        }
+        wish.page.of(select, Column::Id, true)
+    };
+    let rows = page::many(view.db(), wanted.iter().map(select).collect()).await?;
+    Ok(rows.into_iter().zip(wanted).map(|(rows, wish)| wish.page.slice(rows)).collect())
 }
 
 /// Deliveries by id, for the owner.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::TimeDelta;
 use entity::webhook_endpoint::{ActiveModel, Column, Entity, Model};
-use entity::{EventId, WebhookEndpointId, webhook_delivery};
+use entity::{EventId, WebhookEndpointId, job, webhook_delivery};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, Set};
 use serde_json::json;
@@ -16,6 +16,7 @@ use crate::domain::clock::{Instant, fresh_id};
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::events::{Fact, catalogue, follow, followed, stored};
 use crate::domain::input;
+use crate::domain::jobs;
 use crate::domain::page::{Page, Slice};
 use crate::domain::tx::{Tx, View};
 
@@ -78,7 +79,8 @@ pub async fn create(caller: &Caller, new: NewEndpoint) -> Result<(Model, String)
     Ok((endpoint, secret))
 }
 
-/// Changes an endpoint. One that is enabled again begins with a clean slate.
+/// Changes an endpoint. What is on its way to one that is disabled is given up; one that is enabled again begins with a
+/// clean slate.
 pub async fn update(caller: &Caller, id: WebhookEndpointId, changes: Changes) -> Result<Model> {
     caller.authorise(Scope::WebhooksWrite)?;
     let url = match changes.url {
@@ -97,11 +99,17 @@ pub async fn update(caller: &Caller, id: WebhookEndpointId, changes: Changes) ->
     if let Some(events) = changes.events {
         endpoint.events = Set(stored(&check_events(events)?)?);
     }
+    let now = caller.app().store().clock.now();
     if let Some(enabled) = changes.enabled {
         endpoint.enabled = Set(enabled);
         (endpoint.failing_since, endpoint.disabled_reason) = (Set(None), Set(None));
+        if enabled {
+            jobs::schedule(tx.db(), &tx.account, job::Kind::Deliver, vec![(id.to_string(), now)], now).await?;
+        } else {
+            give_up(&tx, id, now).await?;
+        }
     }
-    endpoint.updated_at = Set(caller.app().store().clock.now());
+    endpoint.updated_at = Set(now);
     let endpoint = endpoint.update(tx.db()).await?;
     followed::refresh(&tx).await?;
     tx.commit().await?;
@@ -136,6 +144,14 @@ pub async fn rotate_secret(caller: &Caller, id: WebhookEndpointId, overlap: Opti
     let tx = caller.begin(Scope::WebhooksWrite).await?;
     let endpoint = load(&tx, id).await?;
     let now = caller.app().store().clock.now();
+    // Two secrets are valid at most: a second rotation would end the one that receivers still check with.
+    if let Some(until) = endpoint.previous_until.filter(|until| *until > now && overlap > 0) {
+        let message = format!(
+            "It was rotated before, and the secret of then is valid until {}. Wait, or say overlapHours: 0 to end all but the new one.",
+            until.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+        );
+        return Err(Refusal::invalid("overlapHours", message).into());
+    }
     let generation = endpoint.generation + 1;
     let mut rotated: ActiveModel = endpoint.into_active_model();
     rotated.generation = Set(generation);
@@ -155,7 +171,8 @@ pub async fn test(caller: &Caller, id: WebhookEndpointId) -> Result<EventId> {
         return Err(Flow::EndpointDisabled { field: "id".to_owned() }.into());
     }
     let payload = json!({ "webhookEndpointId": id, "reason": null });
-    let event = tx.emit(Fact { name: "webhook.tested", customer: None, subject: id.0, payload }).await?;
+    // For this endpoint alone.
+    let event = tx.emit_quietly(Fact { name: "webhook.tested", customer: None, subject: id.0, payload }).await?;
     follow::enqueue(&tx, caller.app(), &[(id, event)]).await?;
     tx.commit().await?;
     caller.app().wake();
@@ -183,7 +200,7 @@ pub(super) async fn disable(tx: &Tx, endpoint: Model, reason: &str, now: Instant
 }
 
 /// What is on its way to an endpoint is not tried any more.
-async fn give_up(tx: &Tx, id: WebhookEndpointId, now: Instant) -> Result<()> {
+pub(super) async fn give_up(tx: &Tx, id: WebhookEndpointId, now: Instant) -> Result<()> {
     use webhook_delivery::{Column, Entity, Status};
     Entity::update_many()
         .col_expr(Column::Status, Expr::value(Status::Failed))
@@ -230,8 +247,8 @@ fn check_events(mut filters: Vec<String>) -> Result<Vec<String>, Refusal> {
         return Err(Refusal::invalid("events", format!("Must be 1 to {FILTERS} names; \"*\" is for all.")));
     }
     for filter in &filters {
-        let named = catalogue::is_reserved(filter) && !filter.ends_with(".*");
-        if !catalogue::is_filter(filter) || (named && catalogue::built_in(filter).is_none()) {
+        let heard = || catalogue::BUILT_IN.iter().any(|event| catalogue::lets_through(filter, event.name));
+        if !catalogue::is_filter(filter) || (catalogue::is_reserved(filter) && !heard()) {
             let message = format!("{filter} is no name of an event, such as order.paid, credits.* or *.");
             return Err(Refusal::invalid("events", message));
         }

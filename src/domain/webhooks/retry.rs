@@ -1,4 +1,4 @@
-//! When a delivery is tried again (pure), by the schedule of the Standard Webhooks specification: at once, then after 5
+//! When a delivery is tried again, by the schedule of the Standard Webhooks specification: at once, then after 5
 //! seconds, 5 and 30 minutes, 2, 5, 10, 14, 20 and 24 hours, each a little longer by chance.
 
 use chrono::TimeDelta;
@@ -16,6 +16,13 @@ const JITTER: i64 = 10;
 const LONGEST: TimeDelta = TimeDelta::hours(24);
 /// After so long without a success an endpoint is disabled.
 pub const PATIENCE: TimeDelta = TimeDelta::days(5);
+
+/// For how long nothing is posted to an endpoint that failed: a second, or as long as it asks for.
+#[must_use]
+pub fn rest(asked: Option<std::time::Duration>) -> TimeDelta {
+    let asked = asked.and_then(|asked| TimeDelta::from_std(asked).ok()).unwrap_or_default();
+    asked.clamp(TimeDelta::seconds(SECOND), LONGEST)
+}
 
 /// When it is tried after so many attempts; none if it is not any more.
 #[must_use]
