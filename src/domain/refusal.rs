@@ -158,7 +158,7 @@ impl Refusal {
     pub fn message(&self) -> String {
         match self {
             Self::Invalid { message, .. } => message.clone(),
-            Self::NotFound { what, .. } => format!("There is no such {what}. Check the id."),
+            Self::NotFound { what, .. } => format!("There is no such {what}. Check what was given."),
             Self::Taken { what, .. } => format!("Another one has this {what} already. Use a different one."),
             Self::InsufficientCredits { requested, available, held, expired, not_yet_effective, .. } => {
                 let why = [(held, "held"), (expired, "expired"), (not_yet_effective, "not yet effective")]

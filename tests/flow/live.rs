@@ -171,7 +171,7 @@ on_both! {
         for (query, whom) in [(BALANCE, bob.as_str()), (ACTIVITY, bob.as_str()), (BALANCE, "cus_x")] {
             own.subscribe("x", query, json!({ "id": whom })).await;
             let answer = own.next().await;
-            assert_eq!((&answer["type"], &answer["id"], &answer["payload"][0]["message"]), (&json!("error"), &json!("x"), &json!("customerId: There is no such customer. Check the id.")), "{answer:#}");
+            assert_eq!((&answer["type"], &answer["id"], &answer["payload"][0]["message"]), (&json!("error"), &json!("x"), &json!("customerId: There is no such customer. Check what was given.")), "{answer:#}");
         }
         let mut nobody = Client::open(&served.address).await;
         nobody.say(json!({ "type": "connection_init" })).await;
