@@ -26,11 +26,44 @@ const KEYS: &[Key] = &[
     Key { secret: true, ..key("ledger_key", None, "signs the ledger: 32 bytes or more; never changes") },
     key("token_issuer", Some("scrip"), "what stands in a token's iss"),
     key("token_audience", Some("scrip"), "what stands in a token's aud"),
+    key("identity_jwks_url", None, "where your identity provider has its public keys; its tokens are then good here"),
+    key("identity_issuer", None, "what stands in their iss"),
+    key("identity_audience", None, "what stands in their aud"),
+    key("identity_roles_claim", Some("role"), "the claim with the role: a text or a list; dots lead into objects"),
+    key(
+        "identity_roles",
+        Some("owner=owner, staff=staff, customer=customer"),
+        "which of your words gives which role, the mightiest first; * is anyone else",
+    ),
+    key("identity_account_claim", Some("account"), "the claim with the account's id"),
+    key("identity_account", None, "the account of tokens that name none: its id"),
+    key("identity_customer_claim", Some("customer"), "the claim that leads to the customer"),
+    key("identity_customer_by", Some("id"), "how it does: id, externalId, or email (if email_verified)"),
+    key("limit_caller", Some("100000"), "points a second that one caller may spend; 0 is without limit"),
+    key("limit_address", Some("200000"), "points a second that one address may spend; 0 is without limit"),
+    key("limit_public", Some("1000"), "points a second that one address may spend without a token"),
+    key(
+        "trusted_proxies",
+        Some("127.0.0.1, ::1"),
+        "addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed",
+    ),
+    key(
+        "max_operations",
+        Some("256"),
+        "operations that run at once; twice as many wait a moment, the rest hears UNAVAILABLE",
+    ),
+    key("max_connections", Some("8192"), "connections at once"),
+    key("max_streams", Some("5000"), "sockets and event streams at once"),
+    key("documents", Some("off"), "trusted documents: off, allow (known by id) or require (nothing else runs)"),
+    key("documents_file", None, "the manifest of trusted documents: JSON, of ids and texts"),
+    key("drain_seconds", Some("0"), "how long /health/ready says no before no more is taken, when asked to stop"),
+    key("metrics_listen", None, "the address at which /metrics answers, such as 127.0.0.1:9090"),
+    key("otlp_endpoint", None, "where traces are sent by OTLP over HTTP (a build with the feature otlp)"),
     key("webhook_private", Some("false"), "whether webhooks may be posted to private addresses: true or false"),
     key(
         "allowed_origins",
         None,
-        "the origins of pages that may open sockets for live updates, with commas between; its own always may",
+        "the origins of pages that may use the API from a browser, with commas between; its own always may",
     ),
     key("log", None, "which messages are logged: error, warn, info, debug, or a filter by module"),
     key("log_format", None, "text or json; text on a terminal if left out"),
@@ -145,6 +178,12 @@ impl Settings {
     pub fn list(&self, name: &str) -> Vec<String> {
         let parts = self.get(name).unwrap_or_default().split(',').map(str::trim);
         parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// A setting that is a number.
+    pub fn number<T: std::str::FromStr>(&self, name: &str) -> Result<T> {
+        let text = self.get(name).unwrap_or_default();
+        text.trim().parse().map_err(|_| anyhow::anyhow!("{name} must be a whole number of 0 or more, not {text:?}"))
     }
 
     /// A setting that is true or false.

@@ -3,6 +3,8 @@
 pub mod cli;
 pub mod config;
 pub mod domain;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod gateway;
 pub mod graphql;
 pub mod http;

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::{AccountId, ActivityId, CreditTypeId, Credits, CustomerId, CustomerOwned, HoldId, Owned};
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, serde::Serialize)]
 #[sea_orm(rs_type = "String", db_type = "Text", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     Issue,
     Consume,
@@ -31,6 +32,8 @@ pub enum Kind {
 #[serde(rename_all = "snake_case")]
 pub enum ActorKind {
     Staff,
+    /// A program of the business, by its API key.
+    ApiKey,
     Customer,
     /// Time: what expires does so by itself.
     System,
@@ -66,7 +69,7 @@ pub enum Source {
 }
 
 #[sea_orm::model]
-#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, DeriveEntityModel)]
 #[sea_orm(table_name = "activity")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
@@ -97,8 +100,10 @@ pub struct Model {
     /// What only staff sees.
     pub internal_note: Option<String>,
     /// 16 random bytes that keep the digest from being guessed; blanked with the notes.
+    #[serde(skip)]
     pub note_salt: Option<Vec<u8>>,
     /// SHA-256 over salt and notes: what the chain signs, so that it still verifies once the notes are erased.
+    #[serde(skip)]
     pub note_digest: Option<Vec<u8>>,
     /// The hold that it opened or closed.
     pub hold_id: Option<HoldId>,
@@ -106,6 +111,7 @@ pub struct Model {
     pub reverses_id: Option<ActivityId>,
     pub at: DateTime<Utc>,
     /// HMAC-SHA256 over the one before it in its wallet and everything above.
+    #[serde(skip)]
     pub hash: Vec<u8>,
 }
 

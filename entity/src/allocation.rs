@@ -6,7 +6,7 @@ use sea_orm::entity::prelude::*;
 use crate::{AccountId, ActivityId, Credits, GrantId, Minor, Owned};
 
 #[sea_orm::model]
-#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, DeriveEntityModel)]
 #[sea_orm(table_name = "allocation")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]

@@ -6,7 +6,7 @@ use sea_orm::entity::prelude::*;
 use crate::{AccountId, CustomerId, CustomerOwned, Owned};
 
 #[sea_orm::model]
-#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, DeriveEntityModel)]
 #[sea_orm(table_name = "customer")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
@@ -23,6 +23,8 @@ pub struct Model {
     pub metadata: Json,
     /// Since when it gets no more credits; what it has can be used.
     pub archived_at: Option<DateTime<Utc>>,
+    /// Since when nothing says any more who it was; its ledger stays.
+    pub erased_at: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }

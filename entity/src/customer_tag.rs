@@ -5,7 +5,7 @@ use sea_orm::entity::prelude::*;
 use crate::{AccountId, CustomerId, CustomerOwned, Owned};
 
 #[sea_orm::model]
-#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, DeriveEntityModel)]
 #[sea_orm(table_name = "customer_tag")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]

@@ -6,8 +6,9 @@ use sea_orm::entity::prelude::*;
 use crate::{AccountId, AutomationId, CustomerId, CustomerOwned, EnrolmentId, EventId, Owned};
 
 /// How far a walk is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, serde::Serialize)]
 #[sea_orm(rs_type = "String", db_type = "Text", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Status {
     /// It goes on by itself.
     Running,
@@ -20,7 +21,7 @@ pub enum Status {
 }
 
 #[sea_orm::model]
-#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, DeriveEntityModel)]
 #[sea_orm(table_name = "enrolment")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]

@@ -6,8 +6,9 @@ use sea_orm::entity::prelude::*;
 use crate::{AccountId, ActivityId, CreditTypeId, Credits, CustomerId, CustomerOwned, HoldId, Owned};
 
 /// What became of a hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, serde::Serialize)]
 #[sea_orm(rs_type = "String", db_type = "Text", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Status {
     Open,
     Captured,
@@ -16,7 +17,7 @@ pub enum Status {
 }
 
 #[sea_orm::model]
-#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, DeriveEntityModel)]
 #[sea_orm(table_name = "hold")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]

@@ -137,6 +137,12 @@ ids! {
     WebhookEndpointId = "whe";
     /// One event on its way to one endpoint.
     WebhookDeliveryId = "whd";
+    /// What a program of the business comes in with.
+    ApiKeyId = "key";
+    /// What a customer comes in with, for a while.
+    CustomerSessionId = "ses";
+    /// One line of who did what.
+    AccessEntryId = "acs";
 }
 
 #[cfg(test)]

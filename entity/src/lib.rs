@@ -6,9 +6,11 @@
     reason = "SeaORM's macro writes `find` and `begin` into every entity; nothing here calls them"
 )]
 
+pub mod access_entry;
 pub mod account;
 pub mod activity;
 pub mod allocation;
+pub mod api_key;
 pub mod automation;
 pub mod automation_version;
 pub mod bulk_operation;
@@ -16,6 +18,7 @@ pub mod bulk_refusal;
 pub mod credit_grant;
 pub mod credit_type;
 pub mod customer;
+pub mod customer_session;
 pub mod customer_tag;
 pub mod customer_term;
 pub mod enrolment;
@@ -45,9 +48,9 @@ pub mod webhook_endpoint;
 
 pub use expiration::{Anchor, Expiration, ExpirationKind, PeriodUnit};
 pub use ids::{
-    AccountId, ActivityId, AutomationId, BulkOperationId, CreditTypeId, CustomerId, EnrolmentId, EventId, GrantId,
-    HoldId, JobId, MalformedId, OrderId, PaymentId, PriceId, ProductId, RefundId, RunId, SubscriptionId, TriggerId,
-    WebhookDeliveryId, WebhookEndpointId,
+    AccessEntryId, AccountId, ActivityId, ApiKeyId, AutomationId, BulkOperationId, CreditTypeId, CustomerId,
+    CustomerSessionId, EnrolmentId, EventId, GrantId, HoldId, JobId, MalformedId, OrderId, PaymentId, PriceId,
+    ProductId, RefundId, RunId, SubscriptionId, TriggerId, WebhookDeliveryId, WebhookEndpointId,
 };
 pub use owned::{CustomerOwned, Owned};
 pub use units::{Credits, Minor};

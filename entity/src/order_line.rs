@@ -5,7 +5,7 @@ use sea_orm::entity::prelude::*;
 use crate::{AccountId, CreditTypeId, Credits, Minor, OrderId, Owned, PriceId, ProductId};
 
 #[sea_orm::model]
-#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, DeriveEntityModel)]
 #[sea_orm(table_name = "order_line")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]

@@ -20,7 +20,7 @@ pub enum Status {
 }
 
 #[sea_orm::model]
-#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, DeriveEntityModel)]
 #[sea_orm(table_name = "product_order")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]

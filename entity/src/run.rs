@@ -6,8 +6,9 @@ use sea_orm::entity::prelude::*;
 use crate::{AccountId, ActivityId, CustomerId, CustomerOwned, EnrolmentId, EventId, Owned, RunId, TriggerId};
 
 /// What became of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, serde::Serialize)]
 #[sea_orm(rs_type = "String", db_type = "Text", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Status {
     /// It will be carried out.
     Pending,
@@ -20,7 +21,7 @@ pub enum Status {
 }
 
 #[sea_orm::model]
-#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, DeriveEntityModel)]
 #[sea_orm(table_name = "run")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]

@@ -6,7 +6,7 @@ use sea_orm::entity::prelude::*;
 use crate::{AccountId, CreditTypeId, Credits, CustomerId, CustomerOwned, Owned};
 
 #[sea_orm::model]
-#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, DeriveEntityModel)]
 #[sea_orm(table_name = "wallet")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
@@ -18,6 +18,7 @@ pub struct Model {
     /// The number of its activities, and of the newest.
     pub sequence: i64,
     /// The chain's head: the hash of the newest activity, 32 bytes; zeros before the first.
+    #[serde(skip)]
     pub hash: Vec<u8>,
     /// The instant of the newest activity.
     pub newest_at: DateTime<Utc>,

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use poem::listener::Acceptor;
 
+use super::doors;
 use super::house::{self, House};
 use super::say;
 use super::{demo, demo_shop, examples, serve};
@@ -15,7 +15,7 @@ use crate::config::Settings;
 use crate::domain::clock::{Clock, ManualClock, SystemClock};
 use crate::domain::store::Missing;
 use crate::domain::{Caller, Role, accounts};
-use crate::http::Doors;
+use crate::http::{Doors, Rules};
 
 /// How long GraphiQL's token is good for.
 const TOKEN: Duration = Duration::from_hours(7 * 24);
@@ -41,9 +41,8 @@ impl Dev {
     pub async fn run(&self, mut settings: Settings) -> Result<()> {
         let started = Instant::now();
         // The address first: with it taken, another one may be serving the very data that --reset would delete.
-        let acceptor = serve::listen(&settings).await?;
-        let here = |address: &poem::Addr| address.as_socket_addr().is_some_and(|address| address.ip().is_loopback());
-        if !acceptor.local_addr().iter().all(|address| here(&address.0)) {
+        let listener = serve::listen(&settings).await?;
+        if !listener.local_addr()?.ip().is_loopback() {
             bail!("`dev` shows a token to whoever asks, so it listens at 127.0.0.1 or ::1 only. Others need `serve`.");
         }
         if settings.get("database_url").is_some() {
@@ -86,11 +85,12 @@ impl Dev {
             tokens: house.tokens,
             start,
             local_only: true,
-            origins: settings.list("allowed_origins"),
+            // What is being developed beside it is served by this machine, at whatever port.
+            rules: Rules { local_origins: true, ..doors::rules(&settings)? },
             tracker: tokio_util::task::TaskTracker::new(),
             stop: tokio_util::sync::CancellationToken::new(),
         };
-        serve::serve(acceptor, doors, stop).await?;
+        serve::serve(listener, doors, stop).await?;
         say(format_args!("Stopped. Your data is in {}.", house::DEV_DATABASE));
         Ok(())
     }

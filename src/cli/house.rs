@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
+use super::doors;
 use crate::config::{Settings, without_password};
 use crate::domain::accounts;
 use crate::domain::accounts::tokens::Tokens;
@@ -45,7 +48,11 @@ impl House {
     pub fn start(settings: &Settings, store: Store) -> Result<Self> {
         let issuer = settings.get("token_issuer").unwrap_or_default();
         let audience = settings.get("token_audience").unwrap_or_default();
-        let tokens = Arc::new(Tokens::new(&settings.secret("signing_secret")?, issuer, audience));
+        let tokens = Tokens::new(&settings.secret("signing_secret")?, issuer, audience);
+        let tokens = Arc::new(match doors::identity(settings)? {
+            Some(identity) => tokens.trusting(identity),
+            None => tokens,
+        });
         let private = settings.flag("webhook_private")?;
         let poster = Poster::new(Arc::new(SystemNames), private).map_err(|error| anyhow::anyhow!(error))?;
         Ok(Self { app: App::start(store, crate::gateway::providers(), Arc::new(poster)), tokens })
@@ -60,15 +67,21 @@ pub async fn store(settings: &Settings, missing: Missing, clock: Arc<dyn Clock>)
              to sqlite:PATH or postgres://…"
         );
     };
-    if let Some(path) = url.strip_prefix("sqlite:").map(|path| path.trim_start_matches("//"))
+    if let Some(path) = sqlite_file(url)
         && missing == Missing::Refuse
-        && !Path::new(path.split('?').next().unwrap_or_default()).exists()
+        && !path.exists()
     {
-        bail!("there is no database at {path}. Run `scrip migrate` to make it.");
+        bail!("there is no database at {}. Run `scrip migrate` to make it.", path.display());
     }
     let key = LedgerKey::new(settings.secret("ledger_key")?);
     let store = Store::connect(url, missing, clock, key).await;
     store.map_err(said).with_context(|| format!("no database at {}", without_password(url)))
+}
+
+/// The file of a SQLite database; none if the URL is another database's.
+pub fn sqlite_file(url: &str) -> Option<PathBuf> {
+    let path = url.strip_prefix("sqlite:")?.trim_start_matches("//");
+    Some(PathBuf::from(path.split('?').next().unwrap_or_default()))
 }
 
 /// An error of the domain in words for whoever runs the command.
@@ -161,9 +174,20 @@ pub fn log(settings: &Settings) -> Result<()> {
         Some("text") => false,
         Some(other) => bail!("log_format must be text or json, not {other:?}"),
     };
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let set = if json { subscriber.json().flatten_event(true).try_init() } else { subscriber.try_init() };
-    set.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = if json {
+        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
+    } else {
+        lines.boxed()
+    };
+    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
+    #[cfg(feature = "otlp")]
+    let subscriber = subscriber.with(super::traces::layer(settings)?);
+    #[cfg(not(feature = "otlp"))]
+    if settings.get("otlp_endpoint").is_some() {
+        bail!("otlp_endpoint is set, and this program was built without traces: build it with --features otlp");
+    }
+    subscriber.try_init().map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))
 }
 
 /// How to call this program from where it was called.

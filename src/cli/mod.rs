@@ -1,17 +1,25 @@
 //! Commands; the only place that puts the house together.
 
 mod account;
+mod backup;
 mod credits_csv;
 mod demo;
 mod demo_shop;
 mod dev;
+mod doctor;
+mod doors;
 mod examples;
 mod house;
 mod import;
+mod metrics;
 mod migrate;
+mod person;
 mod report;
+mod restore;
 mod serve;
 mod token;
+#[cfg(feature = "otlp")]
+mod traces;
 mod verify;
 
 use std::io::Write;
@@ -60,6 +68,14 @@ enum Command {
     Export(import::Export),
     /// Write what is owed, earned and was never used as a CSV file.
     Report(report::Report),
+    /// Look whether everything is as it must be: settings, database, clock, tables, and a sample of the ledger.
+    Doctor(doctor::Doctor),
+    /// Copy the SQLite database to a file, while the server runs.
+    Backup(backup::Backup),
+    /// Put a copy that `backup` made in the place of the database that the settings name.
+    Restore(restore::Restore),
+    /// Write all that is kept about one customer as JSON.
+    Person(person::Person),
     /// Print the GraphQL schema.
     Schema,
     /// Print the settings and where each came from, secrets masked.
@@ -100,6 +116,10 @@ fn execute(cli: Cli) -> Result<ExitCode> {
         Command::Import(import) => return block_on(import.run(settings(&[])?)),
         Command::Export(export) => block_on(export.run(settings(&[])?))?,
         Command::Report(report) => block_on(report.run(settings(&[])?))?,
+        Command::Doctor(doctor) => return block_on(doctor.run(file)),
+        Command::Backup(backup) => block_on(backup.run(settings(&[])?))?,
+        Command::Restore(restore) => return block_on(restore.run(settings(&[])?)),
+        Command::Person(person) => block_on(person.run(settings(&[])?))?,
         Command::Verify(verify) => return block_on(verify.run(settings(&[])?)),
     }
     Ok(ExitCode::SUCCESS)

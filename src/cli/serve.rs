@@ -2,9 +2,11 @@
 
 use anyhow::{Context, Result};
 use clap::Args;
-use poem::listener::{Acceptor, Listener, TcpListener};
+use tokio::net::TcpListener;
 
+use super::doors;
 use super::house::{self, House};
+use super::metrics::Metrics;
 use crate::config::Settings;
 use crate::http::{self, Doors, Start};
 use crate::worker::Worker;
@@ -31,42 +33,42 @@ impl Serve {
         house::log(&settings)?;
         let stop = house::asked_to_stop()?;
         let house = House::open(&settings).await?;
-        let acceptor = listen(&settings).await?;
-        for address in acceptor.local_addr() {
-            tracing::info!(%address, "serving");
-        }
+        let rules = doors::rules(&settings)?;
+        let listener = listen(&settings).await?;
+        let metrics = Metrics::start(&settings, &house.app).await?;
+        tracing::info!(address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "serving");
         let doors = Doors {
             app: house.app,
             tokens: house.tokens,
             start: Start::default(),
             local_only: false,
-            origins: settings.list("allowed_origins"),
+            rules,
             tracker: tokio_util::task::TaskTracker::new(),
             stop: tokio_util::sync::CancellationToken::new(),
         };
-        serve(acceptor, doors, stop).await?;
+        serve(listener, doors, stop).await?;
+        metrics.stop().await;
+        #[cfg(feature = "otlp")]
+        super::traces::flush().await;
         tracing::info!("stopped: every accepted write is kept");
         Ok(())
     }
 }
 
 /// Serves and works until it is asked to stop, then finishes what is under way.
-pub async fn serve<A>(acceptor: A, doors: Doors, stop: impl Future<Output = ()>) -> Result<()>
-where
-    A: Acceptor + 'static,
-{
+pub async fn serve(listener: TcpListener, doors: Doors, stop: impl Future<Output = ()>) -> Result<()> {
     let app = doors.app.clone();
     let worker = Worker::start(app.clone());
-    let served = http::serve(acceptor, doors, stop).await;
+    let served = http::serve(listener, doors, stop).await;
     worker.stop().await;
     app.close().await;
     served.context("the server ended")
 }
 
 /// Takes the address that the settings name.
-pub async fn listen(settings: &Settings) -> Result<impl Acceptor + use<>> {
+pub async fn listen(settings: &Settings) -> Result<TcpListener> {
     let address = settings.get("listen").unwrap_or_default().to_owned();
-    TcpListener::bind(address.clone()).into_acceptor().await.map_err(|error| {
+    TcpListener::bind(&address).await.map_err(|error| {
         if error.kind() == std::io::ErrorKind::AddrInUse {
             anyhow::anyhow!("{address} is taken by another program. Choose another with --listen 127.0.0.1:8081")
         } else {

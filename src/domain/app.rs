@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use entity::AccountId;
 use entity::account::Mode;
 
+use super::access::AccessLog;
 use super::error::Result;
+use super::jobs;
 use super::ledger::commit::Lanes;
 use super::live::Hub;
 use super::sales::provider::Providers;
@@ -21,10 +23,15 @@ pub struct App(Arc<Parts>);
 struct Parts {
     store: Arc<Store>,
     lanes: Lanes,
+    access: AccessLog,
     providers: Providers,
     poster: Arc<dyn WebhookPost>,
     /// Whether accounts are sandboxes, which never changes.
     sandboxes: Mutex<HashMap<AccountId, bool>>,
+}
+
+fn count(number: usize) -> f64 {
+    f64::from(u32::try_from(number).unwrap_or(u32::MAX))
 }
 
 /// Accounts that are remembered.
@@ -35,8 +42,8 @@ impl App {
     #[must_use]
     pub fn start(store: Store, providers: Providers, poster: Arc<dyn WebhookPost>) -> Self {
         let store = Arc::new(store);
-        let lanes = Lanes::start(&store);
-        Self(Arc::new(Parts { store, lanes, providers, poster, sandboxes: Mutex::default() }))
+        let (lanes, access) = (Lanes::start(&store), AccessLog::start(&store));
+        Self(Arc::new(Parts { store, lanes, access, providers, poster, sandboxes: Mutex::default() }))
     }
 
     /// Where the rows are.
@@ -57,6 +64,10 @@ impl App {
 
     pub(super) fn lanes(&self) -> &Lanes {
         &self.0.lanes
+    }
+
+    pub(super) fn access(&self) -> &AccessLog {
+        &self.0.access
     }
 
     /// Whether an account is a sandbox.
@@ -97,9 +108,23 @@ impl App {
         &self.0.store.hub
     }
 
+    /// Looks at what stands still between requests, for who measures it.
+    pub async fn observe(&self) -> Result<()> {
+        metrics::gauge!("scrip_ledger_waiting").set(count(self.0.lanes.waiting()));
+        for (pool, all, idle) in self.0.store.pools() {
+            metrics::gauge!("scrip_pool_connections", "pool" => pool, "state" => "all").set(f64::from(all));
+            let used = count(usize::try_from(all).unwrap_or(usize::MAX).saturating_sub(idle));
+            metrics::gauge!("scrip_pool_connections", "pool" => pool, "state" => "used").set(used);
+        }
+        let age = jobs::oldest_due(&self.0.store).await?;
+        metrics::gauge!("scrip_job_age_seconds").set(age.as_secs_f64());
+        Ok(())
+    }
+
     /// Finishes every write that was accepted, takes no more, and closes the database.
     pub async fn close(&self) {
         self.0.lanes.close().await;
+        self.0.access.close().await;
         self.0.store.close().await;
     }
 }

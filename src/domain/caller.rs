@@ -1,8 +1,9 @@
 //! Who asks, what they may do, and the only two doors to an account's data: [`Caller::begin`] and [`Caller::view`].
 
-use entity::{AccountId, CustomerId, activity::ActorKind};
+use entity::{AccountId, ApiKeyId, CustomerId, activity::ActorKind};
 
 use super::accounts;
+use super::accounts::api_keys::KeyScopes;
 use super::app::App;
 use super::error::{Error, Result};
 use super::tx::{Sight, Tx, View};
@@ -18,6 +19,8 @@ pub enum Role {
     Owner,
     /// Works in the business.
     Staff,
+    /// A program of the business, with what its key was given.
+    Key(ApiKeyId, KeyScopes),
     /// Buys and uses credits; sees itself only.
     Customer(CustomerId),
 }
@@ -49,6 +52,12 @@ pub enum Scope {
     AutomationsWrite,
     /// Create and change webhook endpoints.
     WebhooksWrite,
+    /// Create and revoke API keys.
+    KeysWrite,
+    /// Let customers in, for a while.
+    SessionsWrite,
+    /// Blank who a customer was.
+    PersonsErase,
     /// Look at what is on sale, and order it without being known.
     OrderForm,
 }
@@ -59,14 +68,18 @@ impl Scope {
     pub fn who(self) -> &'static str {
         match self {
             Self::AccountsCreate => "It takes an operator's token, or for a sandbox an owner's",
-            Self::AccountWrite | Self::WebhooksWrite => "It takes an owner's token",
+            Self::AccountWrite | Self::KeysWrite => "It takes an owner's token",
+            Self::WebhooksWrite | Self::PersonsErase => {
+                "It takes an owner's token, or an API key with the scope for it"
+            }
             Self::EventsWrite
             | Self::AutomationsWrite
             | Self::StaffRead
             | Self::CustomersWrite
             | Self::CatalogWrite
             | Self::CreditsWrite
-            | Self::OrdersWrite => "It takes a token of staff",
+            | Self::SessionsWrite
+            | Self::OrdersWrite => "It takes a token of staff, or an API key with the scope for it",
             Self::OwnRead | Self::Buy | Self::OrderForm => "It takes a token of the customer or of staff",
         }
     }
@@ -80,7 +93,15 @@ impl Role {
             Self::Anyone => scope == Scope::OrderForm,
             Self::Operator => scope == Scope::AccountsCreate,
             Self::Owner => scope != Scope::AccountsCreate,
-            Self::Staff => !matches!(scope, Scope::AccountsCreate | Scope::AccountWrite | Scope::WebhooksWrite),
+            Self::Staff => !matches!(
+                scope,
+                Scope::AccountsCreate
+                    | Scope::AccountWrite
+                    | Scope::WebhooksWrite
+                    | Scope::KeysWrite
+                    | Scope::PersonsErase
+            ),
+            Self::Key(_, scopes) => scopes.may(scope),
             Self::Customer(_) => matches!(scope, Scope::OwnRead | Scope::Buy | Scope::OrderForm),
         }
     }
@@ -172,9 +193,18 @@ impl Caller {
         let sight = match self.role {
             Role::Customer(customer) => Sight::Own(customer),
             Role::Anyone => Sight::OnSale,
-            Role::Operator | Role::Owner | Role::Staff => Sight::All,
+            Role::Operator | Role::Owner | Role::Staff | Role::Key(..) => Sight::All,
         };
         View::open(self.app.store(), account, sight).await
+    }
+
+    /// A snapshot for the answer to what this caller has just changed: an API key that may write and not read hears what
+    /// became of it.
+    pub async fn view_of_answer(&self) -> Result<View> {
+        match (self.role, self.account) {
+            (Role::Key(..), Some(account)) => View::open(self.app.store(), account, Sight::All).await,
+            _ => self.view(Scope::OwnRead).await,
+        }
     }
 
     /// In a sandbox, to which no worker comes, lets what follows from a change happen at once, at the instant that its
@@ -190,12 +220,24 @@ impl Caller {
         }
     }
 
+    /// The account, if the caller belongs to one.
+    #[must_use]
+    pub fn account(&self) -> Option<AccountId> {
+        self.account.filter(|_| self.role != Role::Anyone)
+    }
+
+    /// Takes down, for the account's staff, that this caller did something or tried to: with what outcome, in which request.
+    pub fn note(&self, operation: &str, outcome: &str, request_id: &str) {
+        self.app.access().note(self, operation, outcome, request_id);
+    }
+
     /// How an activity names this caller.
     pub(super) fn actor(&self) -> (ActorKind, String) {
         let kind = match self.role {
             Role::Customer(_) | Role::Anyone => ActorKind::Customer,
             Role::Operator => ActorKind::System,
             Role::Owner | Role::Staff => ActorKind::Staff,
+            Role::Key(..) => ActorKind::ApiKey,
         };
         (kind, self.subject.clone())
     }

@@ -1,6 +1,7 @@
 //! Why an operation did not happen: for the caller in words and a code, for us in full.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use sea_orm::{DbErr, RuntimeErr, SqlErr};
 
@@ -34,12 +35,28 @@ pub enum Error {
     /// Try again later: the database is busy, away, or shutting down.
     #[error("unavailable: {0}")]
     Unavailable(Cow<'static, str>),
+    /// Whoever asks has asked for too much in too little time, and may again after a while.
+    #[error("too much was asked for at once")]
+    RateLimited { wait: Duration },
     /// Our fault. Logged in full, shown to nobody.
     #[error("{0}")]
     Internal(String),
 }
 
 impl Error {
+    /// Its name, as clients see it in a code.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) | Self::RefusedBefore(refusal) => refusal.code().name(),
+            Self::Forbidden(_) => "FORBIDDEN",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::Conflict(_) | Self::Unavailable(_) => "UNAVAILABLE",
+            Self::RateLimited { .. } => "RATE_LIMITED",
+            Self::Internal(_) => "INTERNAL",
+        }
+    }
+
     /// Whether it passes by itself: nothing is wrong with what was asked, nor with us.
     #[must_use]
     pub fn passes(&self) -> bool {

@@ -3,6 +3,7 @@
 //! Two kinds of functions, told apart by the first argument: *operations* take a [`Caller`](caller::Caller), are
 //! public, open and commit one transaction; *steps* take an open one, are visible in this room only, and never commit.
 
+pub mod access;
 pub mod accounts;
 pub mod app;
 pub mod automations;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel,
@@ -17,8 +18,9 @@ use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
-use super::clock::Clock;
+use super::clock::{Clock, SystemClock};
 use super::error::{Error, Fault, Result, fault};
+use super::jobs;
 use super::ledger::chain::LedgerKey;
 use super::live::Hub;
 
@@ -96,6 +98,22 @@ impl Store {
         Ok(all.iter().filter(|migration| !applied.iter().any(|name| name == migration.name())).count())
     }
 
+    /// By how much the database's clock is ahead of this machine's.
+    pub async fn clock_ahead(&self) -> Result<TimeDelta> {
+        let txn = self.snapshot().await?;
+        let theirs = jobs::database_now(&txn).await?;
+        Ok(theirs - SystemClock.now())
+    }
+
+    /// How many connections the database lets in altogether; none where it is in this process.
+    pub async fn connections_allowed(&self) -> Result<Option<u32>> {
+        if self.has_one_writer() {
+            return Ok(None);
+        }
+        let text = self.setting("SHOW max_connections").await?;
+        Ok(text.parse().ok())
+    }
+
     /// Answers if the database does.
     pub async fn ping(&self) -> Result<()> {
         self.reader.execute_unprepared("SELECT 1").await?;
@@ -106,6 +124,21 @@ impl Store {
     #[must_use]
     pub fn statements(&self) -> u64 {
         self.statements.load(Ordering::Relaxed)
+    }
+
+    /// The pools of connections: what each is for, how many it has, and how many of these do nothing.
+    pub(super) fn pools(&self) -> [(&'static str, u32, usize); 2] {
+        let look = |connection: &DatabaseConnection| {
+            if self.has_one_writer() {
+                let pool = connection.get_sqlite_connection_pool();
+                (pool.size(), pool.num_idle())
+            } else {
+                let pool = connection.get_postgres_connection_pool();
+                (pool.size(), pool.num_idle())
+            }
+        };
+        let ((writers, idle_writers), (readers, idle_readers)) = (look(&self.writer), look(&self.reader));
+        [("write", writers, idle_writers), ("read", readers, idle_readers)]
     }
 
     /// A connection for what is part of no transaction.

@@ -1,6 +1,7 @@
-//! The world outside: the payment providers that exist, and what posts webhooks.
+//! The world outside: the payment providers that exist, what posts webhooks, and where identity providers keep their keys.
 
 mod address;
+mod identity;
 mod manual;
 mod rehearsal;
 mod webhook;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 
 use crate::domain::sales::provider::Providers;
 
+pub use identity::Jwks;
 pub use rehearsal::SECRET as REHEARSAL_SECRET;
 pub use webhook::{Names, Poster, SystemNames};
 

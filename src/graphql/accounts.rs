@@ -5,11 +5,12 @@ use std::time::Duration;
 use async_graphql::{Context, Description, Enum, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject, Union};
 use entity::account::{Mode, Model};
 
+use super::api_keys::ApiKey;
 use super::context::Ask;
 use super::customers::Customer;
 use super::payload::{UserErrorInterface, answer};
 use super::scalars::{CurrencyCode, DateTime, TimeZone, Url, Whole};
-use crate::domain::accounts::{self, Changes, NewAccount};
+use crate::domain::accounts::{self, Changes, NewAccount, api_keys};
 use crate::domain::{Error, Refusal, Role, Scope};
 
 /// How long the token that `accountCreate` answers is good for.
@@ -130,6 +131,7 @@ pub struct Staff {
 #[derive(Union)]
 pub enum Viewer {
     Staff(Staff),
+    ApiKey(ApiKey),
     Customer(Customer),
 }
 
@@ -138,7 +140,8 @@ pub struct AccountQuery;
 
 #[Object]
 impl AccountQuery {
-    /// Who is asking: someone of staff, or a customer. Null for an operator, who belongs to no account.
+    /// Who is asking: someone of staff, a program with an API key, or a customer. Null for an operator, who belongs to no
+    /// account.
     async fn viewer(&self, ctx: &Context<'_>) -> Option<Result<Viewer>> {
         let viewer = async {
             let caller = ctx.caller()?;
@@ -147,6 +150,11 @@ impl AccountQuery {
                 Role::Customer(id) => {
                     let row = ctx.reads(Scope::OwnRead).await?.customers.get(id).await?;
                     Some(Viewer::Customer(Customer(row.ok_or(Error::Unauthenticated)?)))
+                }
+                Role::Key(id, _) => {
+                    let view = caller.view_of_answer().await?;
+                    let key = api_keys::by_ids(&view, &[id]).await?.remove(&id).ok_or(Error::Unauthenticated)?;
+                    Some(Viewer::ApiKey(ApiKey(key)))
                 }
                 role => {
                     ctx.reads(Scope::StaffRead).await?;

@@ -74,6 +74,8 @@ pub enum ActivitySource {
 pub enum ActorKindName {
     /// Someone of the business.
     Staff,
+    /// A program of the business; the subject is its API key's id.
+    ApiKey,
     /// The customer.
     Customer,
     /// Nobody: time, or the server.
@@ -89,7 +91,8 @@ pub enum ActorKindName {
 pub struct Actor {
     /// What kind of actor.
     kind: ActorKindName,
-    /// The subject of the token. Null for the system, and for customers who ask about staff.
+    /// The subject of the token, or the id of the API key, trigger or automation. Null for the system, and for customers
+    /// who ask about staff.
     subject: Option<String>,
 }
 

@@ -62,6 +62,13 @@ pub struct CustomerArchiveInput {
     id: ID,
 }
 
+/// A customer to erase.
+#[derive(InputObject)]
+pub struct CustomerEraseInput {
+    /// The customer.
+    id: ID,
+}
+
 /// An archived customer to bring back.
 #[derive(InputObject)]
 pub struct CustomerUnarchiveInput {
@@ -138,6 +145,18 @@ impl CustomerMutation {
         #[graphql(desc = "The customer.")] input: CustomerUnarchiveInput,
     ) -> Option<Result<CustomerPayload>> {
         let result = async { customers::archive(ctx.caller()?, id("id", "customer", &input.id)?, false).await };
+        Some(Box::pin(payload(ctx, result)).await)
+    }
+
+    /// Erase a customer for good: name, e-mail, external id, locale, tags, metadata, notes, what events and order forms were
+    /// told about it; its sessions and walks end, and it is archived. Its credits, activities and orders stay as numbers,
+    /// and the ledger still verifies. Subscriptions must be cancelled first. For the owner, and API keys with the scope.
+    async fn customer_erase(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The customer.")] input: CustomerEraseInput,
+    ) -> Option<Result<CustomerPayload>> {
+        let result = async { customers::erase(ctx.caller()?, id("id", "customer", &input.id)?).await };
         Some(Box::pin(payload(ctx, result)).await)
     }
 

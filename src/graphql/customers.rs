@@ -13,6 +13,7 @@ use super::holds::CustomerHolds;
 use super::page;
 use super::purchases::CustomerPurchases;
 use super::scalars::{DateTime, Json};
+use super::sessions::CustomerSessions;
 use super::why::CustomerWhy;
 use crate::domain::customers::{self, Search};
 use crate::domain::ledger::{activity, grants};
@@ -75,6 +76,11 @@ impl Customer {
     /// Since when it is archived: it gets no more credits, and what it has can be used.
     async fn archived_at(&self) -> Option<DateTime> {
         self.0.archived_at.map(DateTime)
+    }
+
+    /// Since when it is erased: nothing says any more who it was, and its credits stay as numbers.
+    async fn erased_at(&self) -> Option<DateTime> {
+        self.0.erased_at.map(DateTime)
     }
 
     /// The balances: one for each credit type that this customer ever had credits of, oldest type first.
@@ -167,6 +173,12 @@ impl Customer {
     #[expect(clippy::unused_async, reason = "the library asks for it")]
     async fn walks(&self) -> CustomerWalks {
         CustomerWalks(self.0.id)
+    }
+
+    #[graphql(flatten)]
+    #[expect(clippy::unused_async, reason = "the library asks for it")]
+    async fn session_list(&self) -> CustomerSessions {
+        CustomerSessions(self.0.id)
     }
 
     #[graphql(flatten)]

@@ -18,14 +18,19 @@ pub enum Masked {
     TooLarge,
     /// Nothing could be answered for now.
     Unavailable,
+    /// Too much was asked for; so many seconds are to be waited for.
+    RateLimited(u64),
 }
 
 /// Gives every error a code and the request's id, and takes out of it what is not for clients.
 pub fn mask(response: &mut Response, request_id: &str) -> Masked {
     let mut worst = Masked::Fine;
     for error in &mut response.errors {
+        let wait = wait(error);
         let code = code_of(error, request_id);
+        metrics::counter!("scrip_errors_total", "code" => code).increment(1);
         worst = match (code, worst) {
+            ("RATE_LIMITED", _) => Masked::RateLimited(wait.unwrap_or(1)),
             ("UNAUTHENTICATED", _) => Masked::Unauthenticated,
             ("UNAVAILABLE", Masked::Fine) => Masked::Unavailable,
             ("QUERY_TOO_LARGE", Masked::Fine) => Masked::TooLarge,
@@ -34,9 +39,20 @@ pub fn mask(response: &mut Response, request_id: &str) -> Masked {
         let extensions = error.extensions.get_or_insert_with(ErrorExtensionValues::default);
         extensions.set("code", code);
         extensions.set("requestId", request_id);
+        if let Some(wait) = wait {
+            extensions.set("retryAfter", wait);
+        }
         error.source = None;
     }
     worst
+}
+
+/// The seconds after which somebody may ask again, if that is what is wrong.
+fn wait(error: &ServerError) -> Option<u64> {
+    match error.source.as_deref().and_then(|source| source.downcast_ref::<Error>()) {
+        Some(Error::RateLimited { wait }) => Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
+        _ => None,
+    }
 }
 
 fn code_of(error: &mut ServerError, request_id: &str) -> &'static str {
@@ -71,6 +87,9 @@ fn code_of(error: &mut ServerError, request_id: &str) -> &'static str {
             let message = "The server cannot answer now. Try again with the same idempotency key: \
                            what was written will be found.";
             ("UNAVAILABLE", message.to_owned())
+        }
+        Some(Error::RateLimited { .. }) => {
+            ("RATE_LIMITED", "Too much was asked for in too little time. Wait for `retryAfter` seconds.".to_owned())
         }
         Some(Error::Internal(why)) => {
             tracing::error!(request_id, error = why, "a request failed");

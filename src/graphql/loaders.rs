@@ -12,13 +12,14 @@ use dataloader::non_cached::Loader;
 use entity::{
     ActivityId, AutomationId, CreditTypeId, CustomerId, EnrolmentId, EventId, GrantId, HoldId, OrderId, PriceId,
     ProductId, SubscriptionId, TriggerId, WebhookEndpointId, activity, allocation, automation, credit_grant,
-    credit_type, customer, enrolment, event, event_trigger, fulfilment, hold, order_line, payment, price, product,
-    product_order, refund, renewal, run, subscription, webhook_delivery, webhook_endpoint,
+    credit_type, customer, customer_session, enrolment, event, event_trigger, fulfilment, hold, order_line, payment,
+    price, product, product_order, refund, renewal, run, subscription, webhook_delivery, webhook_endpoint,
 };
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use super::batches::Batches;
+use crate::domain::accounts::sessions;
 use crate::domain::automations::steps::Step;
 use crate::domain::automations::{definitions, enrolments, runs, triggers};
 use crate::domain::catalog::{credit_types, prices, products};
@@ -145,6 +146,7 @@ pub struct Reads {
     pub delivery_pages: By<deliveries::Wish, Slice<webhook_delivery::Model>>,
     pub steps_taken: By<EnrolmentId, Vec<run::Model>>,
     pub endpoints: By<WebhookEndpointId, webhook_endpoint::Model>,
+    pub session_pages: By<sessions::Wanted, Slice<customer_session::Model>>,
 }
 
 /// The newest records of a grant until an instant, at most so many.
@@ -258,6 +260,11 @@ impl Reads {
             }),
             endpoints: By::new(&view, batches, |view, ids| {
                 Box::pin(async move { endpoints::by_ids(&view, &ids).await })
+            }),
+            session_pages: By::new(&view, batches, |view, wanted| {
+                Box::pin(
+                    async move { Ok(wanted.iter().cloned().zip(sessions::pages(&view, &wanted).await?).collect()) },
+                )
             }),
             affordable: By::new(&view, batches, |view, ids| {
                 Box::pin(async move { forms::affordable(&view, &ids).await })

@@ -1,9 +1,11 @@
 //! The shape of the API: types, fields and their texts, which are the manual. Rules are in `domain`.
 
+mod access;
 mod accounts;
 mod actions;
 mod activity;
 mod answered;
+mod api_keys;
 mod automations;
 mod balances;
 mod batches;
@@ -27,7 +29,7 @@ mod loaders;
 mod node;
 mod ordering;
 mod orders;
-mod page;
+pub(crate) mod page;
 mod payload;
 mod payments;
 mod price_terms;
@@ -38,6 +40,7 @@ mod receipts;
 mod reports;
 mod runs;
 mod scalars;
+mod sessions;
 mod steps;
 mod subscriptions;
 mod test_clock;
@@ -76,6 +79,8 @@ pub struct Query(
     enrolments::EnrolmentQuery,
     webhooks::WebhookQuery,
     runs::RunQuery,
+    api_keys::ApiKeyQuery,
+    access::AccessQuery,
 );
 
 /// Everything that can be changed. A field that a rule refuses answers with `userErrors` and changes nothing.
@@ -99,6 +104,8 @@ pub struct Mutation(
     automations::AutomationMutation,
     enrolments::EnrolmentMutation,
     webhook_changes::WebhookMutation,
+    api_keys::ApiKeyMutation,
+    sessions::SessionMutation,
 );
 
 /// The schema.
@@ -139,6 +146,9 @@ pub fn builder() -> SchemaBuilder<Query, Mutation, live::Live> {
         .override_output_type_description::<Connection<String, webhooks::WebhookDelivery>>(
             "A page of webhook deliveries.",
         )
+        .override_output_type_description::<Connection<String, api_keys::ApiKey>>("A page of API keys.")
+        .override_output_type_description::<Connection<String, sessions::CustomerSession>>("A page of sessions.")
+        .override_output_type_description::<Connection<String, access::AccessEntry>>("A page of the access log.")
         .limit_complexity(COMPLEXITY)
         .limit_depth(DEPTH)
         .disable_suggestions()

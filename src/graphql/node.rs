@@ -4,6 +4,7 @@ use async_graphql::{Context, ID, Interface, Object, Result};
 
 use super::accounts::Account;
 use super::activity::Activity;
+use super::api_keys::ApiKey;
 use super::automations::Automation;
 use super::bulk::BulkOperation;
 use super::context::Ask;
@@ -18,9 +19,11 @@ use super::orders::Order;
 use super::prices::Price;
 use super::products::Product;
 use super::runs::Run;
+use super::sessions::CustomerSession;
 use super::subscriptions::Subscription;
 use super::triggers::Trigger;
 use super::webhooks::{WebhookDelivery, WebhookEndpoint};
+use crate::domain::accounts::{api_keys, sessions};
 use crate::domain::page::MOST;
 use crate::domain::{Refusal, Role, Scope, automations, bulk, jobs, webhooks};
 
@@ -47,6 +50,8 @@ pub enum Node {
     Run(Run),
     WebhookEndpoint(WebhookEndpoint),
     WebhookDelivery(WebhookDelivery),
+    ApiKey(ApiKey),
+    CustomerSession(CustomerSession),
 }
 
 #[derive(Default)]
@@ -107,6 +112,10 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
     if let Ok(id) = id.parse() {
         return Ok(reads.subscriptions.get(id).await?.map(|row| Node::Subscription(Subscription(row))));
     }
+    if let Ok(id) = id.parse() {
+        let found = sessions::by_ids(&reads.view, &[id]).await?.remove(&id);
+        return Ok(found.map(|row| Node::CustomerSession(CustomerSession(row))));
+    }
     // What only staff works with is not there for a customer.
     if ctx.is_staff() {
         if let Ok(id) = id.parse() {
@@ -150,6 +159,11 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
             let found = webhooks::deliveries::by_ids(&reads.view, &[id]).await?.remove(&id);
             return Ok(found.map(|row| Node::WebhookDelivery(WebhookDelivery(row))));
         }
+    }
+    if ctx.caller()?.role().may(Scope::KeysWrite)
+        && let Ok(id) = id.parse()
+    {
+        return Ok(api_keys::by_ids(&reads.view, &[id]).await?.remove(&id).map(|row| Node::ApiKey(ApiKey(row))));
     }
     let account = reads.view.account();
     Ok(id.parse().is_ok_and(|id: entity::AccountId| id == account.id).then(|| Node::Account(Account(account.clone()))))

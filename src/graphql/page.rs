@@ -4,8 +4,9 @@ use async_graphql::OutputType;
 use async_graphql::connection::{Connection, Edge};
 use data_encoding::BASE64URL_NOPAD;
 use entity::{
-    AutomationId, BulkOperationId, CreditTypeId, CustomerId, EnrolmentId, EventId, GrantId, HoldId, JobId, OrderId,
-    ProductId, RunId, SubscriptionId, TriggerId, WebhookDeliveryId, WebhookEndpointId,
+    AccessEntryId, ApiKeyId, AutomationId, BulkOperationId, CreditTypeId, CustomerId, CustomerSessionId, EnrolmentId,
+    EventId, GrantId, HoldId, JobId, OrderId, ProductId, RunId, SubscriptionId, TriggerId, WebhookDeliveryId,
+    WebhookEndpointId,
 };
 use uuid::Uuid;
 
@@ -38,7 +39,7 @@ macro_rules! id_cursors {
 
 id_cursors!(CustomerId, CreditTypeId, GrantId, HoldId, EventId, JobId, BulkOperationId, Uuid, u32, i64);
 id_cursors!(ProductId, OrderId, SubscriptionId, TriggerId, AutomationId, EnrolmentId, RunId);
-id_cursors!(WebhookEndpointId, WebhookDeliveryId);
+id_cursors!(WebhookEndpointId, WebhookDeliveryId, ApiKeyId, CustomerSessionId, AccessEntryId);
 
 impl Cursor for Place {
     fn write(&self) -> String {

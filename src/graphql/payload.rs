@@ -201,6 +201,10 @@ pub(super) async fn answer<T>(
     let session = ctx.session()?;
     session.refresh();
     let result = operation.await;
+    let outcome = result.as_ref().map_or_else(Error::name, |_| "done");
+    let name = ctx.field().name();
+    ctx.caller()?.note(name, outcome, session.id());
+    metrics::counter!("scrip_mutations_total", "mutation" => name.to_owned(), "outcome" => outcome).increment(1);
     if result.is_ok() {
         ctx.caller()?.follow_up().await;
     }

@@ -8,11 +8,12 @@ use async_graphql::Response as Answer;
 use futures_util::stream;
 use poem::http::{StatusCode, header};
 use poem::{Body, Response};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::bearer::Revoked;
 use super::stream::Said;
-use crate::domain::clock::{Clock, Instant, SystemClock};
+use super::telemetry::Counted;
 
 /// How often a sign of life is given.
 const SIGN: Duration = Duration::from_secs(12);
@@ -20,10 +21,12 @@ const SIGN: Duration = Duration::from_secs(12);
 /// What is left to be sent.
 struct Sending {
     answers: mpsc::Receiver<((), Said)>,
-    /// The reader hung up: the stream ends.
-    _ended: DropGuard,
+    /// The reader hung up: the stream ends, its place is free, and it counts no more.
+    _held: (DropGuard, OwnedSemaphorePermit, Counted),
     over: bool,
     until: Option<tokio::time::Instant>,
+    /// Comes true when what the reader came in with is taken back.
+    revoked: Option<Revoked>,
     stop: CancellationToken,
 }
 
@@ -31,11 +34,13 @@ struct Sending {
 pub fn response(
     answers: mpsc::Receiver<((), Said)>,
     ended: CancellationToken,
-    until: Option<Instant>,
+    (left, revoked): (Option<Duration>, Option<Revoked>),
     stop: CancellationToken,
+    place: OwnedSemaphorePermit,
 ) -> Response {
-    let until = until.map(|until| tokio::time::Instant::now() + left(until));
-    let sending = Sending { answers, _ended: ended.drop_guard(), over: false, until, stop };
+    let until = left.map(|left| tokio::time::Instant::now() + left);
+    let held = (ended.drop_guard(), place, Counted::new("events"));
+    let sending = Sending { answers, _held: held, over: false, until, revoked, stop };
     let body = stream::unfold(sending, |mut sending| async move {
         let text = next(&mut sending).await?;
         Some((Ok::<_, io::Error>(text), sending))
@@ -48,11 +53,6 @@ pub fn response(
         .body(Body::from_bytes_stream(body))
 }
 
-/// How much of a token's time is left.
-pub fn left(until: Instant) -> Duration {
-    (until - SystemClock.now()).to_std().unwrap_or_default()
-}
-
 async fn next(sending: &mut Sending) -> Option<String> {
     if sending.over {
         return None;
@@ -63,6 +63,7 @@ async fn next(sending: &mut Sending) -> Option<String> {
         () = tokio::time::sleep(SIGN) => return Some(":\n\n".to_owned()),
         () = tokio::time::sleep_until(end) => None,
         () = sending.stop.cancelled() => None,
+        () = taken_back(&mut sending.revoked) => None,
     };
     match said {
         Some(Said::Next(answer)) => Some(event(&answer)),
@@ -76,6 +77,14 @@ async fn next(sending: &mut Sending) -> Option<String> {
         }
         // Not complete: a client that finds the stream cut comes again, with a token that is good.
         None => None,
+    }
+}
+
+/// Comes true when it is; never where nothing can be taken back.
+async fn taken_back(revoked: &mut Option<Revoked>) {
+    match revoked {
+        Some(revoked) => revoked.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -3,6 +3,7 @@
 //! The method is looked at first, then what the client accepts, then who it is, and only then the body.
 //! A request runs in a task of its own: a client that hangs up does not cancel a write half-way.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,16 +13,20 @@ use poem::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, Request, Response};
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use super::accept::{Media, negotiate};
+use super::budget::{Budgets, Purse, WRONG_TOKEN};
+use super::gate::{Busy, Gate};
 use super::operation::{Operation, Params, Unfit};
-use super::shell::RequestId;
-use super::{bearer, events, socket, stream};
-use crate::domain::App;
-use crate::domain::accounts::tokens::Tokens;
+use super::rules::Rules;
+use super::shell::{From, RequestId};
+use super::{bearer, events, socket, stream, telemetry};
+use crate::domain::accounts::tokens::{Known, Tokens};
+use crate::domain::{App, Error};
 use crate::graphql::context::Session;
 use crate::graphql::{Masked, ScripSchema, mask};
 
@@ -38,8 +43,12 @@ pub struct GraphQL {
     pub schema: ScripSchema,
     pub tokens: Arc<Tokens>,
     pub tracker: TaskTracker,
-    /// The origins of pages that may open live updates, beside this server's own.
-    pub origins: Vec<String>,
+    pub rules: Arc<Rules>,
+    pub budgets: Arc<Budgets>,
+    /// Lets so many operations run at once.
+    pub gate: Gate,
+    /// Lets so many sockets and event streams last at once.
+    pub streams: Arc<Semaphore>,
     /// The server is asked to stop.
     pub stop: CancellationToken,
 }
@@ -55,6 +64,7 @@ struct UrlParams {
     operation_name: Option<String>,
     variables: Option<String>,
     extensions: Option<String>,
+    document_id: Option<String>,
 }
 
 /// A request that is not run.
@@ -62,7 +72,7 @@ struct Rejection {
     status: StatusCode,
     code: &'static str,
     message: String,
-    header: Option<(HeaderName, &'static str)>,
+    header: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Rejection {
@@ -75,7 +85,11 @@ impl Rejection {
     }
 
     fn with(self, name: HeaderName, value: &'static str) -> Self {
-        Self { header: Some((name, value)), ..self }
+        Self { header: Some((name, HeaderValue::from_static(value))), ..self }
+    }
+
+    fn busy(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message).with(header::RETRY_AFTER, "1")
     }
 }
 
@@ -108,14 +122,12 @@ impl GraphQL {
             (Media::Json, Rejection::new(StatusCode::NOT_ACCEPTABLE, "BAD_REQUEST", message))
         })?;
         let failed = |rejection| (media, rejection);
-        let (caller, until) = bearer::caller_until(&self.app, &self.tokens, request).map_err(|_| {
-            let message = "The token is invalid or expired.";
-            failed(Rejection::new(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", message))
-        })?;
+        let from = request.extensions().get::<From>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |from| from.0);
+        let known = self.known(request, from).await.map_err(failed)?;
         let params = if get { url_params(request) } else { body_params(request).await }.map_err(failed)?;
-        let operation = match Operation::of(params) {
+        let operation = match Operation::of(params, &self.rules.documents) {
             Ok(operation) => operation,
-            Err(Unfit::Missing) => return Err(failed(Rejection::bad("`query` is missing."))),
+            Err(Unfit::Missing(message)) => return Err(failed(Rejection::bad(message))),
             Err(Unfit::TooLarge(message)) => {
                 return Err(failed(Rejection::new(StatusCode::BAD_REQUEST, "QUERY_TOO_LARGE", message)));
             }
@@ -141,17 +153,26 @@ impl GraphQL {
             failed(Rejection::new(StatusCode::NOT_ACCEPTABLE, "BAD_REQUEST", message))
         })?;
         let failed = |rejection| (media, rejection);
-        let session = Session::new(caller, self.tokens.clone());
+        let purse = Purse::new(self.budgets.clone(), from, &known.caller);
+        let changes = operation.kind == Some(OperationType::Mutation);
+        let session = Session::new(known.caller, self.tokens.clone(), id, changes);
+        let operation = operation.paid_by(purse);
         if media == Media::Events {
+            let place = self.streams.clone().try_acquire_owned();
+            let place = place.map_err(|_| failed(Rejection::busy("The server has no place for another stream.")))?;
             let (to, answers) = mpsc::channel(1);
             let ended = CancellationToken::new();
             let with = (&self.schema, &self.tracker);
             let tokens = (ended.clone(), ended.clone());
             stream::run(with, (operation, session), tokens, ((), to), id.clone());
-            return Ok(events::response(answers, ended, until, self.stop.clone()));
+            let value = bearer::value(request).ok().flatten().filter(|_| known.revocable);
+            let revoked = value.map(|value| bearer::revoked(&self.app, &self.tokens, value));
+            return Ok(events::response(answers, ended, (known.left, revoked), self.stop.clone(), place));
         }
         let executed = operation.executed.clone();
+        let kind = operation.kind;
         let answer = self.execute(operation.query, session).await.map_err(failed)?;
+        telemetry::operation(kind, &answer);
         if executed.has_begun() {
             Ok(executed_answer(media, answer, id))
         } else {
@@ -159,11 +180,32 @@ impl GraphQL {
         }
     }
 
+    /// Who comes in.
+    async fn known(&self, request: &Request, from: IpAddr) -> Result<Known, Rejection> {
+        let known = bearer::known(&self.app, &self.tokens, request).await;
+        known.map_err(|error| {
+            if error.passes() {
+                tracing::warn!(%error, "a token could not be looked at");
+                return Rejection::busy("The token cannot be looked at now. Try again.");
+            }
+            // Guessing is dear.
+            drop(self.budgets.charge(from, WRONG_TOKEN));
+            let message = "The token is invalid or expired. Sign in again, or ask for a new one.";
+            Rejection::new(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", message)
+        })
+    }
+
     /// Runs a request in a task of its own, for as long as an answer is waited for.
     async fn execute(&self, query: async_graphql::Request, session: Session) -> Result<Answer, Rejection> {
+        let busy = |_: Busy| Rejection::busy("The server is busy: nothing was done. Try again in a moment.");
+        let place = self.gate.enter().await.map_err(busy)?;
         let (schema, batches) = (self.schema.clone(), session.batches());
-        let request = async move { batches.run(schema.execute(query.data(session))).await };
-        let running = self.tracker.spawn(request);
+        let request = async move {
+            let answer = batches.run(schema.execute(query.data(session))).await;
+            drop(place);
+            answer
+        };
+        let running = self.tracker.spawn(request.instrument(tracing::info_span!("operation")));
         match tokio::time::timeout(DEADLINE, running).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
@@ -194,6 +236,7 @@ fn url_params(request: &Request) -> Result<Params, Rejection> {
         operation_name: params.operation_name.filter(|name| !name.is_empty()),
         variables: object("variables", params.variables)?,
         _extensions: object("extensions", params.extensions)?,
+        document_id: params.document_id.filter(|id| !id.is_empty()),
     })
 }
 
@@ -205,6 +248,10 @@ async fn body_params(request: &mut Request) -> Result<Params, Rejection> {
         parts.any(|part| part.strip_prefix("charset=").is_some_and(|charset| charset.trim_matches('"') != "utf-8"));
     if !json || other_charset {
         let message = "The content type must be application/json, in UTF-8.";
+        return Err(Rejection::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "BAD_REQUEST", message));
+    }
+    if request.header(header::CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        let message = "Nothing that comes in is inflated. Send the body as it is.";
         return Err(Rejection::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "BAD_REQUEST", message));
     }
     let too_large = || {
@@ -239,9 +286,10 @@ fn executed_answer(media: Media, mut answer: Answer, id: &RequestId) -> Response
     let status = match masked {
         Masked::Unauthenticated => StatusCode::UNAUTHORIZED,
         Masked::Unavailable if answer.data == async_graphql::Value::Null => StatusCode::SERVICE_UNAVAILABLE,
+        Masked::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
         _ => StatusCode::OK,
     };
-    respond(media, status, &answer)
+    waiting(respond(media, status, &answer), masked)
 }
 
 /// The answer to a request that never began to run: a query that does not parse, or is not valid.
@@ -249,11 +297,30 @@ fn request_error(media: Media, errors: Vec<ServerError>, id: &RequestId) -> Resp
     let mut answer = Answer::from_errors(errors);
     let masked = mask(&mut answer, id);
     let status = match (media, masked) {
+        (_, Masked::RateLimited(_)) => StatusCode::TOO_MANY_REQUESTS,
         (Media::GraphQL | Media::Events, _) | (_, Masked::TooLarge) => StatusCode::BAD_REQUEST,
         // Clients of the older type take anything but 200 for a failure of the network.
         (Media::Json, _) => StatusCode::OK,
     };
-    respond(media, status, &ErrorsOnly { errors: &answer.errors })
+    waiting(respond(media, status, &ErrorsOnly { errors: &answer.errors }), masked)
+}
+
+/// Says when to come again, where it is known.
+fn waiting(mut response: Response, masked: Masked) -> Response {
+    let seconds = match masked {
+        Masked::RateLimited(seconds) => seconds,
+        _ if response.status() == StatusCode::SERVICE_UNAVAILABLE => 1,
+        _ => return response,
+    };
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
+/// The answer to an address that has asked for too much: the same wherever it asks.
+pub fn rate_limited(wait: Duration, id: &RequestId) -> Response {
+    let mut error = ServerError::new("", None);
+    error.source = Some(Arc::new(Error::RateLimited { wait }));
+    request_error(Media::Json, vec![error], id)
 }
 
 /// A response without `data`: nothing was executed.
@@ -263,6 +330,7 @@ struct ErrorsOnly<'a> {
 }
 
 fn reject(media: Media, rejection: Rejection, id: &RequestId) -> Response {
+    metrics::counter!("scrip_errors_total", "code" => rejection.code).increment(1);
     let mut error = ServerError::new(rejection.message, None);
     let mut extensions = async_graphql::ErrorExtensionValues::default();
     extensions.set("code", rejection.code);
@@ -270,7 +338,7 @@ fn reject(media: Media, rejection: Rejection, id: &RequestId) -> Response {
     error.extensions = Some(extensions);
     let mut response = respond(media, rejection.status, &ErrorsOnly { errors: &[error] });
     if let Some((name, value)) = rejection.header {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response.headers_mut().insert(name, value);
     }
     response
 }

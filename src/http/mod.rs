@@ -1,29 +1,42 @@
 //! The doors: URLs, tokens, pages.
 
-mod accept;
+pub(crate) mod accept;
+mod address;
 mod bearer;
+mod budget;
+mod compression;
+mod cors;
+mod documents;
 mod events;
+mod exports;
+mod gate;
 mod graphql;
-mod guard;
+pub(crate) mod guard;
 mod health;
 mod hooks;
 mod operation;
 mod origin;
 mod pages;
 mod reports;
+mod rules;
+mod server;
 mod shell;
 mod socket;
 mod stream;
+mod telemetry;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use poem::listener::Acceptor;
-use poem::{Endpoint, EndpointExt, Response, Route, Server};
+use poem::{Endpoint, EndpointExt, Response, Route};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use documents::{Documents, Trust};
 pub use pages::{Example, Start};
+pub use rules::Rules;
 
 use crate::domain::App;
 use crate::domain::accounts::tokens::Tokens;
@@ -31,8 +44,8 @@ use crate::graphql::builder;
 
 /// How long the server waits for requests that are under way when it is asked to stop.
 const GRACE: Duration = Duration::from_secs(20);
-/// How long a connection may be idle.
-const IDLE: Duration = Duration::from_secs(75);
+/// Connections at once to what there is to be measured.
+const METRICS: usize = 16;
 
 /// What the doors open to.
 pub struct Doors {
@@ -43,8 +56,8 @@ pub struct Doors {
     /// Only requests that name this machine itself are answered: a page elsewhere whose name is made to point here
     /// must not get at the development token.
     pub local_only: bool,
-    /// The origins of pages that may open live updates, beside this server's own.
-    pub origins: Vec<String>,
+    /// What they let through.
+    pub rules: Rules,
     /// The writes and streams that are under way.
     pub tracker: TaskTracker,
     /// Ends the streams.
@@ -54,13 +67,18 @@ pub struct Doors {
 /// Everything that is served.
 #[must_use]
 pub fn endpoint(doors: Doors) -> impl Endpoint<Output = Response> {
+    let rules = Arc::new(doors.rules);
+    let budgets = Arc::new(budget::Budgets::new(&rules));
     let graphql = graphql::GraphQL {
         app: doors.app.clone(),
-        schema: builder().extension(operation::MarkExecuted).finish(),
+        schema: builder().extension(operation::MarkExecuted).extension(budget::Charge).finish(),
         tokens: doors.tokens.clone(),
         tracker: doors.tracker,
-        origins: doors.origins,
-        stop: doors.stop,
+        budgets: budgets.clone(),
+        gate: gate::Gate::new(rules.at_once),
+        streams: Arc::new(Semaphore::new(rules.streams)),
+        rules: rules.clone(),
+        stop: doors.stop.clone(),
     };
     let routes = Route::new()
         .at("/", pages::index())
@@ -69,29 +87,41 @@ pub fn endpoint(doors: Doors) -> impl Endpoint<Output = Response> {
         .at("/graphiql/:file", pages::asset())
         .at("/o/:account/:slug", pages::OrderForm { app: doors.app.clone() })
         .at("/hooks/:provider/:account", hooks::Hooks { app: doors.app.clone() })
-        .at("/reports/:file", reports::Reports { app: doors.app.clone(), tokens: doors.tokens })
+        .at("/reports/:file", reports::Reports { app: doors.app.clone(), tokens: doors.tokens.clone() })
+        .at("/exports/:file", exports::Exports { app: doors.app.clone(), tokens: doors.tokens })
         .at("/health/live", health::live())
-        .at("/health/ready", health::ready(doors.app));
-    shell::Shell { inner: routes.map_to_response(), local_only: doors.local_only }
+        .at("/health/ready", health::ready(doors.app, doors.stop));
+    shell::Shell { inner: routes.map_to_response(), local_only: doors.local_only, rules, budgets }
 }
 
 /// Serves until `stop` comes true, then finishes the requests that are under way. The app stays open.
-pub async fn serve<A>(acceptor: A, doors: Doors, stop: impl Future<Output = ()>) -> std::io::Result<()>
-where
-    A: Acceptor + 'static,
-{
-    let (tracker, streams) = (doors.tracker.clone(), doors.stop.clone());
-    // Streams would go on for ever: they end first.
-    let stop = async move {
+pub async fn serve(listener: TcpListener, doors: Doors, stop: impl Future<Output = ()>) -> std::io::Result<()> {
+    let (tracker, going, drain) = (doors.tracker.clone(), doors.stop.clone(), doors.rules.drain);
+    let (connections, closed) = (doors.rules.connections, CancellationToken::new());
+    let served = server::run(listener, endpoint(doors), connections, closed.clone(), GRACE);
+    let asked = async {
         stop.await;
-        streams.cancel();
+        // From here on it is not ready: whoever shares out requests sends no more, and streams, which would go on for
+        // ever, end. Who still comes is still served, for as long as others need to notice.
+        going.cancel();
+        tokio::time::sleep(drain).await;
+        closed.cancel();
     };
-    let served = Server::new_with_acceptor(acceptor)
-        .idle_timeout(IDLE)
-        .run_with_graceful_shutdown(endpoint(doors), stop, Some(GRACE))
-        .await;
+    let (served, ()) = tokio::join!(served, asked);
     // Requests whose connection is gone may still be writing.
     tracker.close();
     tracker.wait().await;
     served
+}
+
+/// Serves what there is to be measured, at an address of its own, until `stop`.
+pub async fn serve_metrics<F>(listener: TcpListener, render: F, stop: CancellationToken) -> std::io::Result<()>
+where
+    F: Fn() -> String + Clone + Send + Sync + 'static,
+{
+    let page = poem::endpoint::make_sync(move |_| {
+        Response::builder().content_type("text/plain; version=0.0.4; charset=utf-8").body(render())
+    });
+    let routes = Route::new().at("/metrics", page).map_to_response();
+    server::run(listener, routes, METRICS, stop, Duration::from_secs(1)).await
 }

@@ -12,6 +12,8 @@ use async_graphql::{Request as Query, Response as Answer, ServerError, Variables
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::budget::Purse;
+use super::documents::{Documents, NoDocument};
 use super::guard::{Refused, inspect};
 
 /// The parameters of a request.
@@ -19,6 +21,8 @@ use super::guard::{Refused, inspect};
 #[serde(rename_all = "camelCase")]
 pub struct Params {
     pub query: Option<String>,
+    /// The id of a trusted document, in place of a query.
+    pub document_id: Option<String>,
     pub operation_name: Option<String>,
     pub variables: Option<Map<String, Value>>,
     /// Only looked at for its form: no extension is known.
@@ -36,8 +40,8 @@ pub struct Operation {
 
 /// What cannot.
 pub enum Unfit {
-    /// There is no query.
-    Missing,
+    /// There is no query that may be run, and why.
+    Missing(String),
     /// It is larger than what is served.
     TooLarge(String),
     /// It is no GraphQL, or breaks a rule.
@@ -46,8 +50,10 @@ pub enum Unfit {
 
 impl Operation {
     /// Parses and looks at a request.
-    pub fn of(params: Params) -> Result<Self, Unfit> {
-        let text = params.query.ok_or(Unfit::Missing)?;
+    pub fn of(params: Params, documents: &Documents) -> Result<Self, Unfit> {
+        let text = documents.query(params.query, params.document_id.as_deref());
+        let text = text.map_err(|NoDocument(message)| Unfit::Missing(message))?;
+        let text = text.ok_or_else(|| Unfit::Missing("`query` is missing.".to_owned()))?;
         let variables = Variables::from_json(Value::Object(params.variables.unwrap_or_default()));
         let document = parse_query(&text).map_err(|error| Unfit::Invalid(vec![error.into()]))?;
         let operation = selected(&document, params.operation_name.as_deref());
@@ -66,6 +72,11 @@ impl Operation {
         query.operation_name = params.operation_name;
         query.set_parsed_query(document);
         Ok(Self { query, kind, executed })
+    }
+
+    /// The same, for which somebody pays.
+    pub fn paid_by(self, purse: Purse) -> Self {
+        Self { query: self.query.data(purse), ..self }
     }
 }
 

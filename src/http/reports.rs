@@ -40,12 +40,17 @@ impl Endpoint for Reports {
         }
         let name = request.raw_path_param("file").unwrap_or_default().to_owned();
         let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-        let caller = bearer::caller(&self.app, &self.tokens, &request);
+        let caller = bearer::known(&self.app, &self.tokens, &request).await.map(|known| known.caller);
         let asked = request.params::<Asked>();
         let answered = match (caller, asked) {
             (Err(error), _) => Err(error),
             (_, Err(_)) => Err(Refusal::invalid("parameters", "Those of the address cannot be read.").into()),
-            (Ok(caller), Ok(asked)) => file(&caller, &name, &asked).await,
+            // In a task of its own: who hangs up cuts off no read, which would leave its snapshot open in the pool.
+            (Ok(caller), Ok(asked)) => {
+                let name = name.clone();
+                let written = tokio::spawn(async move { file(&caller, &name, &asked).await }).await;
+                written.unwrap_or_else(|error| Err(error.into()))
+            }
         };
         Ok(match answered {
             Ok(Some(text)) => Response::builder()
@@ -97,7 +102,7 @@ fn grouping(name: Option<&str>) -> Result<Grouping, Refusal> {
 }
 
 /// A refusal or a fault as plain text.
-fn refused(error: &Error, id: &RequestId) -> Response {
+pub fn refused(error: &Error, id: &RequestId) -> Response {
     let (status, text) = match error {
         Error::Refused(refusal) | Error::RefusedBefore(refusal) => {
             let field = refusal.field().map(|field| field.join(".")).unwrap_or_default();
@@ -108,11 +113,11 @@ fn refused(error: &Error, id: &RequestId) -> Response {
         }
         Error::Forbidden(scope) => (StatusCode::FORBIDDEN, format!("This token may not do this. {}.", scope.who())),
         error if error.passes() => {
-            tracing::warn!(request_id = id.as_str(), %error, "a report could not be written");
+            tracing::warn!(request_id = id.as_str(), %error, "a file could not be written");
             (StatusCode::SERVICE_UNAVAILABLE, "The server cannot answer now. Try again.".to_owned())
         }
         error => {
-            tracing::error!(request_id = id.as_str(), %error, "a report could not be written");
+            tracing::error!(request_id = id.as_str(), %error, "a file could not be written");
             (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 format!("Something went wrong on our side. The request is {}.", id.as_str()),

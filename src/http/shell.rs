@@ -1,14 +1,36 @@
 //! What holds for every answer: a request id, security headers, a log line, and no panic that reaches a client.
 
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Instant as Stopwatch;
 
 use futures_util::FutureExt;
 use poem::http::{HeaderName, HeaderValue, StatusCode, header};
 use poem::{Endpoint, IntoResponse, Request, Response};
+use tracing::Instrument;
 
+use super::budget::Budgets;
+use super::compression;
+use super::cors::{Cors, X_REQUEST_ID, covers};
+use super::graphql::rate_limited;
+use super::rules::Rules;
+use super::{address, telemetry};
+use crate::domain::Error;
 use crate::domain::clock::fresh_id;
+
+/// What a page that came by here may do, unless it says so itself: nothing.
+const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
+/// What every answer says.
+const HEADERS: [(HeaderName, &str); 6] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=(), payment=()"),
+];
 
 /// Names one request, in its answer and in the log.
 #[derive(Clone, Default)]
@@ -22,8 +44,6 @@ impl Deref for RequestId {
     }
 }
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
 impl RequestId {
     /// The client's own, if it can be repeated without harm; a new one otherwise.
     fn of(request: &Request) -> Self {
@@ -34,10 +54,16 @@ impl RequestId {
     }
 }
 
+/// Where a request comes from, as the budgets count it.
+#[derive(Clone, Copy)]
+pub struct From(pub IpAddr);
+
 /// Everything that is served, in its shell.
 pub struct Shell<E> {
     pub inner: E,
     pub local_only: bool,
+    pub rules: Arc<Rules>,
+    pub budgets: Arc<Budgets>,
 }
 
 impl<E: Endpoint<Output = Response>> Endpoint for Shell<E> {
@@ -46,28 +72,65 @@ impl<E: Endpoint<Output = Response>> Endpoint for Shell<E> {
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let started = Stopwatch::now();
         let id = RequestId::of(&request);
+        let from = address::of(&request, &self.rules.proxies);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let secure = address::is_secure(&request, &self.rules.proxies);
+        let gzip = compression::is_accepted(request.header(header::ACCEPT_ENCODING));
+        let cors = covers(&path).then(|| Cors::of(&request, &self.rules));
         request.extensions_mut().insert(id.clone());
-        let mut response = if self.local_only && !names_this_machine(&request) {
-            let message = "In development this server answers to localhost and 127.0.0.1 only.\n";
-            message.with_status(StatusCode::MISDIRECTED_REQUEST).into_response()
+        request.extensions_mut().insert(From(from));
+        let mut response = if let Some(refused) = self.refusal(&request, from, &id) {
+            refused
+        } else if let Some(preflight) = cors.as_ref().and_then(|cors| cors.preflight(&request)) {
+            preflight
         } else {
             // Every error has an answer here, so that none misses its id.
-            match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
+            let span = tracing::info_span!("request", request_id = %*id, %method, path);
+            match AssertUnwindSafe(self.inner.call(request)).catch_unwind().instrument(span).await {
                 Ok(answer) => answer.unwrap_or_else(|error| plain(error.status())),
                 Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR),
             }
         };
+        if let Some(cors) = cors {
+            cors.tell(&mut response);
+        }
+        if gzip {
+            response = compression::compress(response).await;
+        }
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(&id) {
             headers.insert(X_REQUEST_ID, id);
         }
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+        for (name, value) in HEADERS {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(NOTHING));
+        if secure {
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+        }
+        let status = response.status().as_u16();
+        telemetry::answered(&path, status, started.elapsed());
         let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(request_id = %*id, %method, path, status = response.status().as_u16(), millis, "answered");
+        tracing::info!(request_id = %*id, %method, path, status, millis, "answered");
         Ok(response)
+    }
+}
+
+impl<E> Shell<E> {
+    /// The answer to a request that nobody looks at any further.
+    fn refusal(&self, request: &Request, from: IpAddr, id: &RequestId) -> Option<Response> {
+        if self.local_only && !names_this_machine(request) {
+            let message = "In development this server answers to localhost and 127.0.0.1 only.\n";
+            return Some(message.with_status(StatusCode::MISDIRECTED_REQUEST).into_response());
+        }
+        // Whoever looks whether the server lives is never told to wait.
+        if request.uri().path().starts_with("/health/") {
+            return None;
+        }
+        match self.budgets.charge(from, 1) {
+            Err(Error::RateLimited { wait }) => Some(rate_limited(wait, id)),
+            _ => None,
+        }
     }
 }
 

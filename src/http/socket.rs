@@ -5,6 +5,7 @@
 //! its token ends, with the server, and when its reader takes nothing for too long.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,11 +21,14 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant as Moment, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::events::left;
+use super::bearer::Revoked;
+use super::budget::{Purse, WRONG_TOKEN};
 use super::graphql::GraphQL;
 use super::operation::{Operation, Params, Unfit};
-use super::shell::RequestId;
+use super::server::Place;
+use super::shell::{From, RequestId};
 use super::stream::{self, Said};
+use super::telemetry::Counted;
 use super::{bearer, origin};
 use crate::domain::Caller;
 use crate::graphql::context::Session;
@@ -44,7 +48,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SIGN: Duration = Duration::from_secs(20);
 const SIGNS: u32 = 3;
 /// Operations of one connection at a time.
-const OPERATIONS: usize = 100;
+const OPERATIONS: usize = 50;
 /// A connection without a token lasts as long as one that is forgotten.
 const LONGEST: Duration = Duration::from_hours(24);
 
@@ -85,10 +89,16 @@ pub fn is_asked_for(request: &Request) -> bool {
 /// Opens a socket for pages of this server and of the origins that are allowed.
 pub async fn open(doors: &Arc<GraphQL>, request: &Request) -> Response {
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-    if !origin::is_allowed(request, &doors.origins) {
+    if !origin::is_allowed(request, &doors.rules) {
         return (StatusCode::FORBIDDEN, "Pages of this origin may not open live updates: see allowed_origins.\n")
             .into_response();
     }
+    let Ok(place) = doors.streams.clone().try_acquire_owned() else {
+        let message = "The server has no place for another socket. Try again later.\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, message).into_response();
+    };
+    let connection = request.extensions().get::<Place>().cloned();
+    let from = request.extensions().get::<From>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |from| from.0);
     let knows = request.header(header::SEC_WEBSOCKET_PROTOCOL);
     let knows = knows.is_some_and(|protocols| protocols.split(',').any(|protocol| protocol.trim() == PROTOCOL));
     let socket = match WebSocket::from_request(request, &mut poem::RequestBody::default()).await {
@@ -107,8 +117,9 @@ pub async fn open(doors: &Arc<GraphQL>, request: &Request) -> Response {
         .config(config)
         .on_upgrade(move |socket| async move {
             let served = tracker.spawn(async move {
+                let (_place, _connection, _counted) = (place, connection, Counted::new("socket"));
                 let mut socket = socket;
-                let connection = Connection::new(doors, id);
+                let connection = Connection::new(doors, id, from);
                 let why =
                     if knows { connection.serve(&mut socket).await } else { close(4406, "Subprotocol not acceptable") };
                 let Close(code, reason) = why;
@@ -128,9 +139,12 @@ pub async fn open(doors: &Arc<GraphQL>, request: &Request) -> Response {
 struct Connection {
     doors: Arc<GraphQL>,
     id: RequestId,
+    from: IpAddr,
     /// Who it is, once it has said so.
     caller: Option<Caller>,
     until: Moment,
+    /// Comes true when what it came in with is taken back; never, until it has said who it is.
+    revoked: Revoked,
     /// What runs under each id, and which of all that ever ran it is: an id may be used again.
     running: HashMap<String, (u64, CancellationToken)>,
     begun: u64,
@@ -148,10 +162,11 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    fn new(doors: Arc<GraphQL>, id: RequestId) -> Self {
+    fn new(doors: Arc<GraphQL>, id: RequestId, from: IpAddr) -> Self {
         let (to, answers) = mpsc::channel(1);
         let (until, ended) = (Moment::now() + INIT, CancellationToken::new());
-        Self { doors, id, caller: None, until, running: HashMap::new(), begun: 0, ended, answers, to, silent: 0 }
+        let (caller, running, revoked) = (None, HashMap::new(), Box::pin(std::future::pending()));
+        Self { doors, id, from, caller, until, revoked, running, begun: 0, ended, answers, to, silent: 0 }
     }
 
     /// Serves until the client goes, or has to.
@@ -171,6 +186,7 @@ impl Connection {
                 } else {
                     close(4408, "Connection initialisation timeout")
                 }),
+                () = &mut self.revoked => Err(close(4403, "Forbidden: the token was revoked")),
                 () = stop.cancelled() => Err(close(1001, "The server is going away")),
                 () = self.ended.cancelled() => Err(close(1013, "The reader was too slow")),
             };
@@ -220,16 +236,26 @@ impl Connection {
             payload.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization")).map(|(_, value)| value)
         });
         let (app, tokens) = (&self.doors.app, &self.doors.tokens);
-        let caller = match given {
-            None => (Caller::anyone(app.clone()), None),
+        let known = match given {
+            None => bearer::anyone(app),
             Some(value) => {
-                let read = bearer::read(app, tokens, value.as_str().unwrap_or_default());
-                let (caller, until) = read.map_err(|_| close(4403, "Forbidden: the token is invalid or expired"))?;
-                (caller, Some(until))
+                let value = value.as_str().unwrap_or_default();
+                let known = bearer::read(app, tokens, value).await.map_err(|error| {
+                    if error.passes() {
+                        return close(1013, "The token cannot be looked at now");
+                    }
+                    // Guessing is dear.
+                    drop(self.doors.budgets.charge(self.from, WRONG_TOKEN));
+                    close(4403, "Forbidden: the token is invalid or expired")
+                })?;
+                if known.revocable {
+                    self.revoked = bearer::revoked(app, tokens, value.to_owned());
+                }
+                known
             }
         };
-        self.caller = Some(caller.0);
-        self.until = Moment::now() + caller.1.map_or(LONGEST, left).min(LONGEST);
+        self.caller = Some(known.caller);
+        self.until = Moment::now() + known.left.unwrap_or(LONGEST).min(LONGEST);
         send(socket, Message::text(r#"{"type":"connection_ack"}"#)).await
     }
 
@@ -244,7 +270,7 @@ impl Connection {
         if self.running.len() >= OPERATIONS {
             return self.refuse(socket, &id, &format!("A connection runs {OPERATIONS} operations at a time.")).await;
         }
-        match Operation::of(params) {
+        match Operation::of(params, &self.doors.rules.documents) {
             Ok(operation) if operation.kind == Some(OperationType::Mutation) => {
                 self.refuse(socket, &id, "A socket runs queries and subscriptions only. Send mutations by POST.").await
             }
@@ -252,15 +278,16 @@ impl Connection {
                 let ended = self.ended.child_token();
                 self.begun += 1;
                 self.running.insert(id.clone(), (self.begun, ended.clone()));
-                let session = Session::new(caller, self.doors.tokens.clone());
+                let purse = Purse::new(self.doors.budgets.clone(), self.from, &caller);
+                let operation = operation.paid_by(purse);
+                let session = Session::new(caller, self.doors.tokens.clone(), &self.id, false);
                 let with = (&self.doors.schema, &self.doors.tracker);
                 let tokens = (ended, self.ended.clone());
                 let name = (id, self.begun);
                 stream::run(with, (operation, session), tokens, (name, self.to.clone()), self.id.clone());
                 Ok(())
             }
-            Err(Unfit::Missing) => self.refuse(socket, &id, "`query` is missing.").await,
-            Err(Unfit::TooLarge(message)) => self.refuse(socket, &id, &message).await,
+            Err(Unfit::Missing(message) | Unfit::TooLarge(message)) => self.refuse(socket, &id, &message).await,
             Err(Unfit::Invalid(errors)) => {
                 let mut answer = Answer::from_errors(errors);
                 mask(&mut answer, &self.id);
@@ -270,7 +297,7 @@ impl Connection {
         }
     }
 
-    async fn refuse(&self, socket: &mut WebSocketStream, id: &str, message: &str) -> Result<(), Close> {
+    async fn refuse(&mut self, socket: &mut WebSocketStream, id: &str, message: &str) -> Result<(), Close> {
         let extensions = json!({ "code": "BAD_REQUEST", "requestId": *self.id });
         let payload = json!([{ "message": message, "extensions": extensions }]);
         send(socket, Message::text(json!({ "id": id, "type": "error", "payload": payload }).to_string())).await

@@ -63,7 +63,7 @@ on_both! {
         for (what, token) in tokens {
             let (status, response) = house.ask_with(Some(&token), "{ __typename }", json!({})).await;
             assert_eq!(status, 401, "{what}");
-            assert_eq!(response["errors"][0]["message"], "The token is invalid or expired.", "{what}");
+            assert_eq!(response["errors"][0]["message"], "The token is invalid or expired. Sign in again, or ask for a new one.", "{what}");
             assert_eq!(response["errors"][0]["extensions"]["code"], "UNAUTHENTICATED", "{what}");
             assert_eq!(response.get("data"), None, "{what}");
         }

@@ -27,7 +27,7 @@ on_both! {
             grants(first: 2) { nodes { id status } } } } }";
         let mut counted = Vec::new();
         for first in [1, 10, 100] {
-            let before = house.app.store().statements();
+            let before = house.statements().await;
             let data = house.data(query, json!({ "first": first })).await;
             let nodes = data["customers"]["nodes"].as_array().expect("nodes").clone();
             assert_eq!(nodes.len(), first);
@@ -49,12 +49,12 @@ on_both! {
             let input = json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 1, "idempotencyKey": format!("c-{n}") });
             house.data(mutation, json!({ "input": input }))
         };
-        let before = house.app.store().statements();
+        let before = house.statements().await;
         consume(0).await;
         let one = house.app.store().statements() - before;
         // Read: account, wallets, types, grants, keys. Written: wallet, grants, activities, allocations, events, keys.
         assert_eq!(one, 11);
-        let before = house.app.store().statements();
+        let before = house.statements().await;
         join_all((1..=64).map(consume)).await;
         let many = house.app.store().statements() - before;
         assert!(many < 64 * one / 2, "64 at once took {many} statements, one takes {one}");

@@ -34,7 +34,7 @@ on_both! {
         let house = house.sandbox("walk", "2026-03-27T09:00:00Z").await;
         let ada = house.customer("Ada").await;
         let class = house.credit_type("Class", json!({ "never": true })).await;
-        let hook = house.owner("webhookEndpointCreate", "webhookEndpoint { id } secret", json!({ "url": "http://127.0.0.1:9/x", "events": ["order.paid"] })).await;
+        let hook = house.by_owner("webhookEndpointCreate", "webhookEndpoint { id } secret", json!({ "url": "http://127.0.0.1:9/x", "events": ["order.paid"] })).await;
         let steps = json!([
             does(json!({ "issueCredits": { "creditTypeId": class, "amount": 2, "note": "Trial" } })),
             does(json!({ "wait": { "count": 2, "unit": "DAY" } })),

@@ -71,7 +71,7 @@ on_both! {
         house.ledger("grantExtend", json!({ "grantId": issued["grant"]["id"], "to": { "by": { "count": 1, "unit": "WEEK" } }, "reason": "Closed" })).await;
         house.done("customerTag", "customer { id }", json!({ "id": ada, "tags": ["vip"] })).await;
         house.data("mutation($input: CustomerTagInput!) { customerUntag(input: $input) { customer { id } } }", json!({ "input": { "id": ada, "tags": ["vip"] } })).await;
-        house.owner("accountUpdate", "account { id }", json!({ "paymentProvider": "rehearsal", "eventDays": 400 })).await;
+        house.by_owner("accountUpdate", "account { id }", json!({ "paymentProvider": "rehearsal", "eventDays": 400 })).await;
         let product = json!({ "kind": "CREDIT", "slug": "monthly", "name": "Monthly", "creditTypeId": class });
         let product = id(&house.done("productCreate", "product { id }", product).await["product"]);
         let paid = json!({ "subscription": { "currency": "CHF", "tiers": [{ "from": 1, "unitAmount": 9_900 }], "interval": { "count": 1, "unit": "MONTH" }, "creditsPerRenewal": 4 } });
@@ -116,9 +116,9 @@ on_both! {
         let both = house.data(query, json!({ "customer": bob, "name": "form.submitted" })).await;
         assert_eq!(both["events"]["nodes"].as_array().map(Vec::len), Some(1));
         assert_eq!(house.data(query, json!({ "customer": "cus_x" })).await["events"]["nodes"], json!([]));
-        let kept = house.owner("accountUpdate", "account { eventDays }", json!({ "eventDays": 10 })).await;
+        let kept = house.by_owner("accountUpdate", "account { eventDays }", json!({ "eventDays": 10 })).await;
         assert_eq!(kept["account"]["eventDays"], 10);
-        assert_eq!(codes(&house.owner("accountUpdate", "account { id }", json!({ "eventDays": 0 })).await), ["INVALID"]);
+        assert_eq!(codes(&house.by_owner("accountUpdate", "account { id }", json!({ "eventDays": 0 })).await), ["INVALID"]);
         house.advance("2026-01-08T00:00:00Z").await;
         house.tracked("form.submitted", &ada, json!({})).await;
         assert_eq!(house.told("form.submitted").await.len(), 3);
@@ -129,7 +129,7 @@ on_both! {
     /// The same in a live account, where a job forgets.
     async fn the_worker_forgets_in_its_time(house: House) {
         let ada = house.customer("Ada").await;
-        house.owner("accountUpdate", "account { id }", json!({ "eventDays": 2 })).await;
+        house.by_owner("accountUpdate", "account { id }", json!({ "eventDays": 2 })).await;
         for n in 0..3 {
             house.tracked("form.submitted", &ada, json!({ "n": n })).await;
         }

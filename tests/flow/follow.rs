@@ -195,7 +195,7 @@ on_both! {
         house.work().await;
         let run = id(&house.runs(&trigger).await[0]);
         let enrolment = id(&house.runs(&trigger).await[0]["began"]);
-        let endpoint = house.owner("webhookEndpointCreate", "webhookEndpoint { id }", json!({ "url": "https://127.0.0.1/x", "events": ["*"] })).await;
+        let endpoint = house.by_owner("webhookEndpointCreate", "webhookEndpoint { id }", json!({ "url": "https://127.0.0.1/x", "events": ["*"] })).await;
         let endpoint = id(&endpoint["webhookEndpoint"]);
         let mut other = house.beside();
         other.account = new_account(&house.app, "other").await;
@@ -214,7 +214,7 @@ on_both! {
             ("eventTrack", json!({ "name": "a", "customer": { "id": ada }, "idempotencyKey": "k" })),
             ("automationStart", json!({ "automationId": walk, "who": { "customerId": ada }, "idempotencyKey": "k" })),
         ] {
-            let refused = other.owner(mutation, "__typename", input).await;
+            let refused = other.by_owner(mutation, "__typename", input).await;
             assert_eq!(refused["userErrors"][0]["code"], "NOT_FOUND", "{mutation}: {refused:#}");
         }
     }

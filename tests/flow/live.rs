@@ -3,18 +3,17 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use poem::listener::{Acceptor, Listener, TcpListener};
 use scrip::domain::{App, Role};
-use scrip::http::{Doors, Start, serve};
+use scrip::http::{Rules, serve};
 use scrip::worker::Worker;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Backend, House};
+use crate::harness::{Backend, House, doors};
 use crate::on_both;
 use crate::sse::Events;
 
@@ -30,21 +29,13 @@ struct Served {
 }
 
 async fn served(house: &House, app: &App) -> Served {
-    let acceptor = TcpListener::bind("127.0.0.1:0").into_acceptor().await.expect("a port");
-    let local = acceptor.local_addr().remove(0);
-    let address = local.as_socket_addr().expect("an address").to_string();
-    let doors = Doors {
-        app: app.clone(),
-        tokens: house.tokens.clone(),
-        start: Start::default(),
-        local_only: false,
-        origins: vec!["https://portal.example".to_owned()],
-        tracker: tokio_util::task::TaskTracker::new(),
-        stop: CancellationToken::new(),
-    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let rules = Rules { origins: vec!["https://portal.example".to_owned()], ..Rules::default() };
+    let doors = doors(app, &house.tokens, rules);
     let stop = CancellationToken::new();
     let asked = stop.clone();
-    let task = tokio::spawn(async move { serve(acceptor, doors, asked.cancelled_owned()).await.expect("served") });
+    let task = tokio::spawn(async move { serve(listener, doors, asked.cancelled_owned()).await.expect("served") });
     Served { address, stop, task }
 }
 

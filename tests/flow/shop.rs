@@ -1,6 +1,6 @@
 //! Triggers, automations and events in one line each.
 
-use scrip::domain::{Role, jobs};
+use scrip::domain::jobs;
 use scrip::worker;
 use serde_json::{Value, json};
 
@@ -18,18 +18,6 @@ impl House {
         let payload = self.mutate(mutation, fields, input.clone()).await;
         assert_eq!(codes(&payload), Vec::<&str>::new(), "{mutation} {input}: {payload:#}");
         payload
-    }
-
-    /// A mutation by the owner; the payload.
-    pub async fn owner(&self, mutation: &str, fields: &str, input: Value) -> Value {
-        let (first, rest) = mutation.split_at(1);
-        let query = format!(
-            "mutation($input: {}{rest}Input!) {{ {mutation}(input: $input) {{ {fields} userErrors {{ code message field }} }} }}",
-            first.to_uppercase()
-        );
-        let response = self.ask(Role::Owner, &query, json!({ "input": input })).await;
-        assert!(response.get("errors").is_none(), "{response:#}");
-        response["data"][mutation].clone()
     }
 
     /// A trigger; its payload.

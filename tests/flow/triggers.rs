@@ -211,10 +211,10 @@ on_both! {
         let ada = house.customer("Ada").await;
         let class = house.credit_type("Class", json!({ "never": true })).await;
         let trigger = house.triggered("form.submitted", json!({ "actions": [{ "issueCredits": { "creditTypeId": class, "amount": 1 } }] })).await;
-        house.owner("accountUpdate", "account { id }", json!({ "creditsEnabled": false })).await;
+        house.by_owner("accountUpdate", "account { id }", json!({ "creditsEnabled": false })).await;
         house.tracked("form.submitted", &ada, json!({})).await;
         house.work().await;
-        house.owner("accountUpdate", "account { id }", json!({ "creditsEnabled": true })).await;
+        house.by_owner("accountUpdate", "account { id }", json!({ "creditsEnabled": true })).await;
         house.done("creditTypeArchive", "creditType { id }", json!({ "id": class })).await;
         house.tracked("form.submitted", &ada, json!({})).await;
         house.work().await;
@@ -284,7 +284,7 @@ on_both! {
             house.work().await;
             let mut of_each = Vec::new();
             for query in queries {
-                let before = house.app.store().statements();
+                let before = house.statements().await;
                 let data = house.data(query, json!({})).await.to_string();
                 assert!(data.matches("[{").count() > many, "{data}");
                 of_each.push(house.app.store().statements() - before);

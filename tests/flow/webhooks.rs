@@ -34,7 +34,7 @@ impl House {
     /// An endpoint; its id and its secret.
     async fn endpoint(&self, url: &str, events: &[&str]) -> (String, String) {
         let made = self
-            .owner(
+            .by_owner(
                 "webhookEndpointCreate",
                 "webhookEndpoint { id enabled } secret",
                 json!({ "url": url, "events": events }),
@@ -107,7 +107,7 @@ on_both! {
         let (endpoint, old) = house.endpoint(&receiver.url, &["form.submitted"]).await;
         let worker = Worker::start(house.app.clone());
         let ada = house.customer("Ada").await;
-        let rotated = house.owner("webhookEndpointRotateSecret", "secret webhookEndpoint { previousSecretUntil }", json!({ "id": endpoint, "overlapHours": 2 })).await;
+        let rotated = house.by_owner("webhookEndpointRotateSecret", "secret webhookEndpoint { previousSecretUntil }", json!({ "id": endpoint, "overlapHours": 2 })).await;
         let new = rotated["secret"].as_str().expect("a secret").to_owned();
         assert_eq!((&rotated["webhookEndpoint"]["previousSecretUntil"], new == old), (&json!("2026-03-01T11:00:00Z"), false));
         house.tracked("form.submitted", &ada, json!({})).await;
@@ -120,7 +120,7 @@ on_both! {
         until("the second is posted", async || receiver.count() == 2).await;
         let second = receiver.all().remove(1);
         assert!(!is_signed(&second, &old) && is_signed(&second, &new));
-        assert_eq!(refusal(&house.owner("webhookEndpointRotateSecret", "secret", json!({ "id": endpoint, "overlapHours": 200 })).await), ("INVALID".into(), "overlapHours".into()));
+        assert_eq!(refusal(&house.by_owner("webhookEndpointRotateSecret", "secret", json!({ "id": endpoint, "overlapHours": 200 })).await), ("INVALID".into(), "overlapHours".into()));
         worker.stop().await;
     }
 
@@ -189,10 +189,10 @@ on_both! {
         let delivery = house.about(&endpoint).await["deliveries"]["nodes"][0].clone();
         assert_eq!(delivery["event"]["id"], json!(lost));
         let retry = json!({ "id": delivery["id"] });
-        assert_eq!(refusal(&house.owner("webhookDeliveryRetry", "__typename", retry.clone()).await), ("ENDPOINT_DISABLED".into(), "id".into()));
-        assert_eq!(refusal(&house.owner("webhookEndpointTest", "__typename", json!({ "id": endpoint })).await), ("ENDPOINT_DISABLED".into(), "id".into()));
-        house.owner("webhookEndpointUpdate", "webhookEndpoint { id }", json!({ "id": endpoint, "enabled": true })).await;
-        let retried = house.owner("webhookDeliveryRetry", "webhookDelivery { status }", retry.clone()).await;
+        assert_eq!(refusal(&house.by_owner("webhookDeliveryRetry", "__typename", retry.clone()).await), ("ENDPOINT_DISABLED".into(), "id".into()));
+        assert_eq!(refusal(&house.by_owner("webhookEndpointTest", "__typename", json!({ "id": endpoint })).await), ("ENDPOINT_DISABLED".into(), "id".into()));
+        house.by_owner("webhookEndpointUpdate", "webhookEndpoint { id }", json!({ "id": endpoint, "enabled": true })).await;
+        let retried = house.by_owner("webhookDeliveryRetry", "webhookDelivery { status }", retry.clone()).await;
         assert_eq!(retried["webhookDelivery"]["status"], "PENDING");
         until("it is delivered", async || house.statuses(&endpoint).await == ["DELIVERED", "FAILED"]).await;
         worker.stop().await;
@@ -236,12 +236,12 @@ on_both! {
         house.clock.set(chrono::DateTime::from(std::time::SystemTime::now()));
         let (endpoint, secret) = house.endpoint(&receiver.url, &["order.paid"]).await;
         let worker = Worker::start(house.app.clone());
-        let tested = house.owner("webhookEndpointTest", "event { id name } webhookDelivery { status }", json!({ "id": endpoint })).await;
+        let tested = house.by_owner("webhookEndpointTest", "event { id name } webhookDelivery { status }", json!({ "id": endpoint })).await;
         assert_eq!((&tested["event"]["name"], &tested["webhookDelivery"]["status"]), (&json!("webhook.tested"), &json!("PENDING")));
         until("it is posted", async || receiver.count() == 1).await;
         let first = receiver.all().remove(0);
         assert!(is_verified(&first, &secret) && !is_verified(&first, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"));
-        house.owner("webhookEndpointDelete", "webhookEndpoint { id }", json!({ "id": endpoint })).await;
+        house.by_owner("webhookEndpointDelete", "webhookEndpoint { id }", json!({ "id": endpoint })).await;
         assert_eq!(house.about(&endpoint).await["enabled"], false);
         worker.stop().await;
     }
@@ -252,12 +252,12 @@ on_both! {
         let house = house.posting_by(Poster::new(Arc::new(Rebinding(AtomicUsize::new(0))), false).expect("a poster")).await;
         let input = |url: String| json!({ "url": url, "events": ["form.submitted"] });
         for url in [format!("http://127.0.0.1:{port}/"), "https://[::1]/".to_owned(), "https://169.254.169.254/latest".to_owned()] {
-            let made = house.owner("webhookEndpointCreate", "secret", input(url)).await;
+            let made = house.by_owner("webhookEndpointCreate", "secret", input(url)).await;
             assert_eq!(refusal(&made), ("ADDRESS_NOT_PUBLIC".into(), "url".into()));
         }
         // Public when it is created, private whenever it is looked up after that.
         let (endpoint, _) = house.endpoint(&format!("http://rebinding.example:{port}/"), &["form.submitted"]).await;
-        let refused = house.owner("webhookEndpointUpdate", "__typename", json!({ "id": endpoint, "url": format!("http://rebinding.example:{port}/x") })).await;
+        let refused = house.by_owner("webhookEndpointUpdate", "__typename", json!({ "id": endpoint, "url": format!("http://rebinding.example:{port}/x") })).await;
         assert_eq!(refusal(&refused), ("ADDRESS_NOT_PUBLIC".into(), "url".into()));
         let worker = Worker::start(house.app.clone());
         let ada = house.customer("Ada").await;
@@ -278,17 +278,17 @@ on_both! {
         let ada = house.customer("Ada").await;
         house.tracked("form.submitted", &ada, json!({})).await;
         until("it failed", async || house.about(&endpoint).await["failingSince"] != Value::Null).await;
-        house.owner("webhookEndpointUpdate", "webhookEndpoint { id }", json!({ "id": endpoint, "enabled": false })).await;
+        house.by_owner("webhookEndpointUpdate", "webhookEndpoint { id }", json!({ "id": endpoint, "enabled": false })).await;
         assert_eq!(house.statuses(&endpoint).await, ["FAILED"]);
         receiver.always(Reply::Status(200));
         house.tracked("form.submitted", &ada, json!({})).await;
-        house.owner("webhookEndpointUpdate", "webhookEndpoint { id }", json!({ "id": endpoint, "enabled": true })).await;
+        house.by_owner("webhookEndpointUpdate", "webhookEndpoint { id }", json!({ "id": endpoint, "enabled": true })).await;
         house.tracked("form.submitted", &ada, json!({})).await;
         until("it is delivered", async || house.statuses(&endpoint).await == ["DELIVERED", "FAILED"]).await;
         let rotate = json!({ "id": endpoint });
-        house.owner("webhookEndpointRotateSecret", "secret", rotate.clone()).await;
-        assert_eq!(refusal(&house.owner("webhookEndpointRotateSecret", "secret", rotate).await), ("INVALID".into(), "overlapHours".into()), "the secret of before is still in use");
-        assert!(house.owner("webhookEndpointRotateSecret", "secret", json!({ "id": endpoint, "overlapHours": 0 })).await["secret"].is_string());
+        house.by_owner("webhookEndpointRotateSecret", "secret", rotate.clone()).await;
+        assert_eq!(refusal(&house.by_owner("webhookEndpointRotateSecret", "secret", rotate).await), ("INVALID".into(), "overlapHours".into()), "the secret of before is still in use");
+        assert!(house.by_owner("webhookEndpointRotateSecret", "secret", json!({ "id": endpoint, "overlapHours": 0 })).await["secret"].is_string());
         worker.stop().await;
     }
 
@@ -300,7 +300,7 @@ on_both! {
             ("https://127.0.0.1/x", json!(["Credits"]), "events"), ("https://127.0.0.1/x", json!(["credits.exploded"]), "events"),
             ("https://127.0.0.1/x", json!(["*.paid"]), "events"),
         ] {
-            let made = house.owner("webhookEndpointCreate", "secret", input(url, events.clone())).await;
+            let made = house.by_owner("webhookEndpointCreate", "secret", input(url, events.clone())).await;
             assert_eq!(refusal(&made), ("INVALID".into(), field.into()), "{url} {events}");
         }
         let query = "mutation { webhookEndpointCreate(input: { url: \"https://127.0.0.1/\", events: [\"*\"] }) { secret } }";

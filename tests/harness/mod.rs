@@ -2,6 +2,9 @@
 #![allow(dead_code, reason = "each test binary uses its part of the harness")]
 
 pub mod postgres;
+mod variants;
+
+pub use variants::doors;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +21,7 @@ use scrip::domain::ledger::{LedgerKey, verify};
 use scrip::domain::store::{Missing, Store};
 use scrip::domain::{App, Caller, Role};
 use scrip::gateway::{Poster, SystemNames};
-use scrip::http::{Doors, Start, endpoint};
+use scrip::http::{Rules, endpoint};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
@@ -227,13 +230,24 @@ impl House {
 
     /// Any mutation by staff; its payload.
     pub async fn mutate(&self, mutation: &str, fields: &str, input: Value) -> Value {
+        self.mutate_as(Role::Staff, mutation, fields, input).await
+    }
+
+    /// Any mutation by the owner; its payload.
+    pub async fn by_owner(&self, mutation: &str, fields: &str, input: Value) -> Value {
+        self.mutate_as(Role::Owner, mutation, fields, input).await
+    }
+
+    async fn mutate_as(&self, role: Role, mutation: &str, fields: &str, input: Value) -> Value {
         let (first, rest) = mutation.split_at(1);
         let query = format!(
             "mutation($input: {}{rest}Input!) {{ {mutation}(input: $input) {{ {fields} userErrors {{ code message field
                 ... on InsufficientCredits {{ requested available held expired notYetEffective }} }} }} }}",
             first.to_uppercase()
         );
-        self.data(&query, json!({ "input": input })).await[mutation].clone()
+        let response = self.ask(role, &query, json!({ "input": input })).await;
+        assert!(response.get("errors").is_none(), "{query}\n{response:#}");
+        response["data"][mutation].clone()
     }
 
     /// The same server once more.
@@ -322,16 +336,7 @@ pub fn tokens() -> Tokens {
 }
 
 fn client(app: &App, tokens: &Arc<Tokens>) -> TestClient<BoxEndpoint<'static, Response>> {
-    let doors = Doors {
-        app: app.clone(),
-        tokens: tokens.clone(),
-        start: Start::default(),
-        local_only: false,
-        origins: Vec::new(),
-        tracker: tokio_util::task::TaskTracker::new(),
-        stop: tokio_util::sync::CancellationToken::new(),
-    };
-    TestClient::new(endpoint(doors).boxed())
+    TestClient::new(endpoint(doors(app, tokens, Rules::default())).boxed())
 }
 
 /// A server on a database, its tables made where they are not.

@@ -265,7 +265,7 @@ async fn orders_are_read_in_few_statements() {
         for _ in 0..3 {
             house.bought(&customer, &pack, 1).await;
         }
-        let before = house.app.store().statements();
+        let before = house.statements().await;
         house.data(&query, json!({})).await;
         counts.push(house.app.store().statements() - before);
     }

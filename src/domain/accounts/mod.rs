@@ -1,5 +1,10 @@
 //! Accounts: the businesses on this server, and their settings.
 
+pub mod api_keys;
+mod credential;
+pub mod identity;
+pub mod key_set;
+pub mod sessions;
 pub mod test_clock;
 pub mod tokens;
 

@@ -1,6 +1,7 @@
-//! Bearer tokens: JSON Web Tokens (RFC 7519), HS256 by the server's signing secret.
+//! Bearer tokens: JSON Web Tokens (RFC 7519), HS256 by the server's signing secret; those of an identity provider, by its
+//! keys; API keys and customers' sessions.
 //!
-//! Claims: `iss`, `aud`, `sub`, `exp`, `role`, `account` (not for operators), `customer` (for customers), and `nbf`,
+//! Claims of our own: `iss`, `aud`, `sub`, `exp`, `role`, `account` (not for operators), `customer` (for customers), and `nbf`,
 //! checked where it is there. The algorithm belongs to the key: what a token says about it is only compared.
 
 use std::time::Duration;
@@ -10,6 +11,9 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
+use super::credential::{Credential, Kind};
+use super::identity::Identity;
+use super::{api_keys, sessions};
 use crate::domain::app::App;
 use crate::domain::caller::{Caller, Role};
 use crate::domain::clock::{Clock, Instant, SystemClock};
@@ -17,7 +21,7 @@ use crate::domain::error::{Error, Result};
 use crate::domain::input;
 
 /// Seconds by which two machines' clocks may differ.
-const LEEWAY: u64 = 30;
+pub(super) const LEEWAY: u64 = 30;
 /// Bytes in a token that is looked at.
 const LONGEST: usize = 4_096;
 
@@ -28,6 +32,16 @@ pub struct Tokens {
     validation: Validation,
     issuer: String,
     audience: String,
+    identity: Option<Identity>,
+}
+
+/// Someone who was let in.
+pub struct Known {
+    pub caller: Caller,
+    /// How long what it came in with is still good; for good if nothing says otherwise.
+    pub left: Option<Duration>,
+    /// Whether what it came in with may be taken back before that.
+    pub revocable: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -72,7 +86,14 @@ impl Tokens {
             validation,
             issuer: issuer.to_owned(),
             audience: audience.to_owned(),
+            identity: None,
         }
+    }
+
+    /// The same, with an identity provider whose tokens are good as well.
+    #[must_use]
+    pub fn trusting(self, identity: Identity) -> Self {
+        Self { identity: Some(identity), ..self }
     }
 
     /// A token for a role, good for some time of the real clock. `account` is none for an operator.
@@ -82,7 +103,7 @@ impl Tokens {
             Role::Owner => (RoleClaim::Owner, None),
             Role::Staff => (RoleClaim::Staff, None),
             Role::Customer(customer) => (RoleClaim::Customer, Some(customer)),
-            Role::Anyone => return Err(Error::Unauthenticated),
+            Role::Anyone | Role::Key(..) => return Err(Error::Unauthenticated),
         };
         let lifetime = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
         let claims = Claims {
@@ -98,26 +119,39 @@ impl Tokens {
             .map_err(|error| Error::Internal(format!("a token could not be signed: {error}")))
     }
 
-    /// Who a token speaks for. What is wrong with one is nobody's business: it is invalid or expired.
-    pub fn read(&self, app: &App, token: &str) -> Result<Caller> {
-        self.read_until(app, token).map(|(caller, _)| caller)
-    }
-
-    /// Who a token speaks for, and until when.
-    pub fn read_until(&self, app: &App, token: &str) -> Result<(Caller, Instant)> {
+    /// Who comes in with a token. What is wrong with one is nobody's business: it is invalid or expired.
+    pub async fn know(&self, app: &App, token: &str) -> Result<Known> {
         if token.len() > LONGEST {
             return Err(Error::Unauthenticated);
         }
+        if Credential::is_meant(token) {
+            let credential: Credential = token.parse()?;
+            return match credential.kind {
+                Kind::Live | Kind::Test => api_keys::know(app, &credential).await,
+                Kind::Session => sessions::know(app, &credential).await,
+            };
+        }
+        match (self.own(app, token), &self.identity) {
+            (Ok(known), _) => Ok(known),
+            (Err(_), Some(identity)) => identity.know(app, token).await,
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    /// Who comes in with a token of our own.
+    fn own(&self, app: &App, token: &str) -> Result<Known> {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
             .map_err(|_| Error::Unauthenticated)?
             .claims;
-        if claims.sub.chars().count() > input::NAME || claims.sub.chars().any(char::is_control) {
+        if !is_subject(&claims.sub) {
             return Err(Error::Unauthenticated);
         }
-        let until = Instant::from_timestamp(claims.exp, 0).unwrap_or(Instant::MAX_UTC);
+        let end = Instant::from_timestamp(claims.exp, 0).unwrap_or(Instant::MAX_UTC);
+        let left = Some((end - SystemClock.now()).to_std().unwrap_or_default());
+        let known = |caller| Ok(Known { caller, left, revocable: false });
         let role = match (claims.role, claims.customer) {
             (RoleClaim::Operator, None) if claims.account.is_none() => {
-                return Ok((Caller::operator(app.clone(), &claims.sub), until));
+                return known(Caller::operator(app.clone(), &claims.sub));
             }
             (RoleClaim::Owner, None) => Role::Owner,
             (RoleClaim::Staff, None) => Role::Staff,
@@ -125,6 +159,11 @@ impl Tokens {
             _ => return Err(Error::Unauthenticated),
         };
         let account = claims.account.ok_or(Error::Unauthenticated)?;
-        Ok((Caller::of(app.clone(), account, role, &claims.sub), until))
+        known(Caller::of(app.clone(), account, role, &claims.sub))
     }
+}
+
+/// Whether a text can be a subject: short, and in one line.
+pub(super) fn is_subject(text: &str) -> bool {
+    text.chars().count() <= input::NAME && !text.chars().any(char::is_control)
 }

@@ -33,7 +33,7 @@ pub struct NewEnrolment {
 /// Begins a walk by hand, once per key.
 pub async fn start(caller: &Caller, new: NewEnrolment, key: &str) -> Result<(Model, bool)> {
     let (id, replayed) = once(caller, Scope::AutomationsWrite, key, &new).await?;
-    let view = caller.view(Scope::StaffRead).await?;
+    let view = caller.view(Scope::AutomationsWrite).await?;
     let row = by_ids(&view, &[id]).await?.remove(&id);
     let row = row.ok_or_else(|| Error::Internal(format!("{id} was begun and is gone")))?;
     Ok((row, replayed))

@@ -1,8 +1,11 @@
 //! Customers: the people who buy and use credits.
 
+mod erase;
+pub mod export;
 mod find;
 mod terms;
 
+pub use erase::erase;
 pub use find::{Search, by_email, by_external_id, by_ids, search, tags};
 
 use entity::customer::{ActiveModel, Column, Entity, Model};
@@ -59,6 +62,7 @@ pub async fn create(caller: &Caller, new: NewCustomer) -> Result<Model> {
         locale,
         metadata: metadata.unwrap_or_else(|| serde_json::json!({})),
         archived_at: None,
+        erased_at: None,
         created_at: tx.now,
         updated_at: tx.now,
     };
@@ -88,6 +92,7 @@ pub(super) async fn of_buyer(tx: &Tx, name: &str, email: &str) -> Result<Model> 
         locale: None,
         metadata: serde_json::json!({}),
         archived_at: None,
+        erased_at: None,
         created_at: tx.now,
         updated_at: tx.now,
     };
@@ -105,7 +110,7 @@ pub(super) async fn of_buyer(tx: &Tx, name: &str, email: &str) -> Result<Model> 
 /// Changes a customer.
 pub async fn update(caller: &Caller, id: CustomerId, changes: Changes) -> Result<Model> {
     let tx = caller.begin(Scope::CustomersWrite).await?;
-    let before = load(&tx, id, "id").await?;
+    let before = living(&tx, id).await?;
     let mut customer: ActiveModel = before.into_active_model();
     if let Some(name) = changes.name {
         customer.name = Set(input::text("name", &name, input::NAME)?);
@@ -135,7 +140,7 @@ pub async fn update(caller: &Caller, id: CustomerId, changes: Changes) -> Result
 /// Archives a customer, who then gets no more credits, or brings one back. Doing it twice changes nothing.
 pub async fn archive(caller: &Caller, id: CustomerId, archived: bool) -> Result<Model> {
     let tx = caller.begin(Scope::CustomersWrite).await?;
-    let customer = load(&tx, id, "id").await?;
+    let customer = living(&tx, id).await?;
     if customer.archived_at.is_some() == archived {
         return Ok(customer);
     }
@@ -167,7 +172,7 @@ pub async fn untag(caller: &Caller, id: CustomerId, tags: &[String]) -> Result<M
 
 /// Puts tags on a customer, within an open transaction.
 pub(super) async fn tag_in(tx: &Tx, id: CustomerId, tags: &[String]) -> Result<Model> {
-    let customer = load(tx, id, "id").await?;
+    let customer = living(tx, id).await?;
     let mut wanted = tags_of(tx, id).await?;
     wanted.extend(tags.iter().cloned());
     set_tags(tx, id, input::tags("tags", &wanted)?).await?;
@@ -192,6 +197,15 @@ async fn tags_of(tx: &Tx, id: CustomerId) -> Result<Vec<String>> {
 async fn load(tx: &Tx, id: CustomerId, field: &str) -> Result<Model> {
     let found = Entity::of_customer(tx.account.id, id).lock(LockType::NoKeyUpdate).one(tx.db()).await?;
     found.ok_or_else(|| Refusal::not_found(field, "customer").into())
+}
+
+/// A customer that an input names and that was not erased, locked likewise.
+async fn living(tx: &Tx, id: CustomerId) -> Result<Model> {
+    let customer = load(tx, id, "id").await?;
+    if customer.erased_at.is_some() {
+        return Err(Refusal::invalid("id", "This customer was erased, for good. Create a new one.").into());
+    }
+    Ok(customer)
 }
 
 /// Gives a customer these tags and no others, and tells of the difference.

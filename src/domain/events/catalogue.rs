@@ -137,6 +137,7 @@ pub const BUILT_IN: &[EventType] = &[
     event("credits.transferred_out", "Credits went to another customer, or to a new grant.", ACTIVITY),
     event("credits.voided", "Credits were taken away.", ACTIVITY),
     event("customer.created", "A customer was created.", CUSTOMER),
+    event("customer.erased", "All that said who a customer was is blank now.", CUSTOMER),
     event("customer.tagged", "Tags were put on a customer; `tags` are the new ones.", CUSTOMER),
     event("customer.untagged", "Tags were taken off a customer; `tags` are those.", CUSTOMER),
     event("order.cancelled", "An order was cancelled.", ORDER),

@@ -1,4 +1,5 @@
-//! Forgetting what is kept no longer: events, and with them the runs of triggers and the deliveries that came of them.
+//! Forgetting what is kept no longer: events, and with them the runs of triggers and the deliveries that came of them;
+//! who did what; and sessions that are over.
 //!
 //! Oldest first, by id, a few pages at a time. What waits is never forgotten, nor an event that something waits for.
 
@@ -6,7 +7,10 @@ use std::collections::HashSet;
 
 use chrono::TimeDelta;
 use entity::account::{Mode, Model as Account};
-use entity::{AccountId, EventId, Owned, RunId, WebhookDeliveryId, event, job, run, webhook_delivery};
+use entity::{
+    AccessEntryId, AccountId, CustomerSessionId, EventId, Owned, RunId, WebhookDeliveryId, access_entry,
+    customer_session, event, job, run, webhook_delivery,
+};
 use sea_orm::{ColumnTrait, DatabaseTransaction, DbErr, QueryFilter, QueryOrder, QuerySelect, Select, Value};
 
 use crate::domain::app::App;
@@ -66,6 +70,8 @@ async fn page(tx: &Tx, app: &App) -> Result<bool> {
     let more = [
         forget::<run::Entity>(tx, |row| (row.id, row.created_at < before, row.status == run::Status::Pending)).await?,
         forget::<webhook_delivery::Entity>(tx, |row| (row.id, row.created_at < real, row.next_at.is_some())).await?,
+        forget::<access_entry::Entity>(tx, |row| (row.id, row.at < real, false)).await?,
+        forget::<customer_session::Entity>(tx, |row| (row.id, row.expires_at < real, false)).await?,
         // Last: what waits for one keeps it.
         forget::<event::Entity>(tx, |row| (row.id, row.at < before, row.pending)).await?,
     ];
@@ -111,6 +117,16 @@ impl Kept for run::Entity {
     fn rows(tx: &Tx) -> Select<Self> {
         tx.rows::<Self>().filter(run::Column::EnrolmentId.is_null())
     }
+}
+
+impl Kept for access_entry::Entity {
+    const ID: access_entry::Column = access_entry::Column::Id;
+    type Id = AccessEntryId;
+}
+
+impl Kept for customer_session::Entity {
+    const ID: customer_session::Column = customer_session::Column::Id;
+    type Id = CustomerSessionId;
 }
 
 impl Kept for webhook_delivery::Entity {

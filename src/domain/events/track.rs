@@ -44,7 +44,7 @@ pub async fn track(caller: &Caller, tracked: Tracked, key: &str) -> Result<(even
     }
     let tracked = Tracked { name, properties, ..tracked };
     let (id, replayed) = once(caller, Scope::EventsWrite, key, &tracked).await?;
-    let view = caller.view(Scope::StaffRead).await?;
+    let view = caller.view(Scope::EventsWrite).await?;
     match super::by_ids(&view, &[id]).await?.remove(&id) {
         Some(event) => Ok((event, replayed)),
         // Its key is kept for good, the event for as long as the account says.

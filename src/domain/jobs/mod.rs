@@ -132,6 +132,20 @@ pub(super) async fn hold(tx: &Tx, job: &job::Model) -> Result<()> {
     }
 }
 
+/// How long the oldest due job of a live account has waited; nothing if none is due.
+pub(super) async fn oldest_due(store: &Store) -> Result<std::time::Duration> {
+    let (txn, now) = (store.snapshot().await?, store.clock.now());
+    #[expect(clippy::disallowed_methods, reason = "the worker's own index, that no account leads: invariant 1")]
+    let oldest = Entity::find()
+        .filter(Column::Live.eq(true))
+        .filter(Column::RunAt.lte(now))
+        .filter(Column::DeadAt.is_null())
+        .order_by_asc(Column::RunAt)
+        .one(&txn)
+        .await?;
+    Ok(oldest.and_then(|job| (now - job.run_at).to_std().ok()).unwrap_or_default())
+}
+
 /// What is due first in one account until an instant: jobs of one instant and one kind, by id. For sandboxes, whose
 /// test clock does what the worker does elsewhere.
 pub(super) async fn first_due(store: &Store, account: AccountId, until: Instant, most: u64) -> Result<Vec<job::Model>> {

@@ -7,10 +7,11 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant as Stopwatch};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use super::command::Outcome;
 use super::post::{self, Failure, Ground, Job};
@@ -71,6 +72,13 @@ impl Lanes {
         outcome.await.unwrap_or_else(|_| Err(Error::Internal("a ledger lane ended before it answered".into())))
     }
 
+    /// How many jobs wait in all lanes.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        let senders = self.senders.read().expect("nobody panics while choosing a lane");
+        senders.iter().map(|sender| sender.max_capacity() - sender.capacity()).sum()
+    }
+
     /// Finishes what is queued and takes no more.
     pub async fn close(&self) {
         self.senders.write().expect("nobody panics while choosing a lane").clear();
@@ -105,6 +113,7 @@ async fn work(store: Arc<Store>, mut queue: mpsc::Receiver<Waiting>) {
 async fn commit_all(store: &Arc<Store>, jobs: &Arc<Vec<Job>>) -> Vec<Result<Outcome>> {
     let mut outcomes = Vec::with_capacity(jobs.len());
     for unit in units(store, jobs) {
+        let started = Stopwatch::now();
         let posted = match guarded(store, jobs, &unit).await {
             Ok(posted) => posted,
             Err(error) if unit.len() > 1 => {
@@ -113,6 +122,9 @@ async fn commit_all(store: &Arc<Store>, jobs: &Arc<Vec<Job>>) -> Vec<Result<Outc
             }
             Err(error) => unit.iter().map(|_| Err(share(&error))).collect(),
         };
+        metrics::histogram!("scrip_ledger_commit_seconds").record(started.elapsed().as_secs_f64());
+        metrics::histogram!("scrip_ledger_batch_commands")
+            .record(f64::from(u32::try_from(unit.len()).unwrap_or(u32::MAX)));
         outcomes.extend(unit.into_iter().zip(posted));
     }
     outcomes.sort_by_key(|(index, _)| *index);
@@ -138,7 +150,8 @@ async fn one_at_a_time(store: &Arc<Store>, jobs: &Arc<Vec<Job>>, unit: &[usize])
 /// Commits in a task of its own, so that a panic in one command ends neither its lane nor its neighbours.
 async fn guarded(store: &Arc<Store>, jobs: &Arc<Vec<Job>>, unit: &[usize]) -> Result<Vec<Result<Outcome>>> {
     let (store, jobs, unit) = (store.clone(), jobs.clone(), unit.to_vec());
-    let committed = tokio::spawn(async move { commit(&store, &jobs, &unit).await }).await;
+    let span = tracing::info_span!("ledger_commit", commands = unit.len());
+    let committed = tokio::spawn(async move { commit(&store, &jobs, &unit).await }.instrument(span)).await;
     committed.unwrap_or_else(|error| Err(Error::Internal(format!("a ledger command ended in a panic: {error}"))))
 }
 

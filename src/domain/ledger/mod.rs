@@ -34,6 +34,7 @@ pub mod command;
 pub(super) mod commit;
 pub mod decide;
 pub mod draw;
+pub(super) mod erase;
 pub mod expiration;
 pub mod explanation;
 pub mod fault;

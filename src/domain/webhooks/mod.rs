@@ -12,7 +12,7 @@
 pub mod deliveries;
 pub mod endpoints;
 pub mod retry;
-pub mod signature;
+pub(crate) mod signature;
 
 use std::time::Duration;
 

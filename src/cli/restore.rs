@@ -1,0 +1,78 @@
+//! `scrip restore`: puts a copy in the place of a database that is not there, once it has proved to be whole.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use super::house::{self, House};
+use super::{backup, say};
+use crate::config::Settings;
+use crate::domain::clock::SystemClock;
+use crate::domain::ledger::verify;
+use crate::domain::store::Missing;
+use crate::domain::{Caller, Role, accounts};
+
+#[derive(Args)]
+pub struct Restore {
+    /// The file that `scrip backup` made.
+    file: PathBuf,
+}
+
+impl Restore {
+    pub async fn run(self, mut settings: Settings) -> Result<ExitCode> {
+        let url = settings.get("database_url").context("database_url is not set: where is the copy to go?")?.to_owned();
+        let Some(path) = house::sqlite_file(&url) else {
+            bail!("the database is PostgreSQL, which has its own tools: `pg_restore`");
+        };
+        if house::files(&path.display().to_string()).iter().any(|file| file.exists()) {
+            bail!(
+                "{0} is there already. Stop the server, and move {0}, {0}-wal and {0}-shm away first.",
+                path.display()
+            );
+        }
+        say(format_args!("Checking {} …", self.file.display()));
+        backup::check(&self.file).await?;
+        // It gets its name when it is whole, with its ledger verified.
+        let unfinished = format!("{}.restoring", path.display());
+        for file in house::files(&unfinished) {
+            if file.exists() {
+                std::fs::remove_file(&file).with_context(|| format!("{} is in the way", file.display()))?;
+            }
+        }
+        std::fs::copy(&self.file, &unfinished).with_context(|| format!("{unfinished} could not be written"))?;
+        settings.develop("database_url", format!("sqlite:{unfinished}"));
+        let store = house::store(&settings, Missing::Refuse, Arc::new(SystemClock)).await?;
+        accounts::assert_ledger_key(&store).await.map_err(house::said)?;
+        let pending = store.migrate().await.map_err(house::said)?;
+        let house = House::start(&settings, store)?;
+        let mut found = 0;
+        for account in accounts::all(&Caller::operator(house.app.clone(), "cli")).await.map_err(house::said)? {
+            let staff = Caller::of(house.app.clone(), account.id, Role::Staff, "cli");
+            let report = verify::verify(&staff).await.map_err(house::said)?;
+            say(format_args!("{}: {} wallets, {} activities", account.slug, report.wallets, report.activities));
+            for finding in report.findings.iter().take(10) {
+                say(format_args!("  {}", finding.what));
+            }
+            found += report.findings.len();
+        }
+        house.app.close().await;
+        if found > 0 {
+            say(format_args!(
+                "The ledger in the copy is not what was written: it stays in {unfinished}. Try an older copy."
+            ));
+            return Ok(ExitCode::FAILURE);
+        }
+        backup::finish(&PathBuf::from(&unfinished), &path)?;
+        for left in house::files(&unfinished) {
+            drop(std::fs::remove_file(left));
+        }
+        if pending > 0 {
+            say(format_args!("Ran {pending} migration(s)."));
+        }
+        say(format_args!("{} is restored and verified. Start the server: scrip serve", path.display()));
+        Ok(ExitCode::SUCCESS)
+    }
+}

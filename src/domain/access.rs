@@ -1,0 +1,135 @@
+//! Who did what: one line for each thing that somebody of an account changed or tried to change, and for each export.
+//!
+//! Written beside the request, many lines at a time, so that it costs the ledger no flush: a server that is killed may
+//! lose the last lines. It tells people who did what; the ledger keeps its own record of every balance, signed.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use entity::AccessEntryId;
+use entity::access_entry::{Column, Entity, Model};
+use entity::activity::ActorKind;
+use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter};
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::task::JoinHandle;
+
+use super::caller::Caller;
+use super::clock::fresh_id;
+use super::error::Result;
+use super::page::{Page, Slice};
+use super::store::Store;
+use super::tx::View;
+
+/// Lines that may wait to be written.
+const WAITING: usize = 20_000;
+/// Lines of one statement.
+const ROWS: usize = 500;
+/// How long lines are gathered.
+const GATHER: Duration = Duration::from_millis(200);
+/// How often writing is tried again while the database is away.
+const TRIES: u32 = 30;
+/// Characters of what is written down.
+const TEXT: usize = 255;
+
+/// Takes down who did what.
+pub struct AccessLog {
+    to: Mutex<Option<mpsc::Sender<Model>>>,
+    writing: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl AccessLog {
+    /// Begins to write.
+    pub(super) fn start(store: &Arc<Store>) -> Self {
+        let (to, lines) = mpsc::channel(WAITING);
+        let writing = tokio::spawn(write(store.clone(), lines));
+        Self { to: Some(to).into(), writing: Some(writing).into() }
+    }
+
+    /// Writes what is left, and takes no more.
+    pub(super) async fn close(&self) {
+        drop(self.to.lock().expect("nobody panics while closing").take());
+        let writing = self.writing.lock().expect("nobody panics while closing").take();
+        if let Some(writing) = writing
+            && let Err(error) = writing.await
+        {
+            tracing::error!(%error, "the access log did not end by itself");
+        }
+    }
+
+    /// Takes down that somebody did something, or tried to. Whoever belongs to no account leaves no line.
+    pub(super) fn note(&self, caller: &Caller, operation: &str, outcome: &str, request_id: &str) {
+        let Some(account_id) = caller.account() else { return };
+        let (actor_kind, actor) = caller.actor();
+        let short = |text: &str| text.chars().take(TEXT).collect::<String>();
+        let line = Model {
+            account_id,
+            id: AccessEntryId(fresh_id()),
+            at: caller.app().store().clock.now(),
+            actor_kind,
+            actor,
+            operation: short(operation),
+            outcome: short(outcome),
+            request_id: short(request_id),
+        };
+        let to = self.to.lock().expect("nobody panics while noting");
+        if let Some(to) = to.as_ref()
+            && let Err(TrySendError::Full(_)) = to.try_send(line)
+        {
+            metrics::counter!("scrip_access_entries_lost_total").increment(1);
+            tracing::warn!(operation, request_id, "the access log is full: a line is lost");
+        }
+    }
+}
+
+async fn write(store: Arc<Store>, mut lines: mpsc::Receiver<Model>) {
+    let mut batch = Vec::with_capacity(ROWS);
+    while lines.recv_many(&mut batch, ROWS).await > 0 {
+        tokio::time::sleep(GATHER).await;
+        while batch.len() < ROWS
+            && let Ok(line) = lines.try_recv()
+        {
+            batch.push(line);
+        }
+        for tried in 1..=TRIES {
+            match insert(&store, &batch).await {
+                Ok(()) => break,
+                Err(error) if error.passes() && tried < TRIES => tokio::time::sleep(Duration::from_secs(1)).await,
+                Err(error) => {
+                    metrics::counter!("scrip_access_entries_lost_total").increment(batch.len() as u64);
+                    tracing::error!(%error, lines = batch.len(), "lines of the access log could not be written");
+                    break;
+                }
+            }
+        }
+        batch.clear();
+    }
+}
+
+async fn insert(store: &Store, lines: &[Model]) -> Result<()> {
+    let txn = store.begin().await?;
+    let rows = lines.iter().map(|line| line.clone().into_active_model());
+    Entity::insert_many(rows).exec_without_returning(&txn).await?;
+    txn.commit().await?;
+    Ok(())
+}
+
+/// Whose lines are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    pub kind: ActorKind,
+    /// The token's subject, or the API key's id.
+    pub subject: String,
+}
+
+/// Who did what, newest first, for staff.
+pub async fn list(view: &View, actor: Option<&Actor>, page: &Page<AccessEntryId>) -> Result<Slice<Model>> {
+    view.staff_only()?;
+    let mut select = view.rows::<Entity>();
+    if let Some(Actor { kind, subject }) = actor {
+        // PostgreSQL keeps no text with a zero in it.
+        let subject = subject.replace('\0', "");
+        select = select.filter(Column::ActorKind.eq(*kind)).filter(Column::Actor.eq(subject));
+    }
+    let rows = page.of(select, Column::Id, true).all(view.db()).await?;
+    Ok(page.slice(rows))
+}

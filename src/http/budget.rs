@@ -1,0 +1,165 @@
+//! How much anybody may ask for: points that come back with time, by the generic cell rate algorithm
+//! (<https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm>).
+//!
+//! A request costs a point, and an operation what it could answer: its complexity. Who has spent what is there is told
+//! how long to wait. Kept per server, in memory.
+
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextValidation};
+use async_graphql::{ServerError, ValidationResult};
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use super::rules::Rules;
+use crate::domain::{Caller, Error, Refusal, Role};
+use crate::graphql::COMPLEXITY;
+
+/// Seconds' worth of points that may be spent at once.
+const BURST: u32 = 10;
+/// What a token costs that is not right: guessing is dear.
+pub const WRONG_TOKEN: u32 = 100;
+/// After how many charges those are forgotten who have all their points.
+const SWEEP: u32 = 10_000;
+
+/// The points of everybody.
+pub struct Budgets {
+    callers: Option<Points<String>>,
+    addresses: Option<Points<IpAddr>>,
+    strangers: Option<Points<IpAddr>>,
+}
+
+impl Budgets {
+    /// As the rules have it.
+    #[must_use]
+    pub fn new(rules: &Rules) -> Self {
+        // One query that is let through at all fits into a budget.
+        let most = u32::try_from(COMPLEXITY).unwrap_or(u32::MAX);
+        Self {
+            callers: Points::new(rules.per_caller, most),
+            addresses: Points::new(rules.per_address, most),
+            strangers: Points::new(rules.per_stranger, 0),
+        }
+    }
+
+    /// Charges an address for asking.
+    pub fn charge(&self, address: IpAddr, points: u32) -> Result<(), Error> {
+        spend(self.addresses.as_ref(), &address, points)
+    }
+}
+
+/// The points of one kind of spender.
+struct Points<K: Clone + Eq + Hash> {
+    limiter: DefaultKeyedRateLimiter<K>,
+    clock: DefaultClock,
+    charges: AtomicU32,
+}
+
+impl<K: Clone + Eq + Hash> Points<K> {
+    fn new(per_second: u32, least: u32) -> Option<Self> {
+        let per_second = NonZeroU32::new(per_second)?;
+        let burst =
+            per_second.saturating_mul(NonZeroU32::new(BURST)?).max(NonZeroU32::new(least).unwrap_or(per_second));
+        let limiter = RateLimiter::keyed(Quota::per_second(per_second).allow_burst(burst));
+        Some(Self { limiter, clock: DefaultClock::default(), charges: AtomicU32::new(0) })
+    }
+}
+
+fn spend<K: Clone + Eq + Hash>(points: Option<&Points<K>>, who: &K, cost: u32) -> Result<(), Error> {
+    let (Some(points), Some(cost)) = (points, NonZeroU32::new(cost)) else { return Ok(()) };
+    if points.charges.fetch_add(1, Ordering::Relaxed) % SWEEP == SWEEP - 1 {
+        points.limiter.retain_recent();
+    }
+    match points.limiter.check_key_n(who, cost) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(until)) => {
+            let wait = until.wait_time_from(points.clock.now());
+            Err(Error::RateLimited { wait: wait.max(Duration::from_millis(1)) })
+        }
+        Err(_) => {
+            let message = "Costs more than is served at once to whoever brings no token. Ask for less, or send one.";
+            Err(Refusal::invalid("query", message).into())
+        }
+    }
+}
+
+/// Who pays for a request.
+#[derive(Clone)]
+pub struct Purse {
+    budgets: Arc<Budgets>,
+    address: IpAddr,
+    /// None for whoever brings no token.
+    caller: Option<String>,
+}
+
+impl Purse {
+    /// The purse of a caller at an address.
+    #[must_use]
+    pub fn new(budgets: Arc<Budgets>, address: IpAddr, caller: &Caller) -> Self {
+        let name = || format!("{:?} {:?} {}", caller.account(), caller.role(), caller.subject());
+        Self { budgets, address, caller: (caller.role() != Role::Anyone).then(name) }
+    }
+
+    fn spend(&self, points: usize) -> Result<(), Error> {
+        let points = u32::try_from(points.max(1)).unwrap_or(u32::MAX);
+        self.budgets.charge(self.address, points)?;
+        match &self.caller {
+            Some(caller) => spend(self.budgets.callers.as_ref(), caller, points),
+            None => spend(self.budgets.strangers.as_ref(), &self.address, points),
+        }
+    }
+}
+
+/// The extension that charges an operation for what it could answer, on whichever way it came in.
+pub struct Charge;
+
+impl ExtensionFactory for Charge {
+    fn create(&self) -> Arc<dyn Extension> {
+        Arc::new(Self)
+    }
+}
+
+#[async_trait::async_trait]
+impl Extension for Charge {
+    async fn validation(
+        &self,
+        ctx: &ExtensionContext<'_>,
+        next: NextValidation<'_>,
+    ) -> Result<ValidationResult, Vec<ServerError>> {
+        let valid = next.run(ctx).await?;
+        if let Some(purse) = ctx.data_opt::<Purse>() {
+            purse.spend(valid.complexity).map_err(|error| {
+                let mut told = ServerError::new(error.to_string(), None);
+                told.source = Some(Arc::new(error));
+                vec![told]
+            })?;
+        }
+        Ok(valid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_run_out_for_one_and_not_for_another() {
+        let budgets = Budgets::new(&Rules { per_address: 5_000, per_stranger: 100, ..Rules::default() });
+        let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse().expect("an address"));
+        assert!(budgets.charge(one, 50_000).is_ok());
+        let refused = budgets.charge(one, 5_000);
+        assert!(matches!(refused, Err(Error::RateLimited { wait }) if wait <= Duration::from_secs(1)), "{refused:?}");
+        assert!(budgets.charge(other, 5_000).is_ok());
+        let stranger = Purse { budgets: Arc::new(budgets), address: other, caller: None };
+        assert!(matches!(stranger.spend(5_000), Err(Error::Refused(_))));
+        assert!(stranger.spend(1_000).is_ok());
+        assert!(matches!(stranger.spend(900), Err(Error::RateLimited { .. })));
+        let known = Purse { caller: Some("staff".to_owned()), ..stranger };
+        assert!(known.spend(900).is_ok());
+    }
+}

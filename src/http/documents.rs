@@ -1,0 +1,139 @@
+//! Trusted documents: queries that were written down when a client was built, and are asked for by their ids.
+//! <https://benjie.dev/graphql/trusted-documents>; the appendix "Persisted Documents" of GraphQL over HTTP.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use async_graphql::parser::parse_query;
+use serde::Deserialize;
+
+/// Bytes of a file.
+const LARGEST: u64 = 64 * 1024 * 1024;
+
+/// Whether documents of a file are known, and whether others are run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// Ids mean nothing.
+    #[default]
+    Off,
+    /// Ids are known; other queries run as well.
+    Allow,
+    /// Only what is known runs.
+    Require,
+}
+
+/// The documents that are trusted, by their ids.
+#[derive(Default)]
+pub struct Documents {
+    trust: Trust,
+    texts: HashMap<String, String>,
+}
+
+/// Why a request brings no query to run.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NoDocument(pub String);
+
+/// A manifest: what `relay-compiler` and graphql-codegen write, or what Apollo's tools do.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Manifest {
+    Apollo { format: String, operations: Vec<Operation> },
+    Plain(HashMap<String, String>),
+}
+
+#[derive(Deserialize)]
+struct Operation {
+    id: String,
+    body: String,
+}
+
+impl Documents {
+    /// Reads a manifest: a JSON object of ids and texts, or an `apollo-persisted-query-manifest`.
+    pub fn read(trust: Trust, file: Option<&Path>) -> Result<Self> {
+        let Some(file) = file.filter(|_| trust != Trust::Off) else {
+            if trust != Trust::Off {
+                bail!("documents is {trust:?} and documents_file is not set: name the manifest of your client's build");
+            }
+            return Ok(Self::default());
+        };
+        let shown = file.display();
+        let size = std::fs::metadata(file).with_context(|| format!("documents_file {shown} cannot be read"))?.len();
+        if size > LARGEST {
+            bail!("documents_file {shown} has {size} bytes, and may have {LARGEST}");
+        }
+        let text = std::fs::read_to_string(file).with_context(|| format!("documents_file {shown} cannot be read"))?;
+        let manifest = serde_json::from_str(&text).with_context(|| {
+            format!("documents_file {shown} is neither a JSON object of ids and texts nor an Apollo manifest")
+        })?;
+        let texts = match manifest {
+            Manifest::Plain(texts) => texts,
+            Manifest::Apollo { format, operations } if format == "apollo-persisted-query-manifest" => {
+                operations.into_iter().map(|operation| (operation.id, operation.body)).collect()
+            }
+            Manifest::Apollo { format, .. } => {
+                bail!("documents_file {shown} has the format {format:?}, which is not known")
+            }
+        };
+        for (id, text) in &texts {
+            parse_query(text).with_context(|| format!("documents_file {shown}: the document {id} is no GraphQL"))?;
+        }
+        tracing::info!(documents = texts.len(), ?trust, "trusted documents were read");
+        Ok(Self { trust, texts })
+    }
+
+    /// The query that a request is for.
+    pub fn query(&self, query: Option<String>, id: Option<&str>) -> Result<Option<String>, NoDocument> {
+        let say = |message: &str| Err(NoDocument(message.to_owned()));
+        match (query, id, self.trust) {
+            (Some(_), Some(_), _) => say("Send either `query` or `documentId`, not both."),
+            (Some(_), None, Trust::Require) => {
+                say("This server runs trusted documents only. Send a `documentId` of its manifest.")
+            }
+            (query, None, _) => Ok(query),
+            (None, Some(_), Trust::Off) => say("This server knows no documents by id. Send `query`."),
+            (None, Some(id), _) => match self.texts.get(id) {
+                Some(text) => Ok(Some(text.clone())),
+                None => say("There is no trusted document with this `documentId`. Was the newest manifest deployed?"),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(trust: Trust, text: &str) -> Result<Documents> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("manifest.json");
+        std::fs::write(&file, text).expect("a file");
+        Documents::read(trust, Some(&file))
+    }
+
+    #[test]
+    fn manifests_of_either_kind_are_read() {
+        let plain = read(Trust::Allow, r#"{ "a1": "{ __typename }" }"#).expect("a manifest");
+        assert_eq!(plain.query(None, Some("a1")), Ok(Some("{ __typename }".to_owned())));
+        assert_eq!(plain.query(Some("{ x }".to_owned()), None), Ok(Some("{ x }".to_owned())));
+        let apollo = r#"{ "format": "apollo-persisted-query-manifest", "version": 1, "operations": [
+            { "id": "b2", "name": "T", "type": "query", "body": "query T { __typename }" }] }"#;
+        let required = read(Trust::Require, apollo).expect("a manifest");
+        assert!(required.query(None, Some("b2")).is_ok());
+        for (query, id) in [(Some("{ x }"), None), (None, Some("a1")), (Some("{ x }"), Some("b2"))] {
+            assert!(required.query(query.map(str::to_owned), id).is_err(), "{query:?} {id:?}");
+        }
+        assert_eq!(required.query(None, None), Ok(None));
+        assert!(Documents::default().query(None, Some("b2")).is_err());
+    }
+
+    #[test]
+    fn what_is_no_manifest_is_said_at_the_start() {
+        for text in ["", "[]", r#"{ "a": 5 }"#, r#"{ "a": "{" }"#, r#"{ "format": "x", "operations": [] }"#] {
+            assert!(read(Trust::Require, text).is_err(), "{text}");
+        }
+        assert!(Documents::read(Trust::Require, None).is_err());
+        assert!(Documents::read(Trust::Allow, Some(Path::new("/nowhere"))).is_err());
+        assert!(Documents::read(Trust::Off, None).is_ok());
+    }
+}

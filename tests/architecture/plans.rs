@@ -1,0 +1,111 @@
+//! How queries find their rows.
+
+/// Queries, and the part of an index by which SQLite finds their rows.
+pub const PLANS: &[(&str, &str)] = &[
+    (
+        "SELECT * FROM wallet WHERE account_id = ? AND customer_id IN (?, ?) AND credit_type_id IN (?, ?) AND (customer_id, credit_type_id) IN ((?, ?), (?, ?)) ORDER BY customer_id, credit_type_id",
+        "PRIMARY KEY (account_id=? AND customer_id=? AND credit_type_id=?)",
+    ),
+    (
+        "SELECT * FROM credit_grant WHERE account_id = ? AND customer_id IN (?, ?) AND credit_type_id IN (?, ?) AND (customer_id, credit_type_id) IN ((?, ?), (?, ?)) AND open = ?",
+        "credit_grant_by_wallet (account_id=? AND customer_id=? AND credit_type_id=? AND open=?)",
+    ),
+    (
+        "SELECT * FROM request WHERE account_id = ? AND ((caller = ? AND key IN (?, ?)) OR (caller = ? AND key IN (?, ?)))",
+        "PRIMARY KEY (account_id=? AND caller=? AND key=?)",
+    ),
+    (
+        "SELECT * FROM activity WHERE account_id = ? AND (id IN (?, ?) OR reverses_id IN (?, ?))",
+        "activity_by_reversed (account_id=? AND reverses_id=?)",
+    ),
+    (
+        "SELECT * FROM activity WHERE account_id = ? AND customer_id = ? AND reverses_id IN (?, ?)",
+        "activity_by_reversed (account_id=? AND reverses_id=?)",
+    ),
+    (
+        "SELECT * FROM allocation WHERE account_id = ? AND grant_id = ? ORDER BY activity_id DESC LIMIT 20",
+        "allocation_by_grant (account_id=? AND grant_id=?)",
+    ),
+    (
+        "SELECT * FROM hold h JOIN allocation a ON a.account_id = h.account_id AND a.activity_id = h.activity_id WHERE h.account_id = ? AND h.open AND h.expires_at <= ?",
+        "hold_by_lapse (account_id=? AND expires_at<?)",
+    ),
+    (
+        "SELECT * FROM activity CROSS JOIN allocation CROSS JOIN credit_grant WHERE activity.account_id = ? AND allocation.account_id = ? AND allocation.activity_id = activity.id AND credit_grant.account_id = ? AND credit_grant.id = allocation.grant_id AND activity.at >= ? AND activity.at < ?",
+        "activity_by_time (account_id=? AND at>? AND at<?)",
+    ),
+    (
+        "SELECT * FROM product_order WHERE account_id = ? AND customer_id = ? ORDER BY id DESC LIMIT 21",
+        "product_order_by_customer (account_id=? AND customer_id=?)",
+    ),
+    (
+        "SELECT * FROM product_order WHERE account_id = ? AND status = ? ORDER BY id DESC LIMIT 21",
+        "product_order_by_status (account_id=? AND status=?)",
+    ),
+    (
+        "SELECT * FROM order_line WHERE account_id = ? AND order_id IN (SELECT id FROM product_order WHERE account_id = ? AND customer_id = ? AND status <> ?) AND price_id IN (?, ?)",
+        "product_order_by_customer (account_id=? AND customer_id=?)",
+    ),
+    (
+        "SELECT * FROM fulfilment WHERE account_id = ? AND order_id IN (SELECT id FROM product_order WHERE account_id = ? AND subscription_id = ? AND renewal_number < ?)",
+        "(account_id=? AND subscription_id=? AND renewal_number<?)",
+    ),
+    (
+        "SELECT * FROM payment WHERE account_id = ? AND provider = ? AND provider_reference = ?",
+        "(account_id=? AND provider=? AND provider_reference=?)",
+    ),
+    (
+        "SELECT * FROM renewal WHERE account_id = ? AND subscription_id = ? AND status IN ('due', 'past_due') ORDER BY number",
+        "PRIMARY KEY (account_id=? AND subscription_id=?)",
+    ),
+    (
+        "SELECT account_id FROM event WHERE pending AND account_id > ? ORDER BY account_id LIMIT 1",
+        "event_pending (account_id>?)",
+    ),
+    ("SELECT id FROM event WHERE account_id = ? AND pending ORDER BY id LIMIT 256", "event_pending (account_id=?)"),
+    (
+        "SELECT * FROM event WHERE account_id = ? AND name = ? ORDER BY id DESC LIMIT 21",
+        "event_by_name (account_id=? AND name=?)",
+    ),
+    (
+        "SELECT * FROM event WHERE account_id = ? AND customer_id = ? ORDER BY id DESC LIMIT 21",
+        "event_by_customer (account_id=? AND customer_id=?)",
+    ),
+    (
+        "SELECT * FROM run WHERE account_id = ? AND trigger_id = ? ORDER BY id DESC LIMIT 21",
+        "run_by_trigger (account_id=? AND trigger_id=?)",
+    ),
+    (
+        "SELECT * FROM run WHERE account_id = ? AND trigger_id = ? AND status = ? ORDER BY id DESC LIMIT 21",
+        "run_by_trigger_status (account_id=? AND trigger_id=? AND status=?)",
+    ),
+    (
+        "SELECT * FROM run WHERE account_id = ? AND status = ? ORDER BY id DESC LIMIT 21",
+        "run_by_status (account_id=? AND status=?)",
+    ),
+    (
+        "SELECT * FROM run WHERE account_id = ? AND event_id = ? AND trigger_id IS NOT NULL ORDER BY id DESC LIMIT 21",
+        "run_by_event (account_id=? AND event_id=?)",
+    ),
+    (
+        "SELECT * FROM webhook_delivery WHERE account_id = ? AND endpoint_id = ? AND next_at <= ? ORDER BY next_at LIMIT 8",
+        "webhook_delivery_due (account_id=? AND endpoint_id=? AND next_at<?)",
+    ),
+    ("SELECT * FROM access_entry WHERE account_id = ? ORDER BY id DESC LIMIT 21", "PRIMARY KEY (account_id=?)"),
+    (
+        "SELECT * FROM access_entry WHERE account_id = ? AND actor_kind = ? AND actor = ? ORDER BY id DESC LIMIT 21",
+        "access_entry_by_actor (account_id=? AND actor_kind=? AND actor=?)",
+    ),
+    (
+        "SELECT * FROM customer_session WHERE account_id = ? AND customer_id = ? ORDER BY id DESC LIMIT 21",
+        "customer_session_by_customer (account_id=? AND customer_id=?)",
+    ),
+    (
+        "UPDATE activity SET note = NULL WHERE account_id = ? AND customer_id = ? AND note_salt IS NOT NULL",
+        "activity_by_customer (account_id=? AND customer_id=?)",
+    ),
+    (
+        "SELECT * FROM job WHERE live AND run_at <= ? AND dead_at IS NULL ORDER BY run_at LIMIT 256",
+        "job_due (run_at<?)",
+    ),
+];

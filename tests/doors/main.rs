@@ -1,0 +1,23 @@
+//! The doors: who comes in, what is let through, what an operator sees.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+#[path = "../harness/server.rs"]
+mod server;
+
+mod access_log;
+mod attacks;
+mod identity;
+mod isolation;
+mod keys;
+mod limits;
+mod operation;
+mod overload;
+mod persons;
+mod rules;
+mod sessions;
+mod shop;
+mod taint;
+#[cfg(feature = "otlp")]
+mod traces;
+mod wire;
