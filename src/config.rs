@@ -122,7 +122,8 @@ impl Settings {
                 settings.0.insert(key.name, (default.to_owned(), Origin::Default));
             }
         }
-        let mut variables: BTreeMap<_, _> = variables.filter(|(name, _)| name.starts_with("SCRIP_")).collect();
+        let mut variables: BTreeMap<_, _> =
+            variables.filter(|(name, _)| name.starts_with("SCRIP_") && !is_of_a_cluster(name)).collect();
         let named = file.map(Path::to_path_buf).or_else(|| variables.remove(FILE_VARIABLE).map(PathBuf::from));
         settings.read_file(named)?;
         for (name, value) in variables.into_iter().filter(|(_, value)| !value.is_empty()) {
@@ -252,6 +253,11 @@ pub fn without_password(text: &str) -> String {
     url.set_password(Some("***")).map_or_else(|()| HIDDEN.to_owned(), |()| url.to_string())
 }
 
+/// Kubernetes tells each container of a service called `scrip` where it is, under names that begin like ours.
+fn is_of_a_cluster(name: &str) -> bool {
+    name == "SCRIP_PORT" || name.starts_with("SCRIP_PORT_") || name.starts_with("SCRIP_SERVICE_")
+}
+
 /// The key of a name, or the nearest one there is.
 fn known(name: &str) -> Result<&'static str, Option<&'static str>> {
     match KEYS.iter().find(|key| key.name == name) {
@@ -306,6 +312,13 @@ mod tests {
         let message = wrong(read(None, &[("SCRIP_DATABSE_URL", "a")], &[]));
         assert_eq!(message, "there is no setting SCRIP_DATABSE_URL; did you mean SCRIP_DATABASE_URL?");
         assert!(wrong(read(Some("xyzzyxyzzyxyzzy = \"a\""), &[], &[])).contains("there are database_url, listen"));
+    }
+
+    #[test]
+    fn what_a_cluster_sets_by_itself_is_left_alone() {
+        let variables =
+            [("SCRIP_PORT", "tcp://10.0.0.1:8080"), ("SCRIP_SERVICE_HOST", "10.0.0.1"), ("SCRIP_PORT_8080_TCP", "x")];
+        assert!(read(None, &variables, &[]).is_ok());
     }
 
     #[test]

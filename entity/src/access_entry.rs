@@ -8,6 +8,7 @@ use crate::{AccessEntryId, AccountId, Owned};
 
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, serde::Serialize, DeriveEntityModel)]
+#[serde(rename_all = "camelCase")]
 #[sea_orm(table_name = "access_entry")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
@@ -20,6 +21,8 @@ pub struct Model {
     pub actor: String,
     /// The field of the root type that was asked for.
     pub operation: String,
+    /// The id of what it was asked for.
+    pub about: Option<String>,
     /// `done`, or the code of a refusal or an error.
     pub outcome: String,
     pub request_id: String,

@@ -7,6 +7,7 @@ use crate::{AccountId, ActivityId, Credits, GrantId, Minor, Owned};
 
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, DeriveEntityModel)]
+#[serde(rename_all = "camelCase")]
 #[sea_orm(table_name = "allocation")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]

@@ -13,6 +13,7 @@ use crate::{
 
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, serde::Serialize, DeriveEntityModel)]
+#[serde(rename_all = "camelCase")]
 #[sea_orm(table_name = "credit_grant")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]

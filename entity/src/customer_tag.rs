@@ -6,6 +6,7 @@ use crate::{AccountId, CustomerId, CustomerOwned, Owned};
 
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, DeriveEntityModel)]
+#[serde(rename_all = "camelCase")]
 #[sea_orm(table_name = "customer_tag")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]

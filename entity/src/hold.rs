@@ -18,6 +18,7 @@ pub enum Status {
 
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, DeriveEntityModel)]
+#[serde(rename_all = "camelCase")]
 #[sea_orm(table_name = "hold")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]

@@ -6,6 +6,7 @@ use crate::{AccountId, CreditTypeId, Credits, Minor, OrderId, Owned, PriceId, Pr
 
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, serde::Serialize, DeriveEntityModel)]
+#[serde(rename_all = "camelCase")]
 #[sea_orm(table_name = "order_line")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]

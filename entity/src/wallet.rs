@@ -7,6 +7,7 @@ use crate::{AccountId, CreditTypeId, Credits, CustomerId, CustomerOwned, Owned};
 
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, serde::Serialize, DeriveEntityModel)]
+#[serde(rename_all = "camelCase")]
 #[sea_orm(table_name = "wallet")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]

@@ -55,6 +55,7 @@ const UP: &[&str] = &[
         actor_kind {text} NOT NULL,
         actor {text} NOT NULL,
         operation {text} NOT NULL,
+        about {text},
         outcome {text} NOT NULL,
         request_id {text} NOT NULL,
         PRIMARY KEY (account_id, id)

@@ -5,17 +5,19 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use chrono::TimeDelta;
 use clap::Args;
 
 use super::house::{self, House};
 use super::{doors, say};
 use crate::config::Settings;
+use crate::domain::accounts::key_set::KeySource;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::ledger::verify;
 use crate::domain::store::{Missing, Store};
 use crate::domain::{Caller, Role, accounts};
+use crate::gateway::Jwks;
 
 /// By how much two machines' clocks may differ before it is worth a word, and before tokens and leases suffer.
 const WORTH_A_WORD: TimeDelta = TimeDelta::seconds(1);
@@ -56,7 +58,11 @@ impl Findings {
 impl Doctor {
     pub async fn run(&self, file: Option<&Path>) -> Result<ExitCode> {
         let mut findings = Findings::default();
-        if let Some(settings) = check_settings(file, &mut findings)
+        let settings = check_settings(file, &mut findings);
+        if let Some(settings) = &settings {
+            check_identity(settings, &mut findings).await;
+        }
+        if let Some(settings) = settings
             && let Some(store) = check_database(&settings, &mut findings).await
         {
             check_clock(&store, &mut findings).await;
@@ -97,7 +103,11 @@ fn check_settings(file: Option<&Path>, findings: &mut Findings) -> Option<Settin
         check_files(rules.connections as u64, findings);
     }
     wrong.extend(rules.err());
+    wrong.extend(house::log_settings(&settings).err());
     wrong.extend(doors::identity(&settings).err());
+    for name in ["listen", "metrics_listen"] {
+        wrong.extend(check_address(&settings, name, findings).err());
+    }
     if wrong.is_empty() {
         findings.good("settings", "all are understood; `scrip config print` shows them");
         return Some(settings);
@@ -106,6 +116,31 @@ fn check_settings(file: Option<&Path>, findings: &mut Findings) -> Option<Settin
         findings.fail("settings", format_args!("{error:#}"));
     }
     None
+}
+
+/// Tries to listen. An address that is taken may be taken by the server itself.
+fn check_address(settings: &Settings, name: &str, findings: &mut Findings) -> Result<()> {
+    let Some(address) = settings.get(name) else { return Ok(()) };
+    match std::net::TcpListener::bind(address) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            findings.warn("settings", format_args!("{name}: somebody listens at {address}; good if it is this server"));
+            Ok(())
+        }
+        Err(error) => bail!("{name}: nobody can listen at {address:?}: {error}"),
+    }
+}
+
+/// Asks the identity provider for its keys.
+async fn check_identity(settings: &Settings, findings: &mut Findings) {
+    let Some(url) = settings.get("identity_jwks_url") else { return };
+    match Jwks::new(url) {
+        Ok(source) => match source.fetch().await {
+            Ok(_) => findings.good("identity", "the provider answers"),
+            Err(why) => findings.warn("identity", format_args!("the provider's keys cannot be read: {why}")),
+        },
+        Err(why) => findings.fail("identity", why),
+    }
 }
 
 /// Each connection is a file to the machine.

@@ -65,7 +65,15 @@ fn network(text: &str) -> Result<IpNet> {
 
 /// The identity provider whose tokens are good, if one is set.
 pub fn identity(settings: &Settings) -> Result<Option<Identity>> {
-    let Some(url) = settings.get("identity_jwks_url") else { return Ok(None) };
+    let Some(url) = settings.get("identity_jwks_url") else {
+        // Whoever says what its tokens look like means them to be good.
+        for name in ["identity_issuer", "identity_audience", "identity_account"] {
+            if settings.get(name).is_some() {
+                bail!("{name} is set and identity_jwks_url is not: where are your identity provider's keys?");
+            }
+        }
+        return Ok(None);
+    };
     let needed = |name: &str| {
         let value = settings.get(name).map(str::to_owned);
         value.with_context(|| {

@@ -160,8 +160,8 @@ pub fn development_files() -> Vec<PathBuf> {
     [files(DEV_DATABASE), vec![PathBuf::from(DEV_SECRETS)]].concat()
 }
 
-/// Logs to standard error: text on a terminal, JSON else.
-pub fn log(settings: &Settings) -> Result<()> {
+/// What is logged, and whether as JSON: text on a terminal, JSON else.
+pub fn log_settings(settings: &Settings) -> Result<(EnvFilter, bool)> {
     let filter = settings.get("log").unwrap_or("info");
     let level = filter.parse::<tracing_subscriber::filter::LevelFilter>();
     if level.is_err() && !filter.contains(['=', ',', ':']) {
@@ -174,6 +174,16 @@ pub fn log(settings: &Settings) -> Result<()> {
         Some("text") => false,
         Some(other) => bail!("log_format must be text or json, not {other:?}"),
     };
+    #[cfg(not(feature = "otlp"))]
+    if settings.get("otlp_endpoint").is_some() {
+        bail!("otlp_endpoint is set, and this program was built without traces: build it with --features otlp");
+    }
+    Ok((filter, json))
+}
+
+/// Logs to standard error.
+pub fn log(settings: &Settings) -> Result<()> {
+    let (filter, json) = log_settings(settings)?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = if json {
         lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
@@ -183,10 +193,6 @@ pub fn log(settings: &Settings) -> Result<()> {
     let subscriber = tracing_subscriber::registry().with(filter).with(lines);
     #[cfg(feature = "otlp")]
     let subscriber = subscriber.with(super::traces::layer(settings)?);
-    #[cfg(not(feature = "otlp"))]
-    if settings.get("otlp_endpoint").is_some() {
-        bail!("otlp_endpoint is set, and this program was built without traces: build it with --features otlp");
-    }
     subscriber.try_init().map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))
 }
 

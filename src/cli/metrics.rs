@@ -84,13 +84,21 @@ fn describe() {
         Unit::Seconds,
         "How long the oldest due job has waited; 0 if none is due."
     );
-    describe_counter!(
-        "scrip_jobs_laid_aside_total",
-        "Jobs that failed too often, and wait for staff: jobs(dead: true)."
-    );
+    describe_counter!("scrip_jobs_dead_total", "Jobs that failed too often, and wait for staff: jobs(dead: true).");
     describe_gauge!("scrip_streams", "Sockets and event streams that are open.");
     describe_counter!("scrip_connections_refused_total", "Connections for which there was no place.");
     describe_counter!("scrip_access_entries_lost_total", "Lines of the access log that could not be written.");
+    describe_gauge!("scrip_build_info", "1, with the version that runs.");
+    // What is watched for growing is there from the beginning: who comes from nowhere has not grown.
+    for code in
+        ["INTERNAL", "UNAVAILABLE", "RATE_LIMITED", "UNAUTHENTICATED", "FORBIDDEN", "BAD_REQUEST", "QUERY_TOO_LARGE"]
+    {
+        metrics::counter!("scrip_errors_total", "code" => code).increment(0);
+    }
+    for name in ["scrip_jobs_dead_total", "scrip_access_entries_lost_total", "scrip_connections_refused_total"] {
+        metrics::counter!(name).increment(0);
+    }
+    metrics::gauge!("scrip_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 
 async fn look(app: App, handle: PrometheusHandle, stop: CancellationToken) {

@@ -3,6 +3,7 @@
 mod account;
 mod backup;
 mod credits_csv;
+mod customer;
 mod demo;
 mod demo_shop;
 mod dev;
@@ -13,7 +14,6 @@ mod house;
 mod import;
 mod metrics;
 mod migrate;
-mod person;
 mod report;
 mod restore;
 mod serve;
@@ -75,7 +75,8 @@ enum Command {
     /// Put a copy that `backup` made in the place of the database that the settings name.
     Restore(restore::Restore),
     /// Write all that is kept about one customer as JSON.
-    Person(person::Person),
+    #[command(subcommand)]
+    Customer(customer::Customer),
     /// Print the GraphQL schema.
     Schema,
     /// Print the settings and where each came from, secrets masked.
@@ -119,7 +120,7 @@ fn execute(cli: Cli) -> Result<ExitCode> {
         Command::Doctor(doctor) => return block_on(doctor.run(file)),
         Command::Backup(backup) => block_on(backup.run(settings(&[])?))?,
         Command::Restore(restore) => return block_on(restore.run(settings(&[])?)),
-        Command::Person(person) => block_on(person.run(settings(&[])?))?,
+        Command::Customer(customer) => block_on(customer.run(settings(&[])?))?,
         Command::Verify(verify) => return block_on(verify.run(settings(&[])?)),
     }
     Ok(ExitCode::SUCCESS)

@@ -45,7 +45,11 @@ impl Restore {
         std::fs::copy(&self.file, &unfinished).with_context(|| format!("{unfinished} could not be written"))?;
         settings.develop("database_url", format!("sqlite:{unfinished}"));
         let store = house::store(&settings, Missing::Refuse, Arc::new(SystemClock)).await?;
-        accounts::assert_ledger_key(&store).await.map_err(house::said)?;
+        if let Err(error) = accounts::assert_ledger_key(&store).await {
+            drop(store);
+            remove(&unfinished);
+            return Err(house::said(error));
+        }
         let pending = store.migrate().await.map_err(house::said)?;
         let house = House::start(&settings, store)?;
         let mut found = 0;
@@ -66,13 +70,19 @@ impl Restore {
             return Ok(ExitCode::FAILURE);
         }
         backup::finish(&PathBuf::from(&unfinished), &path)?;
-        for left in house::files(&unfinished) {
-            drop(std::fs::remove_file(left));
-        }
+        remove(&unfinished);
         if pending > 0 {
             say(format_args!("Ran {pending} migration(s)."));
         }
         say(format_args!("{} is restored and verified. Start the server: scrip serve", path.display()));
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Leaves no copy of customers' data lying about.
+fn remove(unfinished: &str) {
+    for left in house::files(unfinished) {
+        // What is not there is what is wanted.
+        drop(std::fs::remove_file(left));
     }
 }

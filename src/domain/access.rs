@@ -3,6 +3,7 @@
 //! Written beside the request, many lines at a time, so that it costs the ledger no flush: a server that is killed may
 //! lose the last lines. It tells people who did what; the ledger keeps its own record of every balance, signed.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::task::JoinHandle;
 
-use super::caller::Caller;
+use super::caller::{Caller, Role};
 use super::clock::fresh_id;
 use super::error::Result;
 use super::page::{Page, Slice};
@@ -28,13 +29,27 @@ const ROWS: usize = 500;
 const GATHER: Duration = Duration::from_millis(200);
 /// How often writing is tried again while the database is away.
 const TRIES: u32 = 30;
+/// The outcome of what went through.
+pub const DONE: &str = "done";
 /// Characters of what is written down.
 const TEXT: usize = 255;
+
+/// What somebody did, or tried to.
+pub struct Noted<'a> {
+    /// The field of the root type that was asked for.
+    pub operation: &'a str,
+    /// The id of what it was asked for, where one is named.
+    pub about: Option<&'a str>,
+    /// `done`, or the code of a refusal or an error.
+    pub outcome: &'a str,
+    pub request_id: &'a str,
+}
 
 /// Takes down who did what.
 pub struct AccessLog {
     to: Mutex<Option<mpsc::Sender<Model>>>,
     writing: Mutex<Option<JoinHandle<()>>>,
+    lost: AtomicU64,
 }
 
 impl AccessLog {
@@ -42,7 +57,7 @@ impl AccessLog {
     pub(super) fn start(store: &Arc<Store>) -> Self {
         let (to, lines) = mpsc::channel(WAITING);
         let writing = tokio::spawn(write(store.clone(), lines));
-        Self { to: Some(to).into(), writing: Some(writing).into() }
+        Self { to: Some(to).into(), writing: Some(writing).into(), lost: AtomicU64::new(0) }
     }
 
     /// Writes what is left, and takes no more.
@@ -57,9 +72,14 @@ impl AccessLog {
     }
 
     /// Takes down that somebody did something, or tried to. Whoever belongs to no account leaves no line.
-    pub(super) fn note(&self, caller: &Caller, operation: &str, outcome: &str, request_id: &str) {
+    pub(super) fn note(&self, caller: &Caller, what: &Noted<'_>) {
         let Some(account_id) = caller.account() else { return };
-        let (actor_kind, actor) = caller.actor();
+        let (actor_kind, actor) = match caller.role() {
+            // What customers were refused is theirs to try as often as they like; what they did is told by their ids.
+            Role::Customer(_) if what.outcome != DONE => return,
+            Role::Customer(customer) => (ActorKind::Customer, customer.to_string()),
+            _ => caller.actor(),
+        };
         let short = |text: &str| text.chars().take(TEXT).collect::<String>();
         let line = Model {
             account_id,
@@ -67,16 +87,20 @@ impl AccessLog {
             at: caller.app().store().clock.now(),
             actor_kind,
             actor,
-            operation: short(operation),
-            outcome: short(outcome),
-            request_id: short(request_id),
+            operation: short(what.operation),
+            about: what.about.map(short),
+            outcome: short(what.outcome),
+            request_id: short(what.request_id),
         };
         let to = self.to.lock().expect("nobody panics while noting");
         if let Some(to) = to.as_ref()
             && let Err(TrySendError::Full(_)) = to.try_send(line)
         {
             metrics::counter!("scrip_access_entries_lost_total").increment(1);
-            tracing::warn!(operation, request_id, "the access log is full: a line is lost");
+            let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
+            if lost.is_power_of_two() {
+                tracing::warn!(lost, operation = what.operation, "the access log is full: lines are lost");
+            }
         }
     }
 }
@@ -84,7 +108,9 @@ impl AccessLog {
 async fn write(store: Arc<Store>, mut lines: mpsc::Receiver<Model>) {
     let mut batch = Vec::with_capacity(ROWS);
     while lines.recv_many(&mut batch, ROWS).await > 0 {
-        tokio::time::sleep(GATHER).await;
+        if batch.len() < ROWS {
+            tokio::time::sleep(GATHER).await;
+        }
         while batch.len() < ROWS
             && let Ok(line) = lines.try_recv()
         {

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use entity::AccountId;
+use chrono::TimeDelta;
 use entity::account::Mode;
+use entity::{AccountId, ApiKeyId};
 
 use super::access::AccessLog;
+use super::clock::Instant;
 use super::error::Result;
 use super::jobs;
 use super::ledger::commit::Lanes;
@@ -28,6 +30,8 @@ struct Parts {
     poster: Arc<dyn WebhookPost>,
     /// Whether accounts are sandboxes, which never changes.
     sandboxes: Mutex<HashMap<AccountId, bool>>,
+    /// When it was last written that an API key was used.
+    used: Mutex<HashMap<ApiKeyId, Instant>>,
 }
 
 fn count(number: usize) -> f64 {
@@ -43,7 +47,15 @@ impl App {
     pub fn start(store: Store, providers: Providers, poster: Arc<dyn WebhookPost>) -> Self {
         let store = Arc::new(store);
         let (lanes, access) = (Lanes::start(&store), AccessLog::start(&store));
-        Self(Arc::new(Parts { store, lanes, access, providers, poster, sandboxes: Mutex::default() }))
+        Self(Arc::new(Parts {
+            store,
+            lanes,
+            access,
+            providers,
+            poster,
+            sandboxes: Mutex::default(),
+            used: Mutex::default(),
+        }))
     }
 
     /// Where the rows are.
@@ -85,6 +97,20 @@ impl App {
         }
         sandboxes.insert(account, is_sandbox);
         Ok(is_sandbox)
+    }
+
+    /// Whether it is worth writing that an API key was used: of many requests at once, one does.
+    pub(super) fn is_news(&self, key: ApiKeyId, now: Instant, within: TimeDelta) -> bool {
+        let mut used = self.0.used.lock().expect("nobody panics while remembering");
+        if used.len() >= REMEMBERED {
+            used.clear();
+        }
+        let known = used.insert(key, now);
+        let news = known.is_none_or(|at| now - at >= within);
+        if let (Some(at), false) = (known, news) {
+            used.insert(key, at);
+        }
+        news
     }
 
     /// Tells this server's worker that something is due now.

@@ -2,6 +2,7 @@
 
 use entity::{AccountId, ApiKeyId, CustomerId, activity::ActorKind};
 
+use super::access::Noted;
 use super::accounts;
 use super::accounts::api_keys::KeyScopes;
 use super::app::App;
@@ -57,7 +58,7 @@ pub enum Scope {
     /// Let customers in, for a while.
     SessionsWrite,
     /// Blank who a customer was.
-    PersonsErase,
+    CustomersErase,
     /// Look at what is on sale, and order it without being known.
     OrderForm,
 }
@@ -69,18 +70,18 @@ impl Scope {
         match self {
             Self::AccountsCreate => "It takes an operator's token, or for a sandbox an owner's",
             Self::AccountWrite | Self::KeysWrite => "It takes an owner's token",
-            Self::WebhooksWrite | Self::PersonsErase => {
-                "It takes an owner's token, or an API key with the scope for it"
-            }
-            Self::EventsWrite
-            | Self::AutomationsWrite
-            | Self::StaffRead
-            | Self::CustomersWrite
-            | Self::CatalogWrite
-            | Self::CreditsWrite
-            | Self::SessionsWrite
-            | Self::OrdersWrite => "It takes a token of staff, or an API key with the scope for it",
-            Self::OwnRead | Self::Buy | Self::OrderForm => "It takes a token of the customer or of staff",
+            Self::WebhooksWrite => "It takes an owner's token, or an API key with WEBHOOKS_WRITE",
+            Self::CustomersErase => "It takes an owner's token, or an API key with CUSTOMERS_ERASE",
+            Self::StaffRead => "It takes a token of staff, or an API key with READ",
+            Self::EventsWrite => "It takes a token of staff, or an API key with EVENTS_WRITE",
+            Self::AutomationsWrite => "It takes a token of staff, or an API key with AUTOMATIONS_WRITE",
+            Self::CustomersWrite => "It takes a token of staff, or an API key with CUSTOMERS_WRITE",
+            Self::CatalogWrite => "It takes a token of staff, or an API key with CATALOG_WRITE",
+            Self::CreditsWrite => "It takes a token of staff, or an API key with CREDITS_WRITE",
+            Self::SessionsWrite => "It takes a token of staff, or an API key with SESSIONS_WRITE",
+            Self::OrdersWrite => "It takes a token of staff, or an API key with ORDERS_WRITE",
+            Self::OwnRead | Self::OrderForm => "It takes a token of the customer or of staff, or an API key with READ",
+            Self::Buy => "It takes a token of the customer or of staff, or an API key with ORDERS_WRITE",
         }
     }
 }
@@ -99,7 +100,7 @@ impl Role {
                     | Scope::AccountWrite
                     | Scope::WebhooksWrite
                     | Scope::KeysWrite
-                    | Scope::PersonsErase
+                    | Scope::CustomersErase
             ),
             Self::Key(_, scopes) => scopes.may(scope),
             Self::Customer(_) => matches!(scope, Scope::OwnRead | Scope::Buy | Scope::OrderForm),
@@ -226,9 +227,9 @@ impl Caller {
         self.account.filter(|_| self.role != Role::Anyone)
     }
 
-    /// Takes down, for the account's staff, that this caller did something or tried to: with what outcome, in which request.
-    pub fn note(&self, operation: &str, outcome: &str, request_id: &str) {
-        self.app.access().note(self, operation, outcome, request_id);
+    /// Takes down, for the account's staff, that this caller did something or tried to.
+    pub fn note(&self, what: &Noted<'_>) {
+        self.app.access().note(self, what);
     }
 
     /// How an activity names this caller.

@@ -205,7 +205,7 @@ impl Refusal {
             Self::ReversedBefore => "All of it was given back before. Nothing was changed.".to_owned(),
             Self::TransferToSelf => "Who gives and who gets are the same customer. Choose another one.".to_owned(),
             Self::CustomerArchived { .. } => {
-                "This customer is archived and gets no more credits. Bring the customer back with customerUnarchive first."
+                "This customer is archived and gets no more credits. Bring the customer back with customerUnarchive first; one that was erased stays so: create a new one."
                     .to_owned()
             }
             Self::NoEndToExtend => {

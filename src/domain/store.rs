@@ -141,6 +141,15 @@ impl Store {
         [("write", writers, idle_writers), ("read", readers, idle_readers)]
     }
 
+    /// Takes care that what was overwritten does not stay readable beside the tables: on SQLite the log of changes begins
+    /// anew. Where others still read from it, the next checkpoint does it.
+    pub(super) async fn forget_overwritten(&self) -> Result<()> {
+        if self.has_one_writer() {
+            self.writer.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await?;
+        }
+        Ok(())
+    }
+
     /// A connection for what is part of no transaction.
     pub(super) fn outside(&self) -> &DatabaseConnection {
         &self.reader
@@ -246,7 +255,8 @@ async fn connect_sqlite(url: &str, missing: Missing) -> Result<(DatabaseConnecti
         .acquire_timeout(PATIENCE)
         .idle_timeout(None)
         .max_lifetime(None)
-        .connect_with(options.clone().pragma("cache_size", WRITER_CACHE))
+        // What is erased is not to be read in the file either.
+        .connect_with(options.clone().pragma("cache_size", WRITER_CACHE).pragma("secure_delete", "ON"))
         .await
         .map_err(|error| unreachable(&error))?;
     let reader = SqlitePoolOptions::new()

@@ -37,6 +37,12 @@ impl AccessEntry {
         &self.0.operation
     }
 
+    /// The id of what it was asked for, such as the customer that was erased. Null where the mutation names nothing, as
+    /// where something is created.
+    async fn about(&self) -> Option<ID> {
+        self.0.about.clone().map(ID)
+    }
+
     /// `done`, the code of the refusal, or the code of the error.
     async fn outcome(&self) -> &str {
         &self.0.outcome

@@ -15,7 +15,7 @@ use crate::domain::{Error, Scope};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "KeyScope", name = "ApiKeyScope")]
 pub enum ApiKeyScope {
-    /// Read everything that staff reads.
+    /// Read everything that staff reads, the access log and all that is kept about a customer included.
     Read,
     /// Create, change, tag and archive customers.
     CustomersWrite,
@@ -34,7 +34,7 @@ pub enum ApiKeyScope {
     /// Let customers in, for a while.
     SessionsWrite,
     /// Erase customers.
-    PersonsErase,
+    CustomersErase,
 }
 
 /// What a program of the business comes in with, as a bearer token. The key itself is shown once and stored nowhere.

@@ -7,6 +7,11 @@ use async_graphql::{ErrorExtensionValues, Response, ServerError};
 use super::{COMPLEXITY, DEPTH};
 use crate::domain::{Error, Refusal};
 
+/// Errors of one answer that are told.
+const ERRORS: usize = 50;
+/// Characters of the library's own words, which repeat what was asked.
+const MESSAGE: usize = 500;
+
 /// How bad an answer is, for the status code of the door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Masked {
@@ -25,6 +30,7 @@ pub enum Masked {
 /// Gives every error a code and the request's id, and takes out of it what is not for clients.
 pub fn mask(response: &mut Response, request_id: &str) -> Masked {
     let mut worst = Masked::Fine;
+    response.errors.truncate(ERRORS);
     for error in &mut response.errors {
         let wait = wait(error);
         let code = code_of(error, request_id);
@@ -75,7 +81,7 @@ fn code_of(error: &mut ServerError, request_id: &str) -> &'static str {
             "Query is nested too deep." => {
                 ("QUERY_TOO_LARGE", format!("The query is nested deeper than {DEPTH} levels."))
             }
-            _ => ("BAD_REQUEST", error.message.clone()),
+            message => ("BAD_REQUEST", message.chars().take(MESSAGE).collect()),
         },
         Some(Error::Refused(refusal) | Error::RefusedBefore(refusal)) => ("BAD_REQUEST", with_field(refusal)),
         Some(Error::Unauthenticated) => {

@@ -40,7 +40,7 @@ impl Event {
     /// Whom it happened to.
     async fn customer(&self, ctx: &Context<'_>) -> Result<Option<Customer>> {
         let Some(id) = self.0.customer_id else { return Ok(None) };
-        Ok(ctx.reads(Scope::StaffRead).await?.customers.get(id).await?.map(Customer))
+        Ok(ctx.reads(Scope::OwnRead).await?.customers.get(id).await?.map(Customer))
     }
 
     /// What is to be known about it: by its name and version, as `eventTypes` says, or the properties that it was tracked

@@ -146,7 +146,10 @@ impl Grant {
     /// The grant that it was transferred from, as far as this caller may see it.
     async fn origin(&self, ctx: &Context<'_>) -> Result<Option<Grant>> {
         let Some(id) = self.0.origin_id else { return Ok(None) };
-        Ok(ctx.reads(Scope::OwnRead).await?.grants.get(id).await?.map(Grant))
+        let found = ctx.reads(Scope::OwnRead).await?.grants.get(id).await?;
+        // Another customer's is staff's to see: not a customer's, nor a program's that may not read.
+        let seen = found.filter(|grant| ctx.is_staff() || grant.customer_id == self.0.customer_id);
+        Ok(seen.map(Grant))
     }
 
     /// A JSON object of the business's own. Staff only: null for the customer.

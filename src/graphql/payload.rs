@@ -1,9 +1,10 @@
 //! Refusals as data: `userErrors` beside what a mutation would have answered.
 
-use async_graphql::{Context, Enum, Interface, SimpleObject};
+use async_graphql::{Context, Enum, Interface, SimpleObject, Value};
 
 use super::context::Ask;
 use super::scalars::Credits;
+use crate::domain::access::{DONE, Noted};
 use crate::domain::error::Code;
 use crate::domain::{self, Error, Refusal};
 
@@ -201,9 +202,10 @@ pub(super) async fn answer<T>(
     let session = ctx.session()?;
     session.refresh();
     let result = operation.await;
-    let outcome = result.as_ref().map_or_else(Error::name, |_| "done");
+    let outcome = result.as_ref().map_or_else(Error::name, |_| DONE);
     let name = ctx.field().name();
-    ctx.caller()?.note(name, outcome, session.id());
+    let about = about(ctx);
+    ctx.caller()?.note(&Noted { operation: name, about: about.as_deref(), outcome, request_id: session.id() });
     metrics::counter!("scrip_mutations_total", "mutation" => name.to_owned(), "outcome" => outcome).increment(1);
     if result.is_ok() {
         ctx.caller()?.follow_up().await;
@@ -215,6 +217,23 @@ pub(super) async fn answer<T>(
         Err(Error::RefusedBefore(refusal)) => Ok((None, vec![UserErrorInterface::once_more(refusal)])),
         Err(error) => Err(error.into()),
     }
+}
+
+/// What a mutation is asked for: the id in its input that says most, its own, its customer's, another's; a credit type's last.
+fn about(ctx: &Context<'_>) -> Option<String> {
+    let arguments = ctx.field().arguments().ok()?;
+    let Some((_, Value::Object(input))) = arguments.into_iter().next() else { return None };
+    let rank = |name: &str| match name {
+        "id" => Some(0),
+        "customerId" => Some(1),
+        "creditTypeId" => Some(3),
+        other => other.ends_with("Id").then_some(2),
+    };
+    let ids = input.iter().filter_map(|(name, value)| match value {
+        Value::String(id) => Some((rank(name)?, id)),
+        _ => None,
+    });
+    ids.min_by_key(|(rank, _)| *rank).map(|(_, id)| id.clone())
 }
 
 /// The id in an input, or the refusal that names its field.

@@ -24,6 +24,8 @@ use crate::graphql::COMPLEXITY;
 const BURST: u32 = 10;
 /// What a token costs that is not right: guessing is dear.
 pub const WRONG_TOKEN: u32 = 100;
+/// What a page costs that needs no token, and a payment provider's message.
+pub const OPEN_PAGE: u32 = 10;
 /// After how many charges those are forgotten who have all their points.
 const SWEEP: u32 = 10_000;
 
@@ -50,6 +52,11 @@ impl Budgets {
     /// Charges an address for asking.
     pub fn charge(&self, address: IpAddr, points: u32) -> Result<(), Error> {
         spend(self.addresses.as_ref(), &address, points)
+    }
+
+    /// Charges an address for a page that needs no token.
+    pub fn charge_stranger(&self, address: IpAddr, points: u32) -> Result<(), Error> {
+        spend(self.strangers.as_ref(), &address, points)
     }
 }
 
@@ -105,13 +112,14 @@ impl Purse {
         Self { budgets, address, caller: (caller.role() != Role::Anyone).then(name) }
     }
 
-    fn spend(&self, points: usize) -> Result<(), Error> {
+    /// Pays for something: first out of its own, so that who has nothing left takes nothing from others at its address.
+    pub fn spend(&self, points: usize) -> Result<(), Error> {
         let points = u32::try_from(points.max(1)).unwrap_or(u32::MAX);
-        self.budgets.charge(self.address, points)?;
         match &self.caller {
-            Some(caller) => spend(self.budgets.callers.as_ref(), caller, points),
-            None => spend(self.budgets.strangers.as_ref(), &self.address, points),
+            Some(caller) => spend(self.budgets.callers.as_ref(), caller, points)?,
+            None => spend(self.budgets.strangers.as_ref(), &self.address, points)?,
         }
+        self.budgets.charge(self.address, points)
     }
 }
 

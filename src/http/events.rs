@@ -8,10 +8,11 @@ use async_graphql::Response as Answer;
 use futures_util::stream;
 use poem::http::{StatusCode, header};
 use poem::{Body, Response};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::bearer::Revoked;
+use super::gate::Place;
 use super::stream::Said;
 use super::telemetry::Counted;
 
@@ -22,7 +23,7 @@ const SIGN: Duration = Duration::from_secs(12);
 struct Sending {
     answers: mpsc::Receiver<((), Said)>,
     /// The reader hung up: the stream ends, its place is free, and it counts no more.
-    _held: (DropGuard, OwnedSemaphorePermit, Counted),
+    _held: (DropGuard, Place, Counted),
     over: bool,
     until: Option<tokio::time::Instant>,
     /// Comes true when what the reader came in with is taken back.
@@ -36,7 +37,7 @@ pub fn response(
     ended: CancellationToken,
     (left, revoked): (Option<Duration>, Option<Revoked>),
     stop: CancellationToken,
-    place: OwnedSemaphorePermit,
+    place: Place,
 ) -> Response {
     let until = left.map(|left| tokio::time::Instant::now() + left);
     let held = (ended.drop_guard(), place, Counted::new("events"));

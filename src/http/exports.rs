@@ -1,22 +1,16 @@
 //! `/exports/{customer}.json`: all that is kept about one customer, with a token of staff.
 
-use std::sync::Arc;
-
 use poem::http::{Method, StatusCode, header};
 use poem::{Endpoint, IntoResponse, Request, Response};
 
-use super::bearer;
-use super::reports::refused;
+use super::files::{Files, refused};
 use super::shell::RequestId;
-use crate::domain::accounts::tokens::Tokens;
+use crate::domain::access::{DONE, Noted};
 use crate::domain::customers::export;
-use crate::domain::{App, Caller, Error, Result, Scope};
+use crate::domain::{Caller, Error, Result, Scope};
 
 /// The files.
-pub struct Exports {
-    pub app: App,
-    pub tokens: Arc<Tokens>,
-}
+pub struct Exports(pub Files);
 
 impl Endpoint for Exports {
     type Output = Response;
@@ -27,15 +21,17 @@ impl Endpoint for Exports {
         }
         let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
         let name = request.raw_path_param("file").unwrap_or_default().to_owned();
-        let answered = match bearer::known(&self.app, &self.tokens, &request).await {
-            Ok(known) => {
-                let answered = file(&known.caller, &name).await;
+        let answered = match self.0.caller(&request).await {
+            Ok(caller) => {
+                let (asker, wanted) = (caller.clone(), name.clone());
+                let answered = self.0.write(async move { file(&asker, &wanted).await }).await;
                 let outcome = match &answered {
-                    Ok(Some(_)) => "done",
+                    Ok(Some(_)) => DONE,
                     Ok(None) => "NOT_FOUND",
                     Err(error) => error.name(),
                 };
-                known.caller.note(export::OPERATION, outcome, &id);
+                let about = name.strip_suffix(".json");
+                caller.note(&Noted { operation: export::OPERATION, about, outcome, request_id: &id });
                 answered
             }
             Err(error) => Err(error),
@@ -46,19 +42,16 @@ impl Endpoint for Exports {
                 .header(header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""))
                 .header(header::CACHE_CONTROL, "no-store")
                 .body(text),
-            Ok(None) => StatusCode::NOT_FOUND.into_response(),
+            Ok(None) => "There is no such customer. The address is /exports/cus_….json.\n"
+                .with_status(StatusCode::NOT_FOUND)
+                .into_response(),
             Err(error) => refused(&error, &id),
         })
     }
 }
 
-/// The file of that name; none if there is no such customer. In a task of its own: who hangs up cuts off no read.
+/// The file of that name; none if there is no such customer.
 async fn file(caller: &Caller, name: &str) -> Result<Option<Vec<u8>>> {
-    let (caller, name) = (caller.clone(), name.to_owned());
-    tokio::spawn(async move { write(&caller, &name).await }).await?
-}
-
-async fn write(caller: &Caller, name: &str) -> Result<Option<Vec<u8>>> {
     let view = caller.view(Scope::StaffRead).await?;
     let Some(Ok(customer)) = name.strip_suffix(".json").map(str::parse) else { return Ok(None) };
     let Some(export) = export::export(&view, customer).await? else { return Ok(None) };

@@ -1,8 +1,10 @@
 //! How many operations run at once: beyond that some wait for a moment, and the rest hear at once that the server is
 //! busy. What runs is finished; what waits is bounded; so more clients make nobody slower than they are told.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -57,9 +59,69 @@ impl Drop for Waiting {
     }
 }
 
+/// Places of what lasts: so many in all, and half of them for one address at most.
+#[derive(Clone)]
+pub struct Places {
+    all: Arc<Semaphore>,
+    by_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    most: usize,
+}
+
+impl Places {
+    /// So many.
+    #[must_use]
+    pub fn new(places: usize) -> Self {
+        Self { all: Arc::new(Semaphore::new(places)), by_address: Arc::default(), most: places.div_ceil(2) }
+    }
+
+    /// A place for somebody at an address, kept until it is dropped.
+    #[must_use]
+    pub fn take(&self, address: IpAddr) -> Option<Place> {
+        let place = self.all.clone().try_acquire_owned().ok()?;
+        let mut taken = self.by_address.lock().expect("nobody panics while counting");
+        let count = taken.entry(address).or_default();
+        if *count >= self.most {
+            return None;
+        }
+        *count += 1;
+        Some(Place { _place: place, address, by_address: self.by_address.clone() })
+    }
+}
+
+/// A place that is taken.
+pub struct Place {
+    _place: OwnedSemaphorePermit,
+    address: IpAddr,
+    by_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.by_address.lock().expect("nobody panics while counting");
+        if let Some(count) = taken.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.address);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_address_does_not_take_all_places() {
+        let places = Places::new(4);
+        let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse().expect("an address"));
+        let held = [places.take(one), places.take(one)];
+        assert!(held.iter().all(Option::is_some) && places.take(one).is_none());
+        let others = [places.take(other), places.take(other)];
+        assert!(others.iter().all(Option::is_some));
+        drop(held);
+        assert!(places.take(one).is_some() && places.take(other).is_none());
+    }
 
     #[tokio::test(start_paused = true)]
     async fn those_beyond_hear_at_once_and_those_who_wait_in_a_moment() {

@@ -13,14 +13,14 @@ use poem::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, Request, Response};
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use super::accept::{Media, negotiate};
 use super::budget::{Budgets, Purse, WRONG_TOKEN};
-use super::gate::{Busy, Gate};
+use super::gate::{Busy, Gate, Places};
 use super::operation::{Operation, Params, Unfit};
 use super::rules::Rules;
 use super::shell::{From, RequestId};
@@ -48,7 +48,7 @@ pub struct GraphQL {
     /// Lets so many operations run at once.
     pub gate: Gate,
     /// Lets so many sockets and event streams last at once.
-    pub streams: Arc<Semaphore>,
+    pub streams: Places,
     /// The server is asked to stop.
     pub stop: CancellationToken,
 }
@@ -125,6 +125,11 @@ impl GraphQL {
         let from = request.extensions().get::<From>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |from| from.0);
         let known = self.known(request, from).await.map_err(failed)?;
         let params = if get { url_params(request) } else { body_params(request).await }.map_err(failed)?;
+        let purse = Purse::new(self.budgets.clone(), from, &known.caller);
+        // To read a text costs, whether it is then run or not.
+        if let Err(Error::RateLimited { wait }) = purse.spend(params.points()) {
+            return Ok(rate_limited(wait, id));
+        }
         let operation = match Operation::of(params, &self.rules.documents) {
             Ok(operation) => operation,
             Err(Unfit::Missing(message)) => return Err(failed(Rejection::bad(message))),
@@ -153,18 +158,17 @@ impl GraphQL {
             failed(Rejection::new(StatusCode::NOT_ACCEPTABLE, "BAD_REQUEST", message))
         })?;
         let failed = |rejection| (media, rejection);
-        let purse = Purse::new(self.budgets.clone(), from, &known.caller);
         let changes = operation.kind == Some(OperationType::Mutation);
         let session = Session::new(known.caller, self.tokens.clone(), id, changes);
         let operation = operation.paid_by(purse);
         if media == Media::Events {
-            let place = self.streams.clone().try_acquire_owned();
-            let place = place.map_err(|_| failed(Rejection::busy("The server has no place for another stream.")))?;
+            let full = || failed(Rejection::busy("The server has no place for another stream."));
+            let place = self.streams.take(from).ok_or_else(full)?;
             let (to, answers) = mpsc::channel(1);
             let ended = CancellationToken::new();
             let with = (&self.schema, &self.tracker);
             let tokens = (ended.clone(), ended.clone());
-            stream::run(with, (operation, session), tokens, ((), to), id.clone());
+            stream::run(with, (operation, session), tokens, ((), to), (id.clone(), self.gate.clone()));
             let value = bearer::value(request).ok().flatten().filter(|_| known.revocable);
             let revoked = value.map(|value| bearer::revoked(&self.app, &self.tokens, value));
             return Ok(events::response(answers, ended, (known.left, revoked), self.stop.clone(), place));
@@ -190,7 +194,13 @@ impl GraphQL {
             }
             // Guessing is dear.
             drop(self.budgets.charge(from, WRONG_TOKEN));
-            let message = "The token is invalid or expired. Sign in again, or ask for a new one.";
+            let scheme =
+                request.header(header::AUTHORIZATION).unwrap_or_default().split(' ').next().unwrap_or_default();
+            let message = if scheme.eq_ignore_ascii_case("bearer") {
+                "The token is invalid or expired. Sign in again, or ask for a new one."
+            } else {
+                "The token is to be sent as `Authorization: Bearer …`."
+            };
             Rejection::new(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", message)
         })
     }
@@ -235,7 +245,7 @@ fn url_params(request: &Request) -> Result<Params, Rejection> {
         query: params.query,
         operation_name: params.operation_name.filter(|name| !name.is_empty()),
         variables: object("variables", params.variables)?,
-        _extensions: object("extensions", params.extensions)?,
+        extensions: object("extensions", params.extensions)?,
         document_id: params.document_id.filter(|id| !id.is_empty()),
     })
 }

@@ -6,7 +6,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet};
+use async_graphql::parser::types::{
+    Directive, ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet,
+};
 use async_graphql::{Name, Value, Variables};
 
 /// Fields in a query, fragments spread out.
@@ -17,6 +19,10 @@ const DEPTH: u64 = 16;
 const ALIASES: u64 = 100;
 /// Directives in a query, fragments spread out.
 const DIRECTIVES: u64 = 100;
+/// Arguments in a query, fragments spread out.
+const ARGUMENTS: u64 = 2_000;
+/// Variables that a document declares.
+const VARIABLES: usize = 200;
 /// Root fields of one operation, fragments spread out.
 const ROOTS: u64 = 50;
 /// Operations in a document, of which one is run and all are checked.
@@ -45,12 +51,17 @@ pub fn inspect(
         total = total.and(walk.fragment(name, 0));
     }
     for (_, operation) in document.operations.iter() {
-        total = total.and(walk.measure(&operation.node.selection_set.node, 0));
+        total = total.and(walk.measure(&operation.node.selection_set.node, 0)).and(of_head(&operation.node));
     }
     if let Some(name) = walk.unknown {
         return Err(Refused::Invalid(format!("There is no fragment {name}.")));
     }
     total.check()?;
+    if document.operations.iter().map(|(_, operation)| operation.node.variable_definitions.len()).sum::<usize>()
+        > VARIABLES
+    {
+        return Err(Refused::TooLarge(format!("The document declares more than {VARIABLES} variables.")));
+    }
     if document.operations.iter().count() > OPERATIONS {
         return Err(Refused::TooLarge(format!("The document has more than {OPERATIONS} operations.")));
     }
@@ -66,6 +77,18 @@ pub fn inspect(
         }
     }
     operation.map_or(Ok(()), |operation| check_variables(operation, variables))
+}
+
+/// What an operation carries before its selections.
+fn of_head(operation: &OperationDefinition) -> Size {
+    let variables = operation.variable_definitions.iter().flat_map(|variable| &variable.node.directives);
+    of_directives(operation.directives.iter().chain(variables).map(|directive| &directive.node))
+}
+
+fn of_directives<'a>(directives: impl Iterator<Item = &'a Directive>) -> Size {
+    directives.fold(Size::default(), |size, directive| {
+        size.and(Size { directives: 1, arguments: directive.arguments.len() as u64, ..Size::default() })
+    })
 }
 
 fn check_variables(operation: &OperationDefinition, variables: &Variables) -> Result<(), Refused> {
@@ -89,11 +112,13 @@ struct Size {
     depth: u64,
     aliases: u64,
     directives: u64,
+    arguments: u64,
 }
 
 impl Size {
     /// More than any limit: a fragment within itself.
-    const ENDLESS: Self = Self { selections: u64::MAX, depth: u64::MAX, aliases: u64::MAX, directives: u64::MAX };
+    const ENDLESS: Self =
+        Self { selections: u64::MAX, depth: u64::MAX, aliases: u64::MAX, directives: u64::MAX, arguments: u64::MAX };
 
     /// Side by side.
     fn and(self, other: Self) -> Self {
@@ -102,6 +127,7 @@ impl Size {
             depth: self.depth.max(other.depth),
             aliases: self.aliases.saturating_add(other.aliases),
             directives: self.directives.saturating_add(other.directives),
+            arguments: self.arguments.saturating_add(other.arguments),
         }
     }
 
@@ -111,6 +137,7 @@ impl Size {
             (self.depth, DEPTH, "levels"),
             (self.aliases, ALIASES, "aliases"),
             (self.directives, DIRECTIVES, "directives"),
+            (self.arguments, ARGUMENTS, "arguments"),
         ];
         match limits.into_iter().find(|(size, limit, _)| size > limit) {
             Some((_, limit, things)) => {
@@ -137,14 +164,15 @@ impl<'a> Walk<'a> {
         }
         let mut total = Size::default();
         for item in &set.items {
-            let directives = item.node.directives().len() as u64;
+            let directives = of_directives(item.node.directives().iter().map(|directive| &directive.node));
             // A spread counts too: what spreads nothing but spreads is visited all the same.
-            let itself = Size { selections: 1, directives, ..Size::default() };
+            let itself = Size { selections: 1, ..Size::default() }.and(directives);
             let size = match &item.node {
                 Selection::Field(field) => {
                     let inside = self.measure(&field.node.selection_set.node, level + 1);
                     let aliases = u64::from(field.node.alias.is_some());
-                    Size { depth: inside.depth.saturating_add(1), aliases, ..Size::default() }.and(inside)
+                    let arguments = field.node.arguments.len() as u64;
+                    Size { depth: inside.depth.saturating_add(1), aliases, arguments, ..Size::default() }.and(inside)
                 }
                 Selection::InlineFragment(inline) => self.measure(&inline.node.selection_set.node, level + 1),
                 Selection::FragmentSpread(spread) => self.fragment(&spread.node.fragment_name.node, level + 1),
@@ -164,7 +192,8 @@ impl<'a> Walk<'a> {
             return Size::default();
         };
         self.measured.insert(name, None);
-        let size = self.measure(&fragment.node.selection_set.node, level);
+        let head = of_directives(fragment.node.directives.iter().map(|directive| &directive.node));
+        let size = self.measure(&fragment.node.selection_set.node, level).and(head);
         self.measured.insert(name, Some(size));
         size
     }
@@ -277,5 +306,16 @@ mod tests {
             text
         });
         assert!(matches!(inspect_text(&format!("{{ {aliases} }}")), Err(Refused::TooLarge(_))));
+        // Each of what is not valid would have an error of its own, once for each spread.
+        let arguments = |count: usize| (0..count).fold(String::new(), |text, n| format!("{text} a{n}: 1"));
+        let variables = (0..300).fold(String::new(), |text, n| format!("{text} $v{n}: Int"));
+        for many in [
+            format!("{{ account({}) {{ id }} }}", arguments(3_000)),
+            format!("{{ ...f ...f }} fragment f on Query {{ account({}) {{ id }} }}", arguments(1_500)),
+            format!("query({variables}) {{ account {{ id }} }}"),
+            format!("query {} {{ account {{ id }} }}", "@x ".repeat(300)),
+        ] {
+            assert!(matches!(inspect_text(&many), Err(Refused::TooLarge(_))), "{}", &many[..60]);
+        }
     }
 }

@@ -9,6 +9,7 @@ mod cors;
 mod documents;
 mod events;
 mod exports;
+mod files;
 mod gate;
 mod graphql;
 pub(crate) mod guard;
@@ -30,7 +31,6 @@ use std::time::Duration;
 
 use poem::{Endpoint, EndpointExt, Response, Route};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -69,14 +69,21 @@ pub struct Doors {
 pub fn endpoint(doors: Doors) -> impl Endpoint<Output = Response> {
     let rules = Arc::new(doors.rules);
     let budgets = Arc::new(budget::Budgets::new(&rules));
+    let gate = gate::Gate::new(rules.at_once);
+    let files = || files::Files {
+        app: doors.app.clone(),
+        tokens: doors.tokens.clone(),
+        gate: gate.clone(),
+        budgets: budgets.clone(),
+    };
     let graphql = graphql::GraphQL {
         app: doors.app.clone(),
         schema: builder().extension(operation::MarkExecuted).extension(budget::Charge).finish(),
         tokens: doors.tokens.clone(),
         tracker: doors.tracker,
         budgets: budgets.clone(),
-        gate: gate::Gate::new(rules.at_once),
-        streams: Arc::new(Semaphore::new(rules.streams)),
+        gate: gate.clone(),
+        streams: gate::Places::new(rules.streams),
         rules: rules.clone(),
         stop: doors.stop.clone(),
     };
@@ -87,8 +94,8 @@ pub fn endpoint(doors: Doors) -> impl Endpoint<Output = Response> {
         .at("/graphiql/:file", pages::asset())
         .at("/o/:account/:slug", pages::OrderForm { app: doors.app.clone() })
         .at("/hooks/:provider/:account", hooks::Hooks { app: doors.app.clone() })
-        .at("/reports/:file", reports::Reports { app: doors.app.clone(), tokens: doors.tokens.clone() })
-        .at("/exports/:file", exports::Exports { app: doors.app.clone(), tokens: doors.tokens })
+        .at("/reports/:file", reports::Reports(files()))
+        .at("/exports/:file", exports::Exports(files()))
         .at("/health/live", health::live())
         .at("/health/ready", health::ready(doors.app, doors.stop));
     shell::Shell { inner: routes.map_to_response(), local_only: doors.local_only, rules, budgets }
@@ -101,6 +108,7 @@ pub async fn serve(listener: TcpListener, doors: Doors, stop: impl Future<Output
     let served = server::run(listener, endpoint(doors), connections, closed.clone(), GRACE);
     let asked = async {
         stop.await;
+        tracing::info!(seconds = drain.as_secs(), "asked to stop: finishing what is under way");
         // From here on it is not ready: whoever shares out requests sends no more, and streams, which would go on for
         // ever, end. Who still comes is still served, for as long as others need to notice.
         going.cancel();

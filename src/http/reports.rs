@@ -1,25 +1,19 @@
 //! `/reports/{liability,breakage,consumption}.csv`: reports as files, with a token of staff.
 
-use std::sync::Arc;
-
 use chrono::DateTime;
 use poem::http::{Method, StatusCode, header};
 use poem::{Endpoint, IntoResponse, Request, Response};
 use serde::Deserialize;
 
-use super::bearer;
+use super::files::{Files, refused};
 use super::shell::RequestId;
-use crate::domain::accounts::tokens::Tokens;
 use crate::domain::clock::Instant;
 use crate::domain::reports::csv::{Report, report};
 use crate::domain::reports::{Grouping, Stretch};
-use crate::domain::{App, Caller, Error, Refusal, Result, Scope};
+use crate::domain::{Caller, Refusal, Result, Scope};
 
 /// The files.
-pub struct Reports {
-    pub app: App,
-    pub tokens: Arc<Tokens>,
-}
+pub struct Reports(pub Files);
 
 /// What an address may say.
 #[derive(Default, Deserialize)]
@@ -40,16 +34,14 @@ impl Endpoint for Reports {
         }
         let name = request.raw_path_param("file").unwrap_or_default().to_owned();
         let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-        let caller = bearer::known(&self.app, &self.tokens, &request).await.map(|known| known.caller);
+        let caller = self.0.caller(&request).await;
         let asked = request.params::<Asked>();
         let answered = match (caller, asked) {
             (Err(error), _) => Err(error),
             (_, Err(_)) => Err(Refusal::invalid("parameters", "Those of the address cannot be read.").into()),
-            // In a task of its own: who hangs up cuts off no read, which would leave its snapshot open in the pool.
             (Ok(caller), Ok(asked)) => {
                 let name = name.clone();
-                let written = tokio::spawn(async move { file(&caller, &name, &asked).await }).await;
-                written.unwrap_or_else(|error| Err(error.into()))
+                self.0.write(async move { file(&caller, &name, &asked).await }).await
             }
         };
         Ok(match answered {
@@ -99,30 +91,4 @@ fn grouping(name: Option<&str>) -> Result<Grouping, Refusal> {
         Some("MONTH") => Ok(Grouping::Month),
         Some(_) => Err(Refusal::invalid("groupBy", "Must be CREDIT_TYPE, CUSTOMER, DAY or MONTH.")),
     }
-}
-
-/// A refusal or a fault as plain text.
-pub fn refused(error: &Error, id: &RequestId) -> Response {
-    let (status, text) = match error {
-        Error::Refused(refusal) | Error::RefusedBefore(refusal) => {
-            let field = refusal.field().map(|field| field.join(".")).unwrap_or_default();
-            (StatusCode::BAD_REQUEST, format!("{field}: {}", refusal.message()))
-        }
-        Error::Unauthenticated => {
-            (StatusCode::UNAUTHORIZED, "Send `Authorization: Bearer …` with a token of staff.".to_owned())
-        }
-        Error::Forbidden(scope) => (StatusCode::FORBIDDEN, format!("This token may not do this. {}.", scope.who())),
-        error if error.passes() => {
-            tracing::warn!(request_id = id.as_str(), %error, "a file could not be written");
-            (StatusCode::SERVICE_UNAVAILABLE, "The server cannot answer now. Try again.".to_owned())
-        }
-        error => {
-            tracing::error!(request_id = id.as_str(), %error, "a file could not be written");
-            (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                format!("Something went wrong on our side. The request is {}.", id.as_str()),
-            )
-        }
-    };
-    Response::builder().status(status).content_type("text/plain; charset=utf-8").body(format!("{text}\n"))
 }

@@ -11,7 +11,7 @@ use poem::http::{HeaderName, HeaderValue, StatusCode, header};
 use poem::{Endpoint, IntoResponse, Request, Response};
 use tracing::Instrument;
 
-use super::budget::Budgets;
+use super::budget::{Budgets, OPEN_PAGE};
 use super::compression;
 use super::cors::{Cors, X_REQUEST_ID, covers};
 use super::graphql::rate_limited;
@@ -127,7 +127,9 @@ impl<E> Shell<E> {
         if request.uri().path().starts_with("/health/") {
             return None;
         }
-        match self.budgets.charge(from, 1) {
+        let open = ["/o/", "/hooks/"].iter().any(|open| request.uri().path().starts_with(open));
+        let page = || if open { self.budgets.charge_stranger(from, OPEN_PAGE) } else { Ok(()) };
+        match self.budgets.charge(from, 1).and_then(|()| page()) {
             Err(Error::RateLimited { wait }) => Some(rate_limited(wait, id)),
             _ => None,
         }

@@ -31,6 +31,7 @@ use super::stream::{self, Said};
 use super::telemetry::Counted;
 use super::{bearer, origin};
 use crate::domain::Caller;
+use crate::domain::accounts::tokens::Known;
 use crate::graphql::context::Session;
 use crate::graphql::mask;
 
@@ -51,6 +52,8 @@ const SIGNS: u32 = 3;
 const OPERATIONS: usize = 50;
 /// A connection without a token lasts as long as one that is forgotten.
 const LONGEST: Duration = Duration::from_hours(24);
+/// One of somebody who brings no token, and can watch nothing, lasts not as long.
+const STRANGER: Duration = Duration::from_mins(1);
 
 /// The client's id of an operation, and which of all that ran it is.
 type Run = (String, u64);
@@ -93,12 +96,12 @@ pub async fn open(doors: &Arc<GraphQL>, request: &Request) -> Response {
         return (StatusCode::FORBIDDEN, "Pages of this origin may not open live updates: see allowed_origins.\n")
             .into_response();
     }
-    let Ok(place) = doors.streams.clone().try_acquire_owned() else {
+    let from = request.extensions().get::<From>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |from| from.0);
+    let Some(place) = doors.streams.take(from) else {
         let message = "The server has no place for another socket. Try again later.\n";
         return (StatusCode::SERVICE_UNAVAILABLE, message).into_response();
     };
     let connection = request.extensions().get::<Place>().cloned();
-    let from = request.extensions().get::<From>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |from| from.0);
     let knows = request.header(header::SEC_WEBSOCKET_PROTOCOL);
     let knows = knows.is_some_and(|protocols| protocols.split(',').any(|protocol| protocol.trim() == PROTOCOL));
     let socket = match WebSocket::from_request(request, &mut poem::RequestBody::default()).await {
@@ -237,7 +240,7 @@ impl Connection {
         });
         let (app, tokens) = (&self.doors.app, &self.doors.tokens);
         let known = match given {
-            None => bearer::anyone(app),
+            None => Known { left: Some(STRANGER), ..bearer::anyone(app) },
             Some(value) => {
                 let value = value.as_str().unwrap_or_default();
                 let known = bearer::read(app, tokens, value).await.map_err(|error| {
@@ -284,7 +287,13 @@ impl Connection {
                 let with = (&self.doors.schema, &self.doors.tracker);
                 let tokens = (ended, self.ended.clone());
                 let name = (id, self.begun);
-                stream::run(with, (operation, session), tokens, (name, self.to.clone()), self.id.clone());
+                stream::run(
+                    with,
+                    (operation, session),
+                    tokens,
+                    (name, self.to.clone()),
+                    (self.id.clone(), self.doors.gate.clone()),
+                );
                 Ok(())
             }
             Err(Unfit::Missing(message) | Unfit::TooLarge(message)) => self.refuse(socket, &id, &message).await,

@@ -3,17 +3,20 @@
 //! It runs in a task of its own and is ended by a token, never cut off: a read that is cut off would leave its snapshot
 //! open in the pool. It runs no faster than its answers are taken, and whoever takes none for too long loses it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_graphql::Response as Answer;
 use async_graphql::parser::types::OperationType;
+use async_graphql::{Response as Answer, ServerError};
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::gate::Gate;
 use super::operation::Operation;
 use super::shell::RequestId;
+use crate::domain::Error;
 use crate::graphql::context::Session;
 use crate::graphql::live::Ended;
 use crate::graphql::{ScripSchema, mask};
@@ -31,6 +34,12 @@ pub enum Said {
     Complete,
 }
 
+fn busy() -> ServerError {
+    let mut error = ServerError::new("", None);
+    error.source = Some(Arc::new(Error::Unavailable("all places are taken".into())));
+    error
+}
+
 /// Runs an operation until it is over, or ended; answers go to `to`, each under a name. `slow` is told of a reader that
 /// takes nothing for too long.
 pub fn run<N>(
@@ -38,7 +47,7 @@ pub fn run<N>(
     (operation, session): (Operation, Session),
     (ended, slow): (CancellationToken, CancellationToken),
     (name, to): (N, mpsc::Sender<(N, Said)>),
-    id: RequestId,
+    (id, gate): (RequestId, Gate),
 ) where
     N: Clone + Send + 'static,
 {
@@ -47,6 +56,14 @@ pub fn run<N>(
     let executed = operation.executed.clone();
     let mut answers = schema.execute_stream(operation.query.data(session).data(Ended(ended.clone())));
     tracker.spawn(async move {
+        // What lives on waits for changes, and takes no place; what answers once takes one like any other.
+        let place = if lives { None } else { Some(gate.enter().await) };
+        if matches!(place, Some(Err(_))) {
+            let mut busy = Answer::from_errors(vec![busy()]);
+            mask(&mut busy, &id);
+            drop(tokio::time::timeout(PATIENCE, to.send((name, Said::Error(busy)))).await);
+            return;
+        }
         let mut begun = false;
         while let Some(mut answer) = batches.clone().run(answers.next()).await {
             // Between answers it holds no connection.

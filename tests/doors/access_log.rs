@@ -12,7 +12,7 @@ use crate::on_both;
 /// The newest lines, once there are so many.
 async fn lines(house: &House, actor: Value, wanted: usize) -> Vec<Value> {
     let query = "query($actor: AccessActorInput) { accessLog(actor: $actor, first: 100) {
-        nodes { at operation outcome requestId actor { kind subject } } } }";
+        nodes { at operation about outcome requestId actor { kind subject } } } }";
     for _ in 0..200 {
         let found = house.data(query, json!({ "actor": actor })).await["accessLog"]["nodes"].clone();
         let found = found.as_array().expect("nodes").clone();
@@ -54,6 +54,14 @@ on_both! {
         let its_own = lines(&house, json!({ "kind": "API_KEY", "subject": id }), 1).await;
         assert_eq!(its_own.len(), 1);
         assert_eq!(its_own[0]["requestId"], "from-the-form");
+        let about = |operation: &str| all.iter().find(|line| line["operation"] == operation).expect("a line")["about"].clone();
+        assert_eq!((about("creditsConsume"), about("customerCreate")), (json!(ada), Value::Null));
+        // What a customer was refused is nobody's to read: it could fill the log for others.
+        let own = Role::Customer(ada.parse().expect("an id"));
+        house.ask(own, "mutation { customerCreate(input: { name: \"x\" }) { customer { id } } }", json!({})).await;
+        house.customer("Last").await;
+        let all = lines(&house, Value::Null, 8).await;
+        assert_eq!((all.len(), &all[0]["operation"], &all[0]["actor"]["kind"]), (8, &json!("customerCreate"), &json!("STAFF")));
         // It is staff's, and this account's.
         let customer = Role::Customer(ada.parse().expect("an id"));
         let refused = house.ask(customer, "{ accessLog { nodes { id } } }", json!({})).await;

@@ -80,7 +80,7 @@ async fn lacking(house: &House, scope: &str) -> String {
         "AUTOMATIONS_WRITE",
         "WEBHOOKS_WRITE",
         "SESSIONS_WRITE",
-        "PERSONS_ERASE",
+        "CUSTOMERS_ERASE",
     ];
     let scopes = all.into_iter().filter(|known| *known != scope).collect::<Vec<_>>();
     let made =
@@ -152,7 +152,7 @@ on_both! {
         let stranger = stranger(&house).await;
         let mut keys = Vec::new();
         for scope in ["", "CUSTOMERS_WRITE", "CATALOG_WRITE", "CREDITS_WRITE", "ORDERS_WRITE", "EVENTS_WRITE",
-            "AUTOMATIONS_WRITE", "WEBHOOKS_WRITE", "SESSIONS_WRITE", "PERSONS_ERASE"] {
+            "AUTOMATIONS_WRITE", "WEBHOOKS_WRITE", "SESSIONS_WRITE", "CUSTOMERS_ERASE"] {
             keys.push((scope, lacking(&house, scope).await));
         }
         let bob = shop.bobs_token(&house);

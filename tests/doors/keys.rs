@@ -55,6 +55,22 @@ on_both! {
         house.assert_verified().await;
     }
 
+    async fn a_key_that_may_not_read_learns_of_nobody_but_whom_it_changed(house: House) {
+        let (ada, bob) = (house.customer("Ada").await, house.customer("Bob").await);
+        let session = house.credit_type("Session", json!({ "never": true })).await;
+        house.issue(json!({ "customerId": ada, "creditTypeId": session, "amount": 3 })).await;
+        let moved = json!({ "fromCustomerId": ada, "toCustomerId": bob, "creditTypeId": session, "amount": 2, "idempotencyKey": "t" });
+        assert_eq!(codes(&house.ledger("creditsTransfer", moved).await), [] as [&str; 0]);
+        let query = "mutation($input: CreditsConsumeInput!) { creditsConsume(input: $input) { activity { allocations {
+            grant { origin { customer { name } } } } } } }";
+        let input = |key: &str| json!({ "input": { "customerId": bob, "creditTypeId": session, "amount": 1, "idempotencyKey": key } });
+        let (_, key) = key(&house, &["CREDITS_WRITE"]).await;
+        let (_, response) = house.ask_with(Some(&key), query, input("one")).await;
+        assert_eq!(response["data"]["creditsConsume"]["activity"]["allocations"][0]["grant"]["origin"], Value::Null, "{response}");
+        let staff = house.data(query, input("two")).await;
+        assert_eq!(staff["creditsConsume"]["activity"]["allocations"][0]["grant"]["origin"]["customer"]["name"], "Ada");
+    }
+
     async fn a_key_that_reads_reads_and_writes_nothing(house: House) {
         let ada = house.customer("Ada").await;
         let (_, key) = key(&house, &["READ"]).await;

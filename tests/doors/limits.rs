@@ -58,6 +58,8 @@ async fn whoever_brings_no_token_has_less() {
     }
     assert!(statuses.starts_with(&[200; 20]) && statuses.contains(&429), "{statuses:?}");
     assert_eq!(house.ask_with(Some(&house.token(Role::Staff)), "{ account { slug } }", json!({})).await.0, 200);
+    assert_eq!(house.client().get("/o/studio/nothing").send().await.0.status().as_u16(), 429);
+    let house = self::house(Rules { per_stranger: 20, ..Rules::default() }).await;
     let large = house.ask_with(None, LIST, json!({})).await.1;
     assert!(large["errors"][0]["message"].as_str().is_some_and(|message| message.contains("token")), "{large}");
 }
@@ -77,6 +79,39 @@ async fn guessing_tokens_is_dear_and_health_is_free() {
     for path in ["/health/live", "/health/ready"] {
         assert_eq!(house.client().get(path).send().await.0.status().as_u16(), 200, "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn queries_on_event_streams_and_files_take_places_too() {
+    let house = std::sync::Arc::new(house(Rules { at_once: 1, per_caller: 1, ..Rules::default() }).await);
+    let ada = house.customer("Ada").await;
+    let asked = (0..40).map(|_| {
+        let house = house.clone();
+        tokio::spawn(async move {
+            let token = house.token(Role::Owner);
+            let request = house.client().post("/graphql").header("authorization", format!("Bearer {token}"));
+            let request = request
+                .header("accept", "text/event-stream")
+                .body_json(&json!({ "query": "{ customers { nodes { id } } }" }));
+            request.send().await.0.into_body().into_string().await.expect("text")
+        })
+    });
+    let mut busy = 0;
+    for answer in asked.collect::<Vec<_>>() {
+        let text = answer.await.expect("an answer");
+        busy += usize::from(text.contains("UNAVAILABLE"));
+        assert!(text.contains("UNAVAILABLE") || text.contains("nodes"), "{text}");
+    }
+    assert!(busy >= 1, "forty ran at once where one may");
+    // A file costs as much as many queries.
+    let mut statuses = Vec::new();
+    for _ in 0..30 {
+        let token = house.token(Role::Staff);
+        let request =
+            house.client().get(format!("/exports/{ada}.json")).header("authorization", format!("Bearer {token}"));
+        statuses.push(request.send().await.0.status().as_u16());
+    }
+    assert!(statuses.starts_with(&[200; 10]) && statuses.contains(&429), "{statuses:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

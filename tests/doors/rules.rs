@@ -140,7 +140,7 @@ pub const MUTATIONS: &[(&str, Who, &str, &str)] = &[
     ("priceArchive", Staff, "CATALOG_WRITE", r#"{"id":"$monthly"}"#),
     ("productArchive", Staff, "CATALOG_WRITE", r#"{"id":"$product"}"#),
     ("creditTypeArchive", Staff, "CATALOG_WRITE", r#"{"id":"$creditType"}"#),
-    ("customerErase", Owner, "PERSONS_ERASE", r#"{"id":"$ada"}"#),
+    ("customerErase", Owner, "CUSTOMERS_ERASE", r#"{"id":"$ada"}"#),
 ];
 
 /// A query, who may, its arguments, and what is asked of it.

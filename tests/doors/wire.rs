@@ -108,6 +108,19 @@ async fn large_answers_are_compressed_for_who_takes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_wrong_a_thousand_times_is_said_in_few_words() {
+    let house = house(Rules::default()).await;
+    let wrong = (0..90).fold(String::new(), |text, n| format!("{text} a{n}: nothing{}", "x".repeat(2_000)));
+    let response =
+        house.client().post("/graphql").body_json(&json!({ "query": format!("{{ {wrong} }}") })).send().await;
+    let text = response.0.into_body().into_string().await.expect("text");
+    assert!(text.len() < 60_000, "{} bytes", text.len());
+    let unparsed = json!({ "query": format!("{{ {} ", "x".repeat(200_000)) });
+    let response = house.client().post("/graphql").body_json(&unparsed).send().await;
+    assert!(response.0.into_body().into_string().await.expect("text").len() < 2_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_answer_tells_browsers_to_be_careful() {
     let proxies = vec!["0.0.0.0/0".parse().expect("a network")];
     let house = house(Rules { proxies, ..Rules::default() }).await;
@@ -159,6 +172,8 @@ async fn trusted_documents_run_by_their_ids_and_where_they_must_nothing_else() {
     let (status, answer) = ask(&allow, json!({ "documentId": "slug" })).await;
     assert_eq!((status, answer), (200, json!({ "data": { "account": { "slug": "studio" } } })));
     assert_eq!(ask(&allow, json!({ "query": "{ __typename }" })).await.0, 200);
+    let apollo = json!({ "extensions": { "persistedQuery": { "version": 1, "sha256Hash": "slug" } } });
+    assert_eq!(ask(&allow, apollo).await.1["data"]["account"]["slug"], "studio");
     let require = house(Rules {
         documents: Documents::read(Trust::Require, Some(&file)).expect("a manifest"),
         ..Rules::default()

@@ -22,16 +22,21 @@ pub const BALANCE: &str =
 const ACTIVITY: &str = "subscription($id: ID!) { activityAdded(customerId: $id) { kind amount internalNote } }";
 
 /// A server at an address, until it is stopped.
-struct Served {
-    address: String,
-    stop: CancellationToken,
-    task: tokio::task::JoinHandle<()>,
+pub struct Served {
+    pub address: String,
+    pub stop: CancellationToken,
+    pub task: tokio::task::JoinHandle<()>,
 }
 
 async fn served(house: &House, app: &App) -> Served {
+    served_by(house, app, Rules::default()).await
+}
+
+/// The same, by other rules.
+pub async fn served_by(house: &House, app: &App, rules: Rules) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
-    let rules = Rules { origins: vec!["https://portal.example".to_owned()], ..Rules::default() };
+    let rules = Rules { origins: vec!["https://portal.example".to_owned()], ..rules };
     let doors = doors(app, &house.tokens, rules);
     let stop = CancellationToken::new();
     let asked = stop.clone();
@@ -42,7 +47,7 @@ async fn served(house: &House, app: &App) -> Served {
 pub struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Client {
-    async fn connect(address: &str, headers: &[(&'static str, &str)]) -> Result<Self, u16> {
+    pub async fn connect(address: &str, headers: &[(&'static str, &str)]) -> Result<Self, u16> {
         let mut request = format!("ws://{address}/graphql").into_client_request().expect("a request");
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().expect("a header"));
@@ -54,7 +59,7 @@ impl Client {
         }
     }
 
-    async fn open(address: &str) -> Self {
+    pub async fn open(address: &str) -> Self {
         Self::connect(address, &[("sec-websocket-protocol", "graphql-transport-ws")]).await.expect("a socket")
     }
 
@@ -100,7 +105,7 @@ impl Client {
     }
 
     /// How it was closed.
-    async fn closed(&mut self) -> (u16, String) {
+    pub async fn closed(&mut self) -> (u16, String) {
         loop {
             let message = tokio::time::timeout(Duration::from_secs(15), self.0.next()).await.expect("in time");
             match message {

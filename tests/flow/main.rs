@@ -11,6 +11,7 @@ mod live;
 mod notices;
 mod receiver;
 mod shop;
+mod sockets;
 mod speed;
 mod sse;
 mod triggers;

@@ -38,7 +38,7 @@ pub enum KeyScope {
     AutomationsWrite,
     WebhooksWrite,
     SessionsWrite,
-    PersonsErase,
+    CustomersErase,
 }
 
 impl KeyScope {
@@ -52,7 +52,7 @@ impl KeyScope {
         (Self::AutomationsWrite, "automations_write"),
         (Self::WebhooksWrite, "webhooks_write"),
         (Self::SessionsWrite, "sessions_write"),
-        (Self::PersonsErase, "persons_erase"),
+        (Self::CustomersErase, "customers_erase"),
     ];
 
     /// Of what a caller may do, what belongs to it; nothing for what no key may.
@@ -67,7 +67,7 @@ impl KeyScope {
             Scope::AutomationsWrite => Some(Self::AutomationsWrite),
             Scope::WebhooksWrite => Some(Self::WebhooksWrite),
             Scope::SessionsWrite => Some(Self::SessionsWrite),
-            Scope::PersonsErase => Some(Self::PersonsErase),
+            Scope::CustomersErase => Some(Self::CustomersErase),
             Scope::AccountsCreate | Scope::AccountWrite | Scope::KeysWrite | Scope::OrderForm => None,
         }
     }
@@ -190,7 +190,7 @@ pub(super) async fn know(app: &App, credential: &Credential) -> Result<Known> {
     if is_over || !credential.is_of(&key.digest) {
         return Err(Error::Unauthenticated);
     }
-    if key.last_used_at.is_none_or(|at| now - at >= USED) {
+    if key.last_used_at.is_none_or(|at| now - at >= USED) && app.is_news(id, now, USED) {
         note_use(app, &key, now);
     }
     let caller = Caller::of(app.clone(), account, Role::Key(id, KeyScopes::of(&key)), &id.to_string());

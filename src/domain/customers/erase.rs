@@ -1,7 +1,7 @@
 //! Forgetting a person: what says who a customer was becomes blank, what was counted stays.
 
 use entity::customer::{ActiveModel, Model};
-use entity::{CustomerId, customer_tag, enrolment, event, job, product_order, subscription};
+use entity::{CustomerId, customer_tag, enrolment, event, job, payment, product_order, refund, subscription};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, Set};
 
@@ -13,18 +13,18 @@ use crate::domain::jobs;
 use crate::domain::ledger;
 use crate::domain::tx::Tx;
 
+/// Ids of one statement.
+const IDS: usize = 900;
 /// What stands where the name was.
 const NOBODY: &str = "(erased)";
 
 /// Blanks a customer for good: name, addresses, tags, metadata, notes, what events said, what order forms were told; ends
 /// its sessions and walks, and archives it. Its credits, activities and orders stay as numbers, and the ledger still
-/// verifies. Doing it twice changes nothing.
+/// verifies. Doing it again blanks what was said since.
 pub async fn erase(caller: &Caller, id: CustomerId) -> Result<Model> {
-    let tx = caller.begin(Scope::PersonsErase).await?;
+    let tx = caller.begin(Scope::CustomersErase).await?;
     let customer = load(&tx, id, "id").await?;
-    if customer.erased_at.is_some() {
-        return Ok(customer);
-    }
+    let again = customer.erased_at;
     if let Some(running) = running_subscription(&tx, id).await? {
         let message = format!("Its subscription {running} still runs and would be charged. Cancel it first.");
         return Err(Refusal::invalid("id", message).into());
@@ -33,7 +33,9 @@ pub async fn erase(caller: &Caller, id: CustomerId) -> Result<Model> {
     erased.name = Set(NOBODY.to_owned());
     (erased.email, erased.external_id, erased.locale) = (Set(None), Set(None), Set(None));
     erased.metadata = Set(serde_json::json!({}));
-    (erased.archived_at, erased.erased_at, erased.updated_at) = (Set(Some(tx.now)), Set(Some(tx.now)), Set(tx.now));
+    if again.is_none() {
+        (erased.archived_at, erased.erased_at, erased.updated_at) = (Set(Some(tx.now)), Set(Some(tx.now)), Set(tx.now));
+    }
     let erased = erased.update(tx.db()).await?;
     terms::write(&tx, &erased).await?;
     let tags = customer_tag::Entity::delete_many().filter(customer_tag::Column::AccountId.eq(tx.account.id));
@@ -43,8 +45,13 @@ pub async fn erase(caller: &Caller, id: CustomerId) -> Result<Model> {
     blank_purchases(&tx, id).await?;
     ledger::erase::notes(&tx, id).await?;
     blank_events(&tx, id).await?;
-    tell(&tx, "customer.erased", id, &[]).await?;
+    if again.is_none() {
+        tell(&tx, "customer.erased", id, &[]).await?;
+    }
     tx.commit().await?;
+    if let Err(error) = caller.app().store().forget_overwritten().await {
+        tracing::warn!(%error, "what was erased stays in the log of changes until its next checkpoint");
+    }
     Ok(erased)
 }
 
@@ -94,6 +101,25 @@ async fn blank_purchases(tx: &Tx, id: CustomerId) -> Result<()> {
         .filter(Column::CustomerId.eq(id))
         .exec(tx.db())
         .await?;
+    let orders = tx.rows::<Entity>().filter(Column::CustomerId.eq(id)).all(tx.db()).await?;
+    for orders in orders.chunks(IDS) {
+        let orders = || orders.iter().map(|order| order.id);
+        payment::Entity::update_many()
+            .col_expr(payment::Column::Method, Expr::value(Option::<String>::None))
+            .col_expr(payment::Column::ActionUrl, Expr::value(Option::<String>::None))
+            .col_expr(payment::Column::Failure, Expr::value(Option::<String>::None))
+            .filter(payment::Column::AccountId.eq(tx.account.id))
+            .filter(payment::Column::OrderId.is_in(orders()))
+            .exec(tx.db())
+            .await?;
+        refund::Entity::update_many()
+            .col_expr(refund::Column::Reason, Expr::value(NOBODY))
+            .col_expr(refund::Column::Failure, Expr::value(Option::<String>::None))
+            .filter(refund::Column::AccountId.eq(tx.account.id))
+            .filter(refund::Column::OrderId.is_in(orders()))
+            .exec(tx.db())
+            .await?;
+    }
     subscription::Entity::update_many()
         .col_expr(subscription::Column::PaymentMethod, Expr::value(Option::<String>::None))
         .col_expr(subscription::Column::Reason, Expr::value(Option::<String>::None))

@@ -140,7 +140,7 @@ fn without_account(value: Value) -> Value {
     match value {
         Value::Array(rows) => rows.into_iter().map(without_account).collect(),
         Value::Object(mut row) => {
-            row.remove("account_id");
+            row.remove("accountId");
             Value::Object(row)
         }
         other => json!(other),

@@ -108,7 +108,11 @@ async fn find(tx: &Tx, who: &Who) -> Result<CustomerId> {
             select.filter(Column::ExternalId.eq(id)).one(tx.db()).await?
         }
     };
-    found.map(|customer| customer.id).ok_or_else(|| Refusal::not_found(field, "customer").into())
+    let found = found.ok_or_else(|| Refusal::not_found(field, "customer"))?;
+    if found.erased_at.is_some() {
+        return Err(Refusal::invalid(field, "This customer was erased: nothing more is written about it.").into());
+    }
+    Ok(found.id)
 }
 
 fn depth(value: &Value) -> usize {

@@ -243,7 +243,7 @@ pub async fn conclude(app: &App, Claimed(job): &Claimed, became: Result<After>) 
                 .exec(&txn)
                 .await?;
             if dead && failed.rows_affected == 1 {
-                metrics::counter!("scrip_jobs_laid_aside_total").increment(1);
+                metrics::counter!("scrip_jobs_dead_total").increment(1);
                 lay_aside(&txn, job, store.clock.now()).await?;
             }
         }

@@ -214,6 +214,10 @@ async fn limits(
         let had = basket::ordered(tx.db(), tx.account.id, customer.id, &limited).await?;
         basket::within_limits(basket, &had, basket::quantity_field)
     };
+    if customer.erased_at.is_some() {
+        let message = "This customer was erased: nothing is ordered for it any more.";
+        return Err(Refusal::invalid("customerId", message).into());
+    }
     let archived = customer.archived_at.is_some()
         && basket.lines.iter().any(|line| line.credit_type.is_some() && !line.costs_credits());
     let archived = if archived { Err(Refusal::CustomerArchived { field: "customerId".to_owned() }) } else { Ok(()) };

@@ -4,26 +4,12 @@
 const [, , account, slug] = location.pathname.split("/");
 const main = document.getElementById("form");
 
-const FORM = `query Form($account: String!, $slug: String!) { orderForm(account: $account, slug: $slug) {
-  name description imageUrl kind creditType { name description }
-  business { name logoUrl supportAddress timeZone }
-  prices { id kind name currency tierMode minimumQuantity maximumQuantity maxPerCustomer creditsPerRenewal creditAmount
-    rollover rolloverLimit interval { count unit } grantEvery { count unit } costs { name }
-    tiers { from upTo unitAmount { decimal currency } flatAmount { minor decimal } } } } }`;
-const QUOTE = `query Quote($account: String!, $price: ID!, $quantity: Int!) {
-  priceQuote(account: $account, priceId: $price, quantity: $quantity) {
-    total { decimal currency } credits creditCost expiresAt pricePerCredit { decimal } nextTier { message } } }`;
-const PLACE = `mutation Place($input: OrderPlaceInput!) { orderPlace(input: $input) {
-  orderToken receipt { ...Receipt } userErrors { code message field } } }`;
-const RECEIPT = `query Receipt($token: String!) { orderReceipt(token: $token) { ...Receipt } }`;
-const PARTS = `fragment Receipt on OrderReceipt { number status total { decimal currency } actionUrl
-  lines { name quantity credits thankYou redirectUrl } }`;
-
-async function ask(query, variables) {
+// The form's operations stand in order.graphql, which the server knows: it is asked for by its id.
+async function ask(operationName, variables) {
   const response = await fetch("/graphql", {
     method: "POST",
     headers: { "content-type": "application/json", accept: "application/graphql-response+json" },
-    body: JSON.stringify({ query, variables }),
+    body: JSON.stringify({ documentId: "scrip:order-form", operationName, variables }),
   });
   const answer = await response.json();
   if (answer.errors) throw new Error(answer.errors[0].message);
@@ -144,7 +130,7 @@ function show(form) {
       return;
     }
     try {
-      const { priceQuote: found } = await ask(QUOTE, variables);
+      const { priceQuote: found } = await ask("Quote", variables);
       if (stale()) return;
       if (!found) throw new Error("This price is no longer on sale. Reload the page.");
       const until = found.expiresAt && !chosen().grantEvery && new Intl.DateTimeFormat(undefined, { dateStyle: "long", timeZone: business.timeZone })
@@ -180,7 +166,7 @@ function show(form) {
     alert.textContent = "";
     for (const field of page.elements) field.removeAttribute("aria-invalid");
     try {
-      const { orderPlace: placed } = await ask(PLACE + PARTS, { input: { ...input, idempotencyKey: key } });
+      const { orderPlace: placed } = await ask("Place", { input: { ...input, idempotencyKey: key } });
       if (placed.receipt) {
         sessionStorage.removeItem(stored);
         history.replaceState(null, "", `#${placed.orderToken}`);
@@ -222,10 +208,10 @@ function show(form) {
 
 async function begin() {
   try {
-    const { orderForm: form } = await ask(FORM, { account, slug });
+    const { orderForm: form } = await ask("Form", { account, slug });
     business = form?.business ?? null;
     const token = location.hash.slice(1);
-    const known = token && (await ask(RECEIPT + PARTS, { token })).orderReceipt;
+    const known = token && (await ask("Receipt", { token })).orderReceipt;
     if (known) receipt(known);
     else if (form) show(form);
     else main.replaceChildren(el("h1", {}, "Nothing is on sale here"));
