@@ -24,7 +24,7 @@ impl Endpoint for Exports {
         let answered = match self.0.caller(&request).await {
             Ok(caller) => {
                 let (asker, wanted) = (caller.clone(), name.clone());
-                let answered = self.0.write(async move { file(&asker, &wanted).await }).await;
+                let answered = self.0.write(Box::pin(async move { file(&asker, &wanted).await })).await;
                 let outcome = match &answered {
                     Ok(Some(_)) => DONE,
                     Ok(None) => "NOT_FOUND",

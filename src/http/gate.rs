@@ -84,13 +84,13 @@ impl Places {
             return None;
         }
         *count += 1;
-        Some(Place { _place: place, address, by_address: self.by_address.clone() })
+        Some(Place { _permit: place, address, by_address: self.by_address.clone() })
     }
 }
 
 /// A place that is taken.
 pub struct Place {
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
     address: IpAddr,
     by_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }

@@ -41,7 +41,7 @@ impl Endpoint for Reports {
             (_, Err(_)) => Err(Refusal::invalid("parameters", "Those of the address cannot be read.").into()),
             (Ok(caller), Ok(asked)) => {
                 let name = name.clone();
-                self.0.write(async move { file(&caller, &name, &asked).await }).await
+                self.0.write(Box::pin(async move { file(&caller, &name, &asked).await })).await
             }
         };
         Ok(match answered {

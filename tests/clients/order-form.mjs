@@ -63,8 +63,8 @@ assert.equal(main.querySelector("input[name=email]").getAttribute("aria-invalid"
 const online = window.fetch;
 const keys = [];
 window.fetch = async (path, init) => {
-  const { query, variables } = JSON.parse(init.body);
-  if (!query.includes("orderPlace")) return online(path, init);
+  const { operationName, variables } = JSON.parse(init.body);
+  if (operationName !== "Place") return online(path, init);
   keys.push(variables.input.idempotencyKey);
   const response = await online(path, init);
   if (keys.length === 1) throw new TypeError("network error");
