@@ -9,8 +9,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_graphql::Response as Answer;
 use async_graphql::parser::types::OperationType;
+use async_graphql::{Response as Answer, ServerError};
 use futures_util::{SinkExt, StreamExt};
 use poem::http::{StatusCode, header};
 use poem::web::websocket::{CloseCode, Message, WebSocket, WebSocketConfig, WebSocketStream};
@@ -273,6 +273,13 @@ impl Connection {
         if self.running.len() >= OPERATIONS {
             return self.refuse(socket, &id, &format!("A connection runs {OPERATIONS} operations at a time.")).await;
         }
+        let purse = Purse::new(self.doors.budgets.clone(), self.from, &caller);
+        // To read a text costs, whether it is then run or not.
+        if let Err(error) = purse.spend(params.points()) {
+            let mut told = ServerError::new("", None);
+            told.source = Some(Arc::new(error));
+            return self.fail(socket, &id, vec![told]).await;
+        }
         match Operation::of(params, &self.doors.rules.documents) {
             Ok(operation) if operation.kind == Some(OperationType::Mutation) => {
                 self.refuse(socket, &id, "A socket runs queries and subscriptions only. Send mutations by POST.").await
@@ -281,7 +288,6 @@ impl Connection {
                 let ended = self.ended.child_token();
                 self.begun += 1;
                 self.running.insert(id.clone(), (self.begun, ended.clone()));
-                let purse = Purse::new(self.doors.budgets.clone(), self.from, &caller);
                 let operation = operation.paid_by(purse);
                 let session = Session::new(caller, self.doors.tokens.clone(), &self.id, false);
                 let with = (&self.doors.schema, &self.doors.tracker);
@@ -297,13 +303,16 @@ impl Connection {
                 Ok(())
             }
             Err(Unfit::Missing(message) | Unfit::TooLarge(message)) => self.refuse(socket, &id, &message).await,
-            Err(Unfit::Invalid(errors)) => {
-                let mut answer = Answer::from_errors(errors);
-                mask(&mut answer, &self.id);
-                send(socket, Message::text(json!({ "id": id, "type": "error", "payload": answer.errors }).to_string()))
-                    .await
-            }
+            Err(Unfit::Invalid(errors)) => self.fail(socket, &id, errors).await,
         }
+    }
+
+    /// Says what is wrong with an operation that does not begin.
+    async fn fail(&mut self, socket: &mut WebSocketStream, id: &str, errors: Vec<ServerError>) -> Result<(), Close> {
+        let mut answer = Answer::from_errors(errors);
+        mask(&mut answer, &self.id);
+        let told = json!({ "id": id, "type": "error", "payload": answer.errors });
+        send(socket, Message::text(told.to_string())).await
     }
 
     async fn refuse(&mut self, socket: &mut WebSocketStream, id: &str, message: &str) -> Result<(), Close> {

@@ -29,7 +29,7 @@ on_both! {
         let (ada, session) = (house.customer("Ada").await, house.credit_type("Session", json!({ "never": true })).await);
         house.consume(json!({ "customerId": ada, "creditTypeId": session, "amount": 1 })).await;
         house.ask(Role::Staff, "mutation { accountUpdate(input: { name: \"x\" }) { account { id } } }", json!({})).await;
-        house.ask(Role::Staff, "mutation { alias: customerArchive(input: { id: \"cus_x\" }) { customer { id } } }", json!({})).await;
+        house.ask(Role::Staff, "mutation { alias: customerArchive(input: { id: \"cus_\\u0000x\" }) { customer { id } } }", json!({})).await;
         let (id, program) = key(&house, &["EVENTS_WRITE"]).await;
         let track = "mutation { eventTrack(input: { name: \"form.sent\", idempotencyKey: \"f\", customer: { email: \"ada@example.com\" } }) { event { id } } }";
         let request = house.client().post("/graphql").header("authorization", format!("Bearer {program}"))
