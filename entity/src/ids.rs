@@ -41,8 +41,16 @@ fn decode(text: &str) -> Result<Uuid, MalformedId> {
         .ok_or(MalformedId)
 }
 
+/// Whether a text is an id, of whatever kind.
+#[must_use]
+pub fn is_id(text: &str) -> bool {
+    text.split_once('_').is_some_and(|(prefix, rest)| PREFIXES.contains(&prefix) && decode(rest).is_ok())
+}
+
 macro_rules! ids {
-    ($($(#[$meta:meta])* $name:ident = $prefix:literal;)+) => {$(
+    ($($(#[$meta:meta])* $name:ident = $prefix:literal;)+) => {
+        const PREFIXES: &[&str] = &[$($prefix),+];
+    $(
         $(#[$meta])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, sea_orm::DeriveValueType)]
         pub struct $name(pub Uuid);

@@ -50,7 +50,7 @@ pub use expiration::{Anchor, Expiration, ExpirationKind, PeriodUnit};
 pub use ids::{
     AccessEntryId, AccountId, ActivityId, ApiKeyId, AutomationId, BulkOperationId, CreditTypeId, CustomerId,
     CustomerSessionId, EnrolmentId, EventId, GrantId, HoldId, JobId, MalformedId, OrderId, PaymentId, PriceId,
-    ProductId, RefundId, RunId, SubscriptionId, TriggerId, WebhookDeliveryId, WebhookEndpointId,
+    ProductId, RefundId, RunId, SubscriptionId, TriggerId, WebhookDeliveryId, WebhookEndpointId, is_id,
 };
 pub use owned::{CustomerOwned, Owned};
 pub use units::{Credits, Minor};

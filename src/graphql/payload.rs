@@ -220,6 +220,7 @@ pub(super) async fn answer<T>(
 }
 
 /// What a mutation is asked for: the id in its input that says most, its own, its customer's, another's; a credit type's last.
+/// Of ids that others gave (`externalId`), and of what is none, nothing is kept: they may say who somebody is.
 fn about(ctx: &Context<'_>) -> Option<String> {
     let arguments = ctx.field().arguments().ok()?;
     let Some((_, Value::Object(input))) = arguments.into_iter().next() else { return None };
@@ -230,7 +231,7 @@ fn about(ctx: &Context<'_>) -> Option<String> {
         other => other.ends_with("Id").then_some(2),
     };
     let ids = input.iter().filter_map(|(name, value)| match value {
-        Value::String(id) => Some((rank(name)?, id)),
+        Value::String(id) if entity::is_id(id) => Some((rank(name)?, id)),
         _ => None,
     });
     ids.min_by_key(|(rank, _)| *rank).map(|(_, id)| id.clone())
