@@ -4,6 +4,8 @@
 mod database;
 mod harness;
 mod naive;
+#[path = "harness/power.rs"]
+mod power;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -30,6 +32,17 @@ fn is_found_in_the_core() -> bool {
     })
 }
 
+/// Power cuts after each of which an acknowledged write would be missed.
+const CUTS: usize = 40;
+
+/// Whether power cuts find writes that were acknowledged and are gone.
+fn is_found_by_power_cuts() -> bool {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let told = runtime.block_on(power::cut(CUTS));
+    println!("{told}");
+    told.lost > 0
+}
+
 /// Plays histories through a database.
 fn is_found_in_a_database() -> bool {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -50,7 +63,17 @@ fn every_fault_is_found_and_without_one_nothing_is() {
         fault::set(Some(broken));
         found.push((Some(broken), is_found_in_the_core(), is_found_in_a_database()));
     }
+    fault::set(None);
+    let lost = [is_found_by_power_cuts(), {
+        fault::set(Some(Fault::Flush));
+        is_found_by_power_cuts()
+    }];
     drop(std::panic::take_hook());
+    assert_eq!(
+        lost,
+        [false, true],
+        "power cuts lose what was acknowledged: with synchronous=FULL, with synchronous=OFF"
+    );
     let expected = [
         (None, false, false),
         (Some(Fault::BurnOrder), true, true),

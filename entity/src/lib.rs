@@ -11,6 +11,7 @@ pub mod account;
 pub mod activity;
 pub mod allocation;
 pub mod api_key;
+mod arrays;
 pub mod automation;
 pub mod automation_version;
 pub mod bulk_operation;
@@ -46,6 +47,7 @@ pub mod wallet;
 pub mod webhook_delivery;
 pub mod webhook_endpoint;
 
+pub use arrays::{array, is_null};
 pub use expiration::{Anchor, Expiration, ExpirationKind, PeriodUnit};
 pub use ids::{
     AccessEntryId, AccountId, ActivityId, ApiKeyId, AutomationId, BulkOperationId, CreditTypeId, CustomerId,

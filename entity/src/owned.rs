@@ -1,8 +1,9 @@
 //! The door to an account's rows: a query that starts here cannot meet another account's.
 
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, Select};
+use sea_orm::sea_query::{Asterisk, Expr, ExprTrait, Query, ValueTuple};
+use sea_orm::{ColumnTrait, DbBackend, DbErr, EntityTrait, IdenStatic, QueryFilter, Select, Value};
 
-use crate::{AccountId, CustomerId};
+use crate::{AccountId, CustomerId, array};
 
 /// A table whose every row belongs to one account.
 pub trait Owned: EntityTrait {
@@ -13,6 +14,35 @@ pub trait Owned: EntityTrait {
     #[must_use]
     fn of(account: AccountId) -> Select<Self> {
         Self::find().filter(Self::ACCOUNT.eq(account))
+    }
+
+    /// The rows with certain keys, of several accounts: each key begins with its account, `columns` name what stands
+    /// behind it. Both databases look the keys up one by one in an index that begins with these columns; given as a list
+    /// of pairs SQLite would read them all, and PostgreSQL plan for each of them.
+    fn keyed<const N: usize>(
+        backend: DbBackend,
+        columns: [Self::Column; N],
+        keys: impl IntoIterator<Item = (AccountId, [Value; N])>,
+    ) -> Result<Select<Self>, DbErr> {
+        let columns = std::iter::once(Self::ACCOUNT).chain(columns).collect::<Vec<_>>();
+        let keys = keys.into_iter().map(|(account, rest)| std::iter::once(account.into()).chain(rest).collect());
+        let keys = keys.collect::<Vec<Vec<Value>>>();
+        if keys.is_empty() {
+            return Ok(Self::find().filter(Expr::cust("1 = 0")));
+        }
+        if backend != DbBackend::Postgres {
+            let tuple = Expr::tuple(columns.iter().map(|column| Expr::col((Self::default(), *column))));
+            let keys = keys.into_iter().map(ValueTuple::Many).collect::<Vec<_>>();
+            let keys = Query::select().column(Asterisk).from_values(keys, "keys").to_owned();
+            return Ok(Self::find().filter(tuple.in_subquery(keys)));
+        }
+        let of = |place: usize| array(keys.iter().map(|key| key[place].clone()).collect());
+        let arrays = (0..columns.len()).map(of).collect::<Result<Vec<_>, _>>()?;
+        let table = Self::default().table_name().to_owned();
+        let names = columns.iter().map(|column| format!(r#""{table}"."{}""#, column.as_str())).collect::<Vec<_>>();
+        let places = (1..=columns.len()).map(|place| format!("${place}")).collect::<Vec<_>>();
+        let sql = format!("({}) IN (SELECT * FROM unnest({}))", names.join(", "), places.join(", "));
+        Ok(Self::find().filter(Expr::cust_with_values(sql, arrays)))
     }
 }
 

@@ -55,7 +55,9 @@ impl House {
         });
         let private = settings.flag("webhook_private")?;
         let poster = Poster::new(Arc::new(SystemNames), private).map_err(|error| anyhow::anyhow!(error))?;
-        Ok(Self { app: App::start(store, crate::gateway::providers(), Arc::new(poster)), tokens })
+        let app = App::start(store, crate::gateway::providers(), Arc::new(poster));
+        app.keep_accounts_apart(settings.flag("accounts_apart")?);
+        Ok(Self { app, tokens })
     }
 }
 

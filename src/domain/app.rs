@@ -78,6 +78,17 @@ impl App {
         &self.0.lanes
     }
 
+    /// Puts at most so many commands of the ledger into one commit from now on: 1 to 256, which is where it begins.
+    pub fn limit_batches(&self, commands: usize) {
+        self.0.lanes.limit(commands);
+    }
+
+    /// Puts commands of one account only into one commit from now on, for a database that is sharded by account, where
+    /// a commit over several shards costs more than it saves.
+    pub fn keep_accounts_apart(&self, apart: bool) {
+        self.0.lanes.keep_accounts_apart(apart);
+    }
+
     pub(super) fn access(&self) -> &AccessLog {
         &self.0.access
     }

@@ -147,6 +147,12 @@ impl Caller {
         Self { app, account: Some(account), role, subject: subject.to_owned() }
     }
 
+    /// The same, at another server.
+    #[must_use]
+    pub fn on(&self, app: App) -> Self {
+        Self { app, ..self.clone() }
+    }
+
     /// What the caller is.
     #[must_use]
     pub fn role(&self) -> Role {

@@ -101,8 +101,9 @@ async fn attempt<O: Operation>(
     let tx = caller.begin(scope).await?;
     let fingerprint = operation.fingerprint();
     let now = caller.app().store().clock.now();
-    let known = requests::load(tx.db(), tx.account.id, std::iter::once(key.clone()), now).await?;
-    if let Some(known) = known.get(key) {
+    let place = (tx.account.id, key.clone());
+    let known = requests::load(tx.db(), [place.clone()], now).await?;
+    if let Some(known) = known.get(&place) {
         return match (&known.recorded, O::Made::read(&known.recorded)) {
             _ if known.fingerprint != fingerprint => Err(Refusal::IdempotencyKeyReused.into()),
             (_, Some(made)) => Ok(Some((made, true))),
@@ -119,8 +120,8 @@ async fn attempt<O: Operation>(
         }
         Err(error) => return Err(error),
     };
-    let known = HashMap::from([(key.clone(), Known { fingerprint, recorded, fresh: true })]);
-    if !requests::record(tx.db(), tx.account.id, &known, now).await? {
+    let known = HashMap::from([(place, Known { fingerprint, recorded, fresh: true })]);
+    if !requests::record(tx.db(), &known, now).await? {
         return Ok(None);
     }
     tx.commit().await?;

@@ -14,14 +14,15 @@ use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel,
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
-use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection};
 
 use super::clock::{Clock, SystemClock};
 use super::error::{Error, Fault, Result, fault};
 use super::jobs;
 use super::ledger::chain::LedgerKey;
+use super::ledger::fault::{self as broken, Fault as Broken};
 use super::live::Hub;
 
 /// How long a statement waits for a lock or a connection before the caller hears `UNAVAILABLE`.
@@ -207,9 +208,10 @@ impl Store {
 
     /// Refuses a database that would forget a committed write.
     async fn assert_durable(&self) -> Result<()> {
+        let flushes = if broken::is(Broken::Flush) { "0" } else { "2" };
         let expected: &[(&str, &str)] = match self.writer.get_database_backend() {
             DbBackend::Sqlite => {
-                &[("PRAGMA journal_mode", "wal"), ("PRAGMA synchronous", "2"), ("PRAGMA foreign_keys", "1")]
+                &[("PRAGMA journal_mode", "wal"), ("PRAGMA synchronous", flushes), ("PRAGMA foreign_keys", "1")]
             }
             _ => &[("SHOW fsync", "on"), ("SHOW full_page_writes", "on"), ("SHOW synchronous_commit", "on")],
         };
@@ -246,7 +248,7 @@ async fn connect_sqlite(url: &str, missing: Missing) -> Result<(DatabaseConnecti
         .map_err(|error| Error::Unavailable(format!("the database URL is not understood: {error}").into()))?
         .create_if_missing(missing == Missing::Create)
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
+        .synchronous(if broken::is(Broken::Flush) { SqliteSynchronous::Off } else { SqliteSynchronous::Full })
         .foreign_keys(true)
         .busy_timeout(PATIENCE)
         .disable_statement_logging();
@@ -255,6 +257,7 @@ async fn connect_sqlite(url: &str, missing: Missing) -> Result<(DatabaseConnecti
         .acquire_timeout(PATIENCE)
         .idle_timeout(None)
         .max_lifetime(None)
+        .before_acquire(|connection, _| Box::pin(async { Ok(is_clean(connection)) }))
         // What is erased is not to be read in the file either.
         .connect_with(options.clone().pragma("cache_size", WRITER_CACHE).pragma("secure_delete", "ON"))
         .await
@@ -264,6 +267,7 @@ async fn connect_sqlite(url: &str, missing: Missing) -> Result<(DatabaseConnecti
         .acquire_timeout(PATIENCE)
         .idle_timeout(None)
         .max_lifetime(None)
+        .before_acquire(|connection, _| Box::pin(async { Ok(is_clean(connection)) }))
         .connect_lazy_with(options.create_if_missing(false).pragma("query_only", "1"));
     Ok((writer.into(), reader.into()))
 }
@@ -279,9 +283,19 @@ async fn connect_postgres(url: &str) -> Result<(DatabaseConnection, DatabaseConn
             ("idle_in_transaction_session_timeout", "60s"),
         ])
         .disable_statement_logging();
-    let pool = || PgPoolOptions::new().max_connections(READERS).acquire_timeout(PATIENCE);
+    let pool = || {
+        let pool = PgPoolOptions::new().max_connections(READERS).acquire_timeout(PATIENCE);
+        pool.before_acquire(|connection, _| Box::pin(async { Ok(is_clean(connection)) }))
+    };
     let writer = pool().connect_with(options.clone()).await.map_err(|error| unreachable(&error))?;
     Ok((writer.into(), pool().connect_lazy_with(options).into()))
+}
+
+/// Whether a connection can be used again. One whose commit and rollback both failed, as they do on a full disk, still has
+/// its transaction open: the next one would begin within it, and be acknowledged without ever being committed.
+/// Such a connection is closed, which undoes what was open.
+fn is_clean(connection: &impl Connection) -> bool {
+    !connection.is_in_transaction()
 }
 
 /// Says what the driver said; the driver never repeats the URL's password.

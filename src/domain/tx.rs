@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use entity::{AccountId, CustomerId, CustomerOwned, Owned, account};
-use sea_orm::{DatabaseTransaction, DbErr, Select};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Select};
 
 use super::caller::Scope;
 use super::clock::Instant;
@@ -143,6 +143,14 @@ impl View {
 /// The account's own row.
 pub(super) async fn find_account(txn: &DatabaseTransaction, id: AccountId) -> Result<Option<account::Model>, DbErr> {
     account::Entity::of(id).one(txn).await
+}
+
+/// The accounts' own rows; those that are not there are left out.
+pub(super) async fn find_accounts(
+    txn: &DatabaseTransaction,
+    ids: BTreeSet<AccountId>,
+) -> Result<Vec<account::Model>, DbErr> {
+    account::Entity::keyed(txn.get_database_backend(), [], ids.into_iter().map(|id| (id, [])))?.all(txn).await
 }
 
 /// The account's clock: a sandbox's stands still, everyone else's is the server's.

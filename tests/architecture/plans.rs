@@ -3,20 +3,36 @@
 /// Queries, and the part of an index by which SQLite finds their rows.
 pub const PLANS: &[(&str, &str)] = &[
     (
-        "SELECT * FROM wallet WHERE account_id = ? AND customer_id IN (?, ?) AND credit_type_id IN (?, ?) AND (customer_id, credit_type_id) IN ((?, ?), (?, ?)) ORDER BY customer_id, credit_type_id",
+        "SELECT * FROM wallet WHERE (account_id, customer_id, credit_type_id) IN (SELECT * FROM (VALUES (?, ?, ?), (?, ?, ?)) AS keys) ORDER BY account_id, customer_id, credit_type_id",
         "PRIMARY KEY (account_id=? AND customer_id=? AND credit_type_id=?)",
     ),
     (
-        "SELECT * FROM credit_grant WHERE account_id = ? AND customer_id IN (?, ?) AND credit_type_id IN (?, ?) AND (customer_id, credit_type_id) IN ((?, ?), (?, ?)) AND open = ?",
+        "SELECT * FROM credit_grant WHERE (account_id, customer_id, credit_type_id) IN (SELECT * FROM (VALUES (?, ?, ?), (?, ?, ?)) AS keys) AND open = ?",
         "credit_grant_by_wallet (account_id=? AND customer_id=? AND credit_type_id=? AND open=?)",
     ),
     (
-        "SELECT * FROM request WHERE account_id = ? AND ((caller = ? AND key IN (?, ?)) OR (caller = ? AND key IN (?, ?)))",
+        "SELECT * FROM request WHERE (account_id, caller, key) IN (SELECT * FROM (VALUES (?, ?, ?), (?, ?, ?)) AS keys)",
         "PRIMARY KEY (account_id=? AND caller=? AND key=?)",
     ),
     (
-        "SELECT * FROM activity WHERE account_id = ? AND (id IN (?, ?) OR reverses_id IN (?, ?))",
+        "SELECT * FROM activity WHERE (account_id, reverses_id) IN (SELECT * FROM (VALUES (?, ?), (?, ?)) AS keys) AND reverses_id IS NOT NULL",
         "activity_by_reversed (account_id=? AND reverses_id=?)",
+    ),
+    (
+        "SELECT * FROM allocation WHERE (account_id, activity_id) IN (SELECT * FROM (VALUES (?, ?), (?, ?)) AS keys) ORDER BY account_id, activity_id, position",
+        "PRIMARY KEY (account_id=? AND activity_id=?)",
+    ),
+    (
+        "SELECT * FROM hold WHERE (account_id, customer_id, credit_type_id) IN (SELECT * FROM (VALUES (?, ?, ?)) AS keys) AND open = ?",
+        "hold_by_wallet (account_id=? AND customer_id=? AND credit_type_id=? AND open=?)",
+    ),
+    (
+        "SELECT * FROM credit_grant WHERE (account_id, id) IN (SELECT * FROM (VALUES (?, ?), (?, ?)) AS keys)",
+        "PRIMARY KEY (account_id=? AND id=?)",
+    ),
+    (
+        "SELECT * FROM activity WHERE account_id = ? AND customer_id = ? AND (at, sequence, id) < (?, ?, ?) ORDER BY at DESC, sequence DESC, id DESC LIMIT 21",
+        "activity_by_customer (account_id=? AND customer_id=? AND (at,sequence,id)<(?,?,?))",
     ),
     (
         "SELECT * FROM activity WHERE account_id = ? AND customer_id = ? AND reverses_id IN (?, ?)",
@@ -108,4 +124,22 @@ pub const PLANS: &[(&str, &str)] = &[
         "SELECT * FROM job WHERE live AND run_at <= ? AND dead_at IS NULL ORDER BY run_at LIMIT 256",
         "job_due (run_at<?)",
     ),
+];
+
+/// The same questions as PostgreSQL is asked them: by arrays. None reads a table from end to end.
+pub const POSTGRES_PLANS: &[&str] = &[
+    "SELECT * FROM wallet WHERE (account_id, customer_id, credit_type_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[])) ORDER BY account_id, customer_id, credit_type_id FOR UPDATE",
+    "SELECT * FROM credit_grant WHERE (account_id, customer_id, credit_type_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[])) AND open = true",
+    "SELECT * FROM request WHERE (account_id, caller, key) IN (SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[]))",
+    "SELECT * FROM activity WHERE (account_id, reverses_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[])) AND reverses_id IS NOT NULL",
+    "SELECT * FROM allocation WHERE (account_id, activity_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[])) ORDER BY account_id, activity_id, position",
+    "SELECT * FROM hold WHERE (account_id, customer_id, credit_type_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[])) AND open = true",
+    "SELECT * FROM activity WHERE account_id = $1::uuid AND customer_id = $2::uuid AND (at, sequence, id) < (now(), 7, $2::uuid) ORDER BY at DESC, sequence DESC, id DESC LIMIT 21",
+    "SELECT account_id FROM event WHERE pending AND account_id > $1::uuid ORDER BY account_id LIMIT 1",
+    "SELECT id FROM event WHERE account_id = $1::uuid AND pending ORDER BY id LIMIT 256",
+    "SELECT * FROM event WHERE account_id = $1::uuid AND customer_id = $2::uuid ORDER BY id DESC LIMIT 21",
+    "SELECT * FROM job WHERE live AND run_at <= now() AND dead_at IS NULL ORDER BY run_at LIMIT 256",
+    "SELECT * FROM product_order WHERE account_id = $1::uuid AND customer_id = $2::uuid ORDER BY id DESC LIMIT 21",
+    "SELECT * FROM run WHERE account_id = $1::uuid AND trigger_id = $2::uuid ORDER BY id DESC LIMIT 21",
+    "SELECT * FROM access_entry WHERE account_id = $1::uuid ORDER BY id DESC LIMIT 21",
 ];

@@ -87,14 +87,7 @@ fn start_cluster() -> Result<Server, String> {
     let folder =
         tempfile::Builder::new().prefix("scrip-postgres-").tempdir().map_err(|error| error.to_string())?.keep();
     let data = folder.join("data");
-    let mut prefix = Vec::new();
-    if folder.metadata().map_err(|error| error.to_string())?.uid() == 0 {
-        // PostgreSQL refuses to run as root.
-        let user = ["postgres", "nobody"].into_iter().find(|user| id(user).is_some()).ok_or("no user to run it as")?;
-        let (uid, gid) = id(user).expect("just found");
-        chown(&folder, Some(uid), Some(gid)).map_err(|error| error.to_string())?;
-        prefix = ["runuser", "-u", user, "--"].map(str::to_owned).to_vec();
-    }
+    let prefix = unprivileged(&folder)?;
     let command = |program: &str| {
         let mut words = prefix.clone();
         words.push(program.to_owned());
@@ -126,7 +119,19 @@ fn start_cluster() -> Result<Server, String> {
     Ok(Server { base: "postgres://scrip@localhost/".to_owned(), options, holder: Some(holder) })
 }
 
-fn programs() -> Option<PathBuf> {
+/// What comes before PostgreSQL's programs in a folder of their own: it refuses to run as root.
+pub fn unprivileged(folder: &Path) -> Result<Vec<String>, String> {
+    if folder.metadata().map_err(|error| error.to_string())?.uid() != 0 {
+        return Ok(Vec::new());
+    }
+    let user = ["postgres", "nobody"].into_iter().find(|user| id(user).is_some()).ok_or("no user to run it as")?;
+    let (uid, gid) = id(user).expect("just found");
+    chown(folder, Some(uid), Some(gid)).map_err(|error| error.to_string())?;
+    Ok(["runuser", "-u", user, "--"].map(str::to_owned).to_vec())
+}
+
+/// Where its programs are.
+pub fn programs() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     std::env::split_paths(&path)

@@ -1,15 +1,17 @@
 //! The same house with other doors, and what it does seen from outside.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use poem::EndpointExt;
 use poem::test::TestClient;
-use scrip::domain::App;
-use scrip::domain::accounts::tokens::Tokens;
+use scrip::domain::accounts::{self, tokens::Tokens};
+use scrip::domain::clock::{Clock, ManualClock, SystemClock};
+use scrip::domain::{App, Caller};
 use scrip::http::{Doors, Rules, Start, endpoint};
 
-use super::{House, client};
+use super::{Backend, House, client, open, tokens};
 
 impl House {
     /// The same server behind doors with other rules.
@@ -22,6 +24,24 @@ impl House {
     pub fn trusting(mut self, tokens: Tokens) -> Self {
         self.tokens = Arc::new(tokens);
         self.client = client(&self.app, &self.tokens);
+        self
+    }
+
+    /// The house of an account that a database has already; its tables are brought up to date.
+    pub async fn found(backend: Backend, url: String, slug: &str) -> Self {
+        let clock = Arc::new(ManualClock::new(SystemClock.now()));
+        let app = open(&url, clock.clone()).await;
+        let operator = Caller::operator(app.clone(), "tests");
+        let account = accounts::by_slug(&operator, slug).await.expect("looked").expect("it is there");
+        let tokens = Arc::new(tokens());
+        let client = client(&app, &tokens);
+        Self { app, tokens, clock, account, url, backend, client, keys: AtomicU64::new(1), _folder: None }
+    }
+
+    /// The same house with another server in it.
+    pub fn with(mut self, app: App) -> Self {
+        self.client = client(&app, &self.tokens);
+        self.app = app;
         self
     }
 

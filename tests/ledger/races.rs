@@ -7,7 +7,7 @@ use scrip::domain::ledger::{self, Consume, Words};
 use scrip::domain::{Caller, Error, Refusal, Role};
 use serde_json::json;
 
-use crate::harness::{Backend, House, codes};
+use crate::harness::{Backend, House, codes, new_account};
 use crate::on_both;
 
 on_both! {
@@ -64,6 +64,43 @@ on_both! {
         assert_eq!(house.balance(&customer).await["available"], 960);
         house.assert_verified().await;
         second.close().await;
+    }
+
+    /// Commands of several accounts in one commit: the same key in each is each account's own, another account's customer
+    /// is not found, and each ledger adds up. The same where accounts are kept apart.
+    async fn accounts_of_one_commit_do_not_meet(house: House) {
+        let credit_type = house.credit_type("Session", json!({ "never": true })).await;
+        let ada = house.customer("Ada").await;
+        house.issue(json!({ "customerId": ada, "creditTypeId": credit_type, "amount": 100 })).await;
+        let mut other = house.beside();
+        other.account = new_account(&house.app, "other").await;
+        let class = other.credit_type("Class", json!({ "never": true })).await;
+        let bob = other.customer("Bob").await;
+        other.issue(json!({ "customerId": bob, "creditTypeId": class, "amount": 100 })).await;
+        let of = |staff: Caller, customer: &str, credit_type: &str, key: String| {
+            let (customer, credit_type) = (customer.parse().expect("an id"), credit_type.parse().expect("an id"));
+            let consume = Consume { customer, credit_type, amount: entity::Credits(1), words: Words::default() };
+            async move { ledger::consume(&staff, consume, &key).await }
+        };
+        for (apart, round) in [(false, "together"), (true, "apart")] {
+            house.app.keep_accounts_apart(apart);
+            let own = (0..20).map(|n| of(house.staff(), &ada, &credit_type, format!("{round}-{n}")));
+            let theirs = (0..20).map(|n| of(other.staff(), &bob, &class, format!("{round}-{n}")));
+            let strays = (0..5).map(|n| of(house.staff(), &bob, &class, format!("{round}-stray-{n}")));
+            let half = (0..5).map(|n| of(house.staff(), &ada, &class, format!("{round}-half-{n}")));
+            let (own, theirs, strays, half) =
+                tokio::join!(join_all(own), join_all(theirs), join_all(strays), join_all(half));
+            for outcome in own.iter().chain(&theirs) {
+                assert!(outcome.as_ref().is_ok_and(|outcome| !outcome.replayed), "{outcome:?}");
+            }
+            for outcome in strays.iter().chain(&half) {
+                assert!(matches!(outcome, Err(Error::Refused(Refusal::NotFound { .. }))), "{outcome:?}");
+            }
+        }
+        assert_eq!(house.balance(&ada).await["available"], 60);
+        assert_eq!(other.balance(&bob).await["available"], 60);
+        house.assert_verified().await;
+        other.assert_verified().await;
     }
 
     /// One key for two customers, whose wallets lie in different lanes: one wins, the other hears that the key is used.

@@ -94,7 +94,7 @@ impl Game {
             (key, Wallet::new(load::empty(ACCOUNT, key), Vec::new(), Vec::new()))
         };
         let books = Books {
-            account: account(zone),
+            account: account(zone).into(),
             wallets: people.iter().map(wallet).collect(),
             types: HashMap::from([(TYPE, credit_type())]),
             customers: people.iter().map(|customer| (*customer, None)).collect(),

@@ -106,10 +106,10 @@ async fn attempt(
     total: u64,
 ) -> Result<Option<(BulkOperationId, bool)>> {
     let tx = caller.begin(Scope::CreditsWrite).await?;
-    let (account, server_now) = (tx.account.id, caller.app().store().clock.now());
+    let (place, server_now) = ((tx.account.id, key.clone()), caller.app().store().clock.now());
     let fingerprint = fingerprint(plan);
-    let mut known = requests::load(tx.db(), account, std::iter::once(key.clone()), server_now).await?;
-    if let Some(known) = known.get(key) {
+    let mut known = requests::load(tx.db(), [place.clone()], server_now).await?;
+    if let Some(known) = known.get(&place) {
         return match &known.recorded {
             _ if known.fingerprint != fingerprint => Err(Refusal::IdempotencyKeyReused.into()),
             Recorded::Begun(id) => Ok(Some((*id, true))),
@@ -127,8 +127,8 @@ async fn attempt(
         Ok(id) => Recorded::Begun(*id),
         Err(refusal) => Recorded::Refused(refusal.clone()),
     };
-    known.insert(key.clone(), Known { fingerprint, recorded, fresh: true });
-    if !requests::record(tx.db(), account, &known, server_now).await? {
+    known.insert(place, Known { fingerprint, recorded, fresh: true });
+    if !requests::record(tx.db(), &known, server_now).await? {
         return Ok(None);
     }
     tx.commit().await?;

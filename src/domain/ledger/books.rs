@@ -3,6 +3,7 @@
 //! Whoever writes gets each entry just before it becomes true, and answers the hash that its activity carries.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use entity::activity::{Kind, Source};
 use entity::{ActivityId, CreditTypeId, Credits, CustomerId, account, credit_type};
@@ -18,7 +19,7 @@ use crate::domain::error::Refusal;
 
 /// What commands of one account look at and change.
 pub struct Books {
-    pub account: account::Model,
+    pub account: Arc<account::Model>,
     pub wallets: HashMap<WalletKey, Wallet>,
     pub types: HashMap<CreditTypeId, credit_type::Model>,
     /// Since when each customer is archived; looked up for those who get credits.
@@ -49,6 +50,19 @@ pub enum Author {
 }
 
 impl Books {
+    /// Those of an account, still empty.
+    #[must_use]
+    pub fn of(account: account::Model) -> Self {
+        Self {
+            account: Arc::new(account),
+            wallets: HashMap::new(),
+            types: HashMap::new(),
+            customers: HashMap::new(),
+            used: HashMap::new(),
+            noticed: Vec::new(),
+        }
+    }
+
     /// Settles the command's wallets, decides it, and makes true what it does. A refusal leaves what time has done.
     pub fn play(
         &mut self,

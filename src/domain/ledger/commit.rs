@@ -1,11 +1,13 @@
 //! Group commit: what is waiting is committed together, because a flush costs the same for one command as for many.
 //!
 //! A command goes to the lane of its wallet and waits there. The lane takes whatever is queued, posts it in one
-//! transaction and answers each; one command alone commits at once. SQLite has one lane, being one writer; on PostgreSQL
-//! a transaction holds commands of one account. The lane, not the request, owns the write: a caller that hangs up
-//! leaves it to finish.
+//! transaction and answers each; one command alone commits at once. SQLite has one lane, being one writer. A transaction
+//! holds commands of several accounts, each decided over what its own account holds; where tables are sharded by account,
+//! of one only. The lane, not the request, owns the write: a caller that hangs up leaves it to finish.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant as Stopwatch};
 
@@ -19,11 +21,12 @@ use crate::domain::error::{Error, Fault, Result, fault};
 use crate::domain::store::Store;
 use crate::domain::tx;
 
-/// The most commands in one commit.
-const BATCH: usize = 256;
+/// The most commands in one commit, where nothing else is said.
+pub const BATCH: usize = 256;
 /// The most commands that wait in a lane before the next one hears `UNAVAILABLE`.
 const QUEUE: usize = 4_096;
-/// Lanes on PostgreSQL: as many commits are under way at once.
+/// Lanes on PostgreSQL: as many commits are under way at once, so that some work while others wait for their flush. More
+/// of them would share the same commands out over more commits.
 const LANES: usize = 4;
 /// Commands in a row that find the database away before the rest of their batch is not tried.
 const GIVE_UP: u32 = 2;
@@ -33,7 +36,16 @@ const TRIES: u32 = 6;
 /// The ways into the ledger.
 pub struct Lanes {
     senders: RwLock<Vec<mpsc::Sender<Waiting>>>,
+    limits: Arc<Limits>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What goes into one commit.
+struct Limits {
+    /// At most so many commands.
+    batch: AtomicUsize,
+    /// Of one account only.
+    apart: AtomicBool,
 }
 
 struct Waiting {
@@ -45,13 +57,24 @@ impl Lanes {
     /// Starts them.
     pub fn start(store: &Arc<Store>) -> Self {
         let lanes = if store.has_one_writer() { 1 } else { LANES };
+        let limits = Arc::new(Limits { batch: AtomicUsize::new(BATCH), apart: AtomicBool::new(false) });
         let (senders, tasks) = (0..lanes)
             .map(|_| {
                 let (sender, queue) = mpsc::channel(QUEUE);
-                (sender, tokio::spawn(work(store.clone(), queue)))
+                (sender, tokio::spawn(work(store.clone(), queue, limits.clone())))
             })
             .unzip();
-        Self { senders: RwLock::new(senders), tasks: Mutex::new(tasks) }
+        Self { senders: RwLock::new(senders), limits, tasks: Mutex::new(tasks) }
+    }
+
+    /// Puts at most so many commands into one commit from now on: 1 to [`BATCH`].
+    pub fn limit(&self, batch: usize) {
+        self.limits.batch.store(batch.clamp(1, BATCH), Ordering::Relaxed);
+    }
+
+    /// Puts commands of one account only into one commit from now on, or of any.
+    pub fn keep_accounts_apart(&self, apart: bool) {
+        self.limits.apart.store(apart, Ordering::Relaxed);
     }
 
     /// Queues a job and waits for what became of it.
@@ -92,16 +115,18 @@ impl Lanes {
 }
 
 /// One lane: takes what is queued, commits it, answers, again.
-async fn work(store: Arc<Store>, mut queue: mpsc::Receiver<Waiting>) {
+async fn work(store: Arc<Store>, mut queue: mpsc::Receiver<Waiting>, limits: Arc<Limits>) {
     while let Some(first) = queue.recv().await {
         let mut batch = vec![first];
-        while batch.len() < BATCH
+        let limit = limits.batch.load(Ordering::Relaxed);
+        while batch.len() < limit
             && let Ok(next) = queue.try_recv()
         {
             batch.push(next);
         }
         let (jobs, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|waiting| (waiting.job, waiting.answer)).unzip();
-        let outcomes = commit_all(&store, &Arc::new(jobs)).await;
+        let apart = limits.apart.load(Ordering::Relaxed);
+        let outcomes = commit_all(&store, &Arc::new(jobs), apart).await;
         for (answer, outcome) in answers.into_iter().zip(outcomes) {
             // A caller that hung up is told nothing; the key knows.
             drop(answer.send(outcome));
@@ -110,9 +135,9 @@ async fn work(store: Arc<Store>, mut queue: mpsc::Receiver<Waiting>) {
 }
 
 /// Commits a batch: whole where it can be, one command at a time where no command explains why it failed.
-async fn commit_all(store: &Arc<Store>, jobs: &Arc<Vec<Job>>) -> Vec<Result<Outcome>> {
+async fn commit_all(store: &Arc<Store>, jobs: &Arc<Vec<Job>>, apart: bool) -> Vec<Result<Outcome>> {
     let mut outcomes = Vec::with_capacity(jobs.len());
-    for unit in units(store, jobs) {
+    for unit in units(jobs, apart) {
         let started = Stopwatch::now();
         let posted = match guarded(store, jobs, &unit).await {
             Ok(posted) => posted,
@@ -155,24 +180,13 @@ async fn guarded(store: &Arc<Store>, jobs: &Arc<Vec<Job>>, unit: &[usize]) -> Re
     committed.unwrap_or_else(|error| Err(Error::Internal(format!("a ledger command ended in a panic: {error}"))))
 }
 
-/// What goes into one transaction: on SQLite everything, because a flush is a flush; elsewhere one account's commands.
-fn units(store: &Store, jobs: &[Job]) -> Vec<Vec<usize>> {
-    if store.has_one_writer() {
-        vec![(0..jobs.len()).collect()]
-    } else {
-        by_account(jobs, &(0..jobs.len()).collect::<Vec<_>>())
+/// What goes into one transaction: everything, because a flush is a flush; or one account's commands.
+fn units(jobs: &[Job], apart: bool) -> Vec<Vec<usize>> {
+    let mut units: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+    for (index, job) in jobs.iter().enumerate() {
+        units.entry(apart.then_some(job.account)).or_default().push(index);
     }
-}
-
-fn by_account(jobs: &[Job], unit: &[usize]) -> Vec<Vec<usize>> {
-    let mut groups: Vec<Vec<usize>> = Vec::new();
-    for index in unit {
-        match groups.iter_mut().find(|group| jobs[group[0]].account == jobs[*index].account) {
-            Some(group) => group.push(*index),
-            None => groups.push(vec![*index]),
-        }
-    }
-    groups
+    units.into_values().collect()
 }
 
 /// Commits some jobs in one transaction, again where another was in the way.
@@ -196,33 +210,28 @@ async fn commit(store: &Store, jobs: &[Job], unit: &[usize]) -> Result<Vec<Resul
     }
 }
 
-/// One transaction: each account's commands decided on their own ground.
+/// One transaction.
 async fn attempt(store: &Store, jobs: &[Job], unit: &[usize]) -> Result<Vec<Result<Outcome>>, Failure> {
     let txn = store.begin().await?;
-    let mut outcomes = Vec::with_capacity(unit.len());
-    let mut followed = false;
-    for group in by_account(jobs, unit) {
-        let members = group.iter().map(|index| &jobs[*index]).collect::<Vec<_>>();
-        let posted = match tx::find_account(&txn, members[0].account).await? {
-            None => members.iter().map(|_| Err(Error::Unauthenticated)).collect(),
-            Some(account) => {
-                followed |= account.followed.as_array().is_some_and(|followed| !followed.is_empty());
-                let ground = Ground { txn: &txn, account: &account, store };
-                post::post(&ground, &members).await?
-            }
-        };
-        outcomes.extend(group.into_iter().zip(posted));
-    }
+    let accounts = unit.iter().map(|index| jobs[*index].account).collect();
+    let accounts = tx::find_accounts(&txn, accounts).await?;
+    let is_there = |job: &&Job| accounts.iter().any(|account| account.id == job.account);
+    let ground = Ground { txn: &txn, accounts: &accounts, store };
+    let jobs = || unit.iter().map(|index| &jobs[*index]);
+    let mut posted = post::post(&ground, &jobs().filter(is_there).collect::<Vec<_>>()).await?.into_iter();
     txn.commit().await?;
-    for group in by_account(jobs, unit) {
-        let customers = group.iter().flat_map(|index| jobs[*index].command.customers());
-        store.hub.changed(jobs[group[0]].account, customers);
+    let mut changed: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for job in jobs() {
+        changed.entry(job.account).or_default().extend(job.command.customers());
     }
-    if followed {
+    for (account, customers) in changed {
+        store.hub.changed(account, customers);
+    }
+    if accounts.iter().any(|account| account.followed.as_array().is_some_and(|followed| !followed.is_empty())) {
         store.hub.wake();
     }
-    outcomes.sort_by_key(|(index, _)| *index);
-    Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
+    let outcome = |job| is_there(&job).then(|| posted.next()).flatten().unwrap_or(Err(Error::Unauthenticated));
+    Ok(jobs().map(outcome).collect())
 }
 
 /// The same bad news for each of a batch.

@@ -117,7 +117,7 @@ async fn wallet_at(view: &View, customer: CustomerId, credit_type: CreditTypeId,
         .filter(hold::Column::CreditTypeId.eq(credit_type))
         .filter(hold::Column::PlacedAt.lte(at))
         .filter(open_then);
-    let mut holds = load::held(view.db(), account, holds).await?;
+    let mut holds = load::held(view.db(), holds).await?;
     for held in &mut holds {
         (held.row.open, held.row.status, held.row.closed_at) = (true, hold::Status::Open, None);
     }

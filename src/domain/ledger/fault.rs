@@ -1,4 +1,4 @@
-//! Deliberate faults, to show that the model test finds them. Without the cargo feature `faults` there are none.
+//! Deliberate faults, to show that the model test finds them, and the power cuts that one. Without the cargo feature `faults` there are none.
 
 /// A rule to break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub enum Fault {
     Expiry,
     /// A known key is not looked at.
     Idempotency,
+    /// SQLite acknowledges what it has not flushed.
+    Flush,
 }
 
 /// Whether a rule is broken now.

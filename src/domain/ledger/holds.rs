@@ -80,7 +80,7 @@ pub(super) async fn open(view: &View, customers: &[CustomerId]) -> Result<HashMa
         .filter(Column::CustomerId.is_in(customers.iter().copied()))
         .filter(Column::Open.eq(true));
     let mut found: HashMap<WalletKey, Vec<_>> = HashMap::new();
-    for held in load::held(view.db(), view.account().id, select).await? {
+    for held in load::held(view.db(), select).await? {
         found.entry((held.row.customer_id, held.row.credit_type_id)).or_default().push(held);
     }
     Ok(found)
@@ -99,7 +99,7 @@ pub(super) async fn lapsed(view: &View, grants: &[credit_grant::Model]) -> Resul
         .filter(Column::CustomerId.is_in(customers))
         .filter(Column::Open.eq(true))
         .filter(Column::ExpiresAt.lte(view.now()));
-    Ok(load::held(view.db(), view.account().id, select).await?)
+    Ok(load::held(view.db(), select).await?)
 }
 
 /// The grants of a customer that a lapse which is not written yet gives something back to.

@@ -1,15 +1,14 @@
 //! What a set of commands looks at and changes, read a set at a time.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use entity::{
     AccountId, ActivityId, CreditTypeId, Credits, CustomerId, GrantId, HoldId, Owned, account, activity, allocation,
     credit_grant, credit_type, customer, hold, wallet,
 };
-use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
-    ColumnTrait, Condition, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
-    QuerySelect, Select,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    QuerySelect, Select, Value,
 };
 
 use super::books::Books;
@@ -31,6 +30,11 @@ pub enum Purpose {
     Look,
 }
 
+/// What several accounts' commands look at and change, each account's by itself.
+pub type Library = BTreeMap<AccountId, Books>;
+/// A wallet's key, with its account.
+pub type Place = (AccountId, WalletKey);
+
 /// Locks the wallets in key order, making those that receive, and in the next statements reads what they hold.
 pub async fn books(
     txn: &DatabaseTransaction,
@@ -38,88 +42,122 @@ pub async fn books(
     commands: &[&Command],
     purpose: Purpose,
 ) -> Result<Books, DbErr> {
-    let id = account.id;
-    let mut keys = commands.iter().map(|command| command.wallet()).collect::<BTreeSet<_>>();
-    let receive = commands.iter().filter_map(|command| command.receives()).collect::<BTreeSet<_>>();
-    keys.extend(&receive);
-    let mut rows = wallets(txn, id, &keys, purpose).await?;
-    let types = self::types(txn, id, &keys).await?;
-    let found = rows.iter().map(|row| (row.customer_id, row.credit_type_id)).collect::<BTreeSet<_>>();
-    let missing = keys.difference(&found).copied().collect::<BTreeSet<_>>();
-    let mut customers = rows.iter().map(|row| (row.customer_id, None)).collect::<HashMap<_, _>>();
-    let asked = missing.union(&receive).map(|(customer, _)| *customer).collect::<BTreeSet<_>>();
+    let commands = commands.iter().map(|command| (account.id, *command)).collect::<Vec<_>>();
+    let mut library = library(txn, std::slice::from_ref(account), &commands, purpose).await?;
+    Ok(library.remove(&account.id).expect("each account that was named has its books"))
+}
+
+/// The same for several accounts: each statement reads for all of them, and what it finds goes to its own account's
+/// books and to no other.
+pub async fn library(
+    txn: &DatabaseTransaction,
+    accounts: &[account::Model],
+    commands: &[(AccountId, &Command)],
+    purpose: Purpose,
+) -> Result<Library, DbErr> {
+    let mut places = commands.iter().map(|(account, command)| (*account, command.wallet())).collect::<BTreeSet<_>>();
+    let receive = commands.iter().filter_map(|(account, command)| Some((*account, command.receives()?)));
+    let receive = receive.collect::<BTreeSet<Place>>();
+    places.extend(&receive);
+    let mut rows = wallets(txn, &places, purpose).await?;
+    let types = self::types(txn, &places).await?;
+    let found = rows.iter().map(place).collect::<BTreeSet<_>>();
+    let missing = places.difference(&found).copied().collect::<BTreeSet<_>>();
+    let mut customers = rows.iter().map(|row| ((row.account_id, row.customer_id), None)).collect::<BTreeMap<_, _>>();
+    let asked = missing.union(&receive).map(|(account, (customer, _))| (*account, *customer)).collect::<BTreeSet<_>>();
     if !asked.is_empty() {
-        customers.extend(self::customers(txn, id, asked).await?);
+        customers.extend(self::customers(txn, asked).await?);
     }
-    let new = missing.intersection(&receive);
-    let new = new.filter(|(customer, credit_type)| customers.contains_key(customer) && types.contains_key(credit_type));
-    let new = new.copied().collect::<BTreeSet<_>>();
+    let is_known = |(account, (customer, credit_type)): &&Place| {
+        customers.contains_key(&(*account, *customer)) && types.contains_key(&(*account, *credit_type))
+    };
+    let new = missing.intersection(&receive).filter(is_known).copied().collect::<BTreeSet<_>>();
     match purpose {
         Purpose::Change if !new.is_empty() => {
-            let empty = new.iter().map(|key| empty(id, *key).into_active_model());
+            let empty = new.iter().map(|(account, key)| empty(*account, *key).into_active_model());
             wallet::Entity::insert_many(empty).on_conflict_do_nothing().exec_without_returning(txn).await?;
-            rows.extend(wallets(txn, id, &new, purpose).await?);
+            rows.extend(wallets(txn, &new, purpose).await?);
         }
-        _ => rows.extend(new.iter().map(|key| empty(id, *key))),
+        _ => rows.extend(new.iter().map(|(account, key)| empty(*account, *key))),
     }
-    let (wallets, used) = contents(txn, id, rows, commands).await?;
-    Ok(Books { account: account.clone(), wallets, types, customers, used, noticed: Vec::new() })
+    let (wallets, used) = contents(txn, rows, commands).await?;
+    let mut library = accounts.iter().map(|account| (account.id, Books::of(account.clone()))).collect::<Library>();
+    for ((account, key), wallet) in wallets {
+        library.entry(account).and_modify(|books| books.wallets.extend([(key, wallet)]));
+    }
+    for ((account, id), credit_type) in types {
+        library.entry(account).and_modify(|books| books.types.extend([(id, credit_type)]));
+    }
+    for ((account, id), archived) in customers {
+        library.entry(account).and_modify(|books| books.customers.extend([(id, archived)]));
+    }
+    for ((account, id), used) in used {
+        library.entry(account).and_modify(|books| books.used.extend([(id, used)]));
+    }
+    Ok(library)
 }
+
+fn place(row: &wallet::Model) -> Place {
+    (row.account_id, (row.customer_id, row.credit_type_id))
+}
+
+/// Wallets with what is in them.
+type Contents = (BTreeMap<Place, Wallet>, BTreeMap<(AccountId, ActivityId), Used>);
 
 /// What is in wallets, and whatever else the commands are about.
 async fn contents(
     txn: &DatabaseTransaction,
-    account: AccountId,
     rows: Vec<wallet::Model>,
-    commands: &[&Command],
-) -> Result<(HashMap<WalletKey, Wallet>, HashMap<ActivityId, Used>), DbErr> {
-    let key_of = |row: &wallet::Model| (row.customer_id, row.credit_type_id);
-    let keys = rows.iter().map(key_of).collect::<BTreeSet<_>>();
-    let holding = rows.iter().filter(|row| !row.held.is_zero()).map(key_of).collect::<BTreeSet<_>>();
+    commands: &[(AccountId, &Command)],
+) -> Result<Contents, DbErr> {
+    let places = rows.iter().map(place).collect::<BTreeSet<_>>();
+    let holding = rows.iter().filter(|row| !row.held.is_zero()).map(place).collect::<BTreeSet<_>>();
     let about = About::of(commands);
-    let holds = holds(txn, account, &holding, &about.holds).await?;
-    let used = used(txn, account, &about.activities).await?;
+    let holds = holds(txn, &holding, &about.holds).await?;
+    let used = used(txn, &about.activities).await?;
     let mut named = about.grants;
-    named.extend(holds.iter().flat_map(|held| &held.draws).map(|draw| draw.grant));
-    named.extend(used.values().flat_map(|used| &used.left).map(|draw| draw.grant));
-    let mut found = grants(txn, account, &keys).await?;
+    named.extend(holds.iter().flat_map(|held| held.draws.iter().map(|draw| (held.row.account_id, draw.grant))));
+    named.extend(used.iter().flat_map(|((account, _), used)| used.left.iter().map(|draw| (*account, draw.grant))));
+    let mut found = grants(txn, &places).await?;
     for grant in &found {
-        named.remove(&grant.id);
+        named.remove(&(grant.account_id, grant.id));
     }
-    found.extend(grants_by_id(txn, account, named).await?);
-    let mut grants: HashMap<WalletKey, Vec<_>> = HashMap::new();
+    found.extend(grants_by_id(txn, named).await?);
+    let mut grants: HashMap<Place, Vec<_>> = HashMap::new();
     for grant in found {
-        grants.entry((grant.customer_id, grant.credit_type_id)).or_default().push(grant);
+        let place = (grant.account_id, (grant.customer_id, grant.credit_type_id));
+        grants.entry(place).or_default().push(grant);
     }
-    let mut of_wallet: HashMap<WalletKey, Vec<_>> = HashMap::new();
+    let mut of_wallet: HashMap<Place, Vec<_>> = HashMap::new();
     for held in holds {
-        of_wallet.entry((held.row.customer_id, held.row.credit_type_id)).or_default().push(held);
+        let place = (held.row.account_id, (held.row.customer_id, held.row.credit_type_id));
+        of_wallet.entry(place).or_default().push(held);
     }
-    let mut content = |row: wallet::Model| {
-        let key = key_of(&row);
-        let (grants, holds) = (grants.remove(&key).unwrap_or_default(), of_wallet.remove(&key).unwrap_or_default());
-        (key, Wallet::new(row, grants, holds))
+    let content = |row: wallet::Model| {
+        let place = place(&row);
+        let (grants, holds) = (grants.remove(&place).unwrap_or_default(), of_wallet.remove(&place).unwrap_or_default());
+        (place, Wallet::new(row, grants, holds))
     };
-    Ok((rows.into_iter().map(&mut content).collect(), used))
+    Ok((rows.into_iter().map(content).collect(), used))
 }
 
 /// What commands name beside their wallets.
 #[derive(Default)]
 struct About {
-    holds: BTreeSet<HoldId>,
-    grants: BTreeSet<GrantId>,
-    activities: BTreeSet<ActivityId>,
+    holds: BTreeSet<(AccountId, HoldId)>,
+    grants: BTreeSet<(AccountId, GrantId)>,
+    activities: BTreeSet<(AccountId, ActivityId)>,
 }
 
 impl About {
-    fn of(commands: &[&Command]) -> Self {
+    fn of(commands: &[(AccountId, &Command)]) -> Self {
         let mut about = Self::default();
-        for command in commands {
+        for (account, command) in commands {
             match command {
-                Command::Capture(capture) => drop(about.holds.insert(capture.hold)),
-                Command::Release(release) => drop(about.holds.insert(release.hold)),
-                Command::Extend(extend) => drop(about.grants.insert(extend.grant)),
-                Command::Reverse(reverse) => drop(about.activities.insert(reverse.activity)),
+                Command::Capture(capture) => drop(about.holds.insert((*account, capture.hold))),
+                Command::Release(release) => drop(about.holds.insert((*account, release.hold))),
+                Command::Extend(extend) => drop(about.grants.insert((*account, extend.grant))),
+                Command::Reverse(reverse) => drop(about.activities.insert((*account, reverse.activity))),
                 _ => {}
             }
         }
@@ -127,26 +165,26 @@ impl About {
     }
 }
 
-/// Rows of these wallets and of no other. The pairs say exactly which; the columns each by itself say the same once
-/// more, because SQLite looks nothing up in an index by pairs, and would walk through the whole account.
-fn within<C: ColumnTrait>(customer: C, credit_type: C, keys: &BTreeSet<WalletKey>) -> Condition {
-    let pair = Expr::tuple([Expr::col(customer), Expr::col(credit_type)]);
-    Condition::all()
-        .add(customer.is_in(keys.iter().map(|(customer, _)| *customer).collect::<BTreeSet<_>>()))
-        .add(credit_type.is_in(keys.iter().map(|(_, credit_type)| *credit_type).collect::<BTreeSet<_>>()))
-        .add(pair.in_tuples(keys.iter().map(|(customer, credit_type)| (customer.0, credit_type.0))))
+/// Places as keys of a table that names customer and credit type.
+fn keys(places: &BTreeSet<Place>) -> impl Iterator<Item = (AccountId, [Value; 2])> {
+    places.iter().map(|(account, (customer, credit_type))| (*account, [(*customer).into(), (*credit_type).into()]))
+}
+
+/// Ids as keys of their table.
+fn ids<I: Into<Value>>(ids: impl IntoIterator<Item = (AccountId, I)>) -> impl Iterator<Item = (AccountId, [Value; 1])> {
+    ids.into_iter().map(|(account, id)| (account, [id.into()]))
 }
 
 async fn wallets(
     txn: &DatabaseTransaction,
-    account: AccountId,
-    keys: &BTreeSet<WalletKey>,
+    places: &BTreeSet<Place>,
     purpose: Purpose,
 ) -> Result<Vec<wallet::Model>, DbErr> {
-    let select = wallet::Entity::of(account)
-        .filter(within(wallet::Column::CustomerId, wallet::Column::CreditTypeId, keys))
-        .order_by_asc(wallet::Column::CustomerId)
-        .order_by_asc(wallet::Column::CreditTypeId);
+    use wallet::{Column, Entity};
+    let select = Entity::keyed(txn.get_database_backend(), [Column::CustomerId, Column::CreditTypeId], keys(places))?
+        .order_by_asc(Column::AccountId)
+        .order_by_asc(Column::CustomerId)
+        .order_by_asc(Column::CreditTypeId);
     match purpose {
         Purpose::Change => select.lock_exclusive().all(txn).await,
         Purpose::Look => select.all(txn).await,
@@ -154,26 +192,23 @@ async fn wallets(
 }
 
 /// The open grants of wallets.
-async fn grants(
-    txn: &DatabaseTransaction,
-    account: AccountId,
-    keys: &BTreeSet<WalletKey>,
-) -> Result<Vec<credit_grant::Model>, DbErr> {
-    credit_grant::Entity::of(account)
-        .filter(within(credit_grant::Column::CustomerId, credit_grant::Column::CreditTypeId, keys))
-        .filter(credit_grant::Column::Open.eq(true))
-        .all(txn)
-        .await
+async fn grants(txn: &DatabaseTransaction, places: &BTreeSet<Place>) -> Result<Vec<credit_grant::Model>, DbErr> {
+    use credit_grant::{Column, Entity};
+    let select = Entity::keyed(txn.get_database_backend(), [Column::CustomerId, Column::CreditTypeId], keys(places))?;
+    select.filter(Column::Open.eq(true)).all(txn).await
 }
 
 async fn grants_by_id(
     txn: &DatabaseTransaction,
-    account: AccountId,
-    ids: BTreeSet<GrantId>,
+    named: BTreeSet<(AccountId, GrantId)>,
 ) -> Result<Vec<credit_grant::Model>, DbErr> {
     let mut found = Vec::new();
-    for ids in ids.into_iter().collect::<Vec<_>>().chunks(VALUES) {
-        let select = credit_grant::Entity::of(account).filter(credit_grant::Column::Id.is_in(ids.iter().copied()));
+    for named in named.into_iter().collect::<Vec<_>>().chunks(VALUES / 2) {
+        let select = credit_grant::Entity::keyed(
+            txn.get_database_backend(),
+            [credit_grant::Column::Id],
+            ids(named.iter().copied()),
+        )?;
         found.extend(select.all(txn).await?);
     }
     Ok(found)
@@ -182,54 +217,57 @@ async fn grants_by_id(
 /// The open holds of wallets that hold something, and those that are named, open or not.
 async fn holds(
     txn: &DatabaseTransaction,
-    account: AccountId,
-    wallets: &BTreeSet<WalletKey>,
-    named: &BTreeSet<HoldId>,
+    wallets: &BTreeSet<Place>,
+    named: &BTreeSet<(AccountId, HoldId)>,
 ) -> Result<Vec<Held>, DbErr> {
-    let mut wanted = Condition::any();
+    use hold::{Column, Entity};
+    let mut rows = Vec::new();
     if !wallets.is_empty() {
-        let of_wallets = within(hold::Column::CustomerId, hold::Column::CreditTypeId, wallets);
-        wanted = wanted.add(of_wallets.add(hold::Column::Open.eq(true)));
+        let select =
+            Entity::keyed(txn.get_database_backend(), [Column::CustomerId, Column::CreditTypeId], keys(wallets))?;
+        rows = select.filter(Column::Open.eq(true)).all(txn).await?;
+    }
+    let mut named = named.clone();
+    for row in &rows {
+        named.remove(&(row.account_id, row.id));
     }
     if !named.is_empty() {
-        wanted = wanted.add(hold::Column::Id.is_in(named.iter().copied()));
+        rows.extend(Entity::keyed(txn.get_database_backend(), [Column::Id], ids(named))?.all(txn).await?);
     }
-    if wanted.is_empty() {
-        return Ok(Vec::new());
-    }
-    held(txn, account, hold::Entity::of(account).filter(wanted)).await
+    with_draws(txn, rows).await
 }
 
 /// Holds with what they hold: what their placing activity took.
-pub async fn held(
-    txn: &DatabaseTransaction,
-    account: AccountId,
-    holds: Select<hold::Entity>,
-) -> Result<Vec<Held>, DbErr> {
-    let rows = holds.all(txn).await?;
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut taken = draws(txn, account, rows.iter().map(|row| row.activity_id)).await?;
-    Ok(rows.into_iter().map(|row| Held { draws: taken.remove(&row.activity_id).unwrap_or_default(), row }).collect())
+pub async fn held(txn: &DatabaseTransaction, holds: Select<hold::Entity>) -> Result<Vec<Held>, DbErr> {
+    with_draws(txn, holds.all(txn).await?).await
+}
+
+async fn with_draws(txn: &DatabaseTransaction, rows: Vec<hold::Model>) -> Result<Vec<Held>, DbErr> {
+    let mut taken = draws(txn, rows.iter().map(|row| (row.account_id, row.activity_id))).await?;
+    let held = |row: hold::Model| {
+        let draws = taken.remove(&(row.account_id, row.activity_id)).unwrap_or_default();
+        Held { row, draws }
+    };
+    Ok(rows.into_iter().map(held).collect())
 }
 
 /// What activities took, first taken first.
 async fn draws(
     txn: &DatabaseTransaction,
-    account: AccountId,
-    activities: impl Iterator<Item = ActivityId>,
-) -> Result<HashMap<ActivityId, Vec<Draw>>, DbErr> {
+    activities: impl Iterator<Item = (AccountId, ActivityId)>,
+) -> Result<HashMap<(AccountId, ActivityId), Vec<Draw>>, DbErr> {
+    use allocation::{Column, Entity};
     let mut draws: HashMap<_, Vec<_>> = HashMap::new();
-    for activities in activities.collect::<Vec<_>>().chunks(VALUES) {
-        let rows = allocation::Entity::of(account)
-            .filter(allocation::Column::ActivityId.is_in(activities.iter().copied()))
-            .order_by_asc(allocation::Column::ActivityId)
-            .order_by_asc(allocation::Column::Position)
+    for activities in activities.collect::<Vec<_>>().chunks(VALUES / 2) {
+        let rows = Entity::keyed(txn.get_database_backend(), [Column::ActivityId], ids(activities.iter().copied()))?
+            .order_by_asc(Column::AccountId)
+            .order_by_asc(Column::ActivityId)
+            .order_by_asc(Column::Position)
             .all(txn)
             .await?;
         for row in rows {
-            draws.entry(row.activity_id).or_default().push(Draw::of(row.grant_id, row.amount, row.cost));
+            let draw = Draw::of(row.grant_id, row.amount, row.cost);
+            draws.entry((row.account_id, row.activity_id)).or_default().push(draw);
         }
     }
     Ok(draws)
@@ -238,24 +276,27 @@ async fn draws(
 /// What activities took, less what was given back since.
 async fn used(
     txn: &DatabaseTransaction,
-    account: AccountId,
-    ids: &BTreeSet<ActivityId>,
-) -> Result<HashMap<ActivityId, Used>, DbErr> {
-    if ids.is_empty() {
-        return Ok(HashMap::new());
+    named: &BTreeSet<(AccountId, ActivityId)>,
+) -> Result<BTreeMap<(AccountId, ActivityId), Used>, DbErr> {
+    use activity::{Column, Entity};
+    if named.is_empty() {
+        return Ok(BTreeMap::new());
     }
-    let named = activity::Column::Id.is_in(ids.iter().copied());
-    let undoing = activity::Column::ReversesId.is_in(ids.iter().copied());
-    let rows = activity::Entity::of(account).filter(Condition::any().add(named).add(undoing)).all(txn).await?;
-    let mut taken = draws(txn, account, rows.iter().map(|row| row.id)).await?;
-    let mut used = HashMap::new();
-    for row in rows.iter().filter(|row| ids.contains(&row.id)) {
-        let left = taken.remove(&row.id).unwrap_or_default();
-        used.insert(row.id, Used { reversible: uses(row.kind), left });
-    }
+    let keys = || ids(named.iter().copied());
+    let rows = Entity::keyed(txn.get_database_backend(), [Column::Id], keys())?.all(txn).await?;
+    // As the index of those has it: SQLite does not see that what equals a key is not null.
+    let undoing = Entity::keyed(txn.get_database_backend(), [Column::ReversesId], keys())?;
+    let undoing = undoing.filter(Column::ReversesId.is_not_null()).all(txn).await?;
+    let all = rows.iter().chain(&undoing).map(|row| (row.account_id, row.id));
+    let mut taken = draws(txn, all).await?;
+    let mut used = BTreeMap::new();
     for row in &rows {
-        if let Some(used) = row.reverses_id.and_then(|id| used.get_mut(&id)) {
-            let returned = taken.remove(&row.id).unwrap_or_default();
+        let left = taken.remove(&(row.account_id, row.id)).unwrap_or_default();
+        used.insert((row.account_id, row.id), Used { reversible: uses(row.kind), left });
+    }
+    for row in &undoing {
+        if let Some(used) = row.reverses_id.and_then(|id| used.get_mut(&(row.account_id, id))) {
+            let returned = taken.remove(&(row.account_id, row.id)).unwrap_or_default();
             used.give_back(returned.iter().map(|draw| (draw.grant, draw.amount, draw.cost)));
         }
     }
@@ -264,21 +305,22 @@ async fn used(
 
 async fn types(
     txn: &DatabaseTransaction,
-    account: AccountId,
-    keys: &BTreeSet<WalletKey>,
-) -> Result<HashMap<CreditTypeId, credit_type::Model>, DbErr> {
-    let ids = keys.iter().map(|(_, credit_type)| *credit_type).collect::<BTreeSet<_>>();
-    let rows = credit_type::Entity::of(account).filter(credit_type::Column::Id.is_in(ids)).all(txn).await?;
-    Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+    places: &BTreeSet<Place>,
+) -> Result<BTreeMap<(AccountId, CreditTypeId), credit_type::Model>, DbErr> {
+    let named = places.iter().map(|(account, (_, credit_type))| (*account, *credit_type)).collect::<BTreeSet<_>>();
+    let rows =
+        credit_type::Entity::keyed(txn.get_database_backend(), [credit_type::Column::Id], ids(named))?.all(txn).await?;
+    Ok(rows.into_iter().map(|row| ((row.account_id, row.id), row)).collect())
 }
 
+/// Since when customers are archived.
 async fn customers(
     txn: &DatabaseTransaction,
-    account: AccountId,
-    ids: BTreeSet<CustomerId>,
-) -> Result<Vec<(CustomerId, Option<Instant>)>, DbErr> {
-    let rows = customer::Entity::of(account).filter(customer::Column::Id.is_in(ids)).all(txn).await?;
-    Ok(rows.into_iter().map(|row| (row.id, row.archived_at)).collect())
+    named: BTreeSet<(AccountId, CustomerId)>,
+) -> Result<Vec<((AccountId, CustomerId), Option<Instant>)>, DbErr> {
+    let rows =
+        customer::Entity::keyed(txn.get_database_backend(), [customer::Column::Id], ids(named))?.all(txn).await?;
+    Ok(rows.into_iter().map(|row| ((row.account_id, row.id), row.archived_at)).collect())
 }
 
 /// A wallet before its first activity.

@@ -28,7 +28,7 @@ pub mod activity;
 pub mod anchor;
 pub mod balances;
 pub mod books;
-pub(super) mod chain;
+pub mod chain;
 pub mod changes;
 pub mod command;
 pub(super) mod commit;
@@ -48,6 +48,7 @@ pub(super) mod preview;
 mod record;
 mod replay;
 pub(super) mod requests;
+mod rows;
 pub(super) mod runs;
 pub mod settle;
 pub mod state;
@@ -98,7 +99,7 @@ pub(super) async fn within(
     by: ((ActorKind, String), Source),
     commands: Vec<Command>,
 ) -> Result<Vec<Result<Outcome>>> {
-    let ground = Ground { txn: tx.db(), account: &tx.account, store };
+    let ground = Ground { txn: tx.db(), accounts: std::slice::from_ref(&tx.account), store };
     let (actor, source) = by;
     let job = |command| post::Job::within(tx.account.id, actor.clone(), source, command).at_depth(tx.depth);
     let jobs = commands.into_iter().map(job).collect::<Vec<_>>();

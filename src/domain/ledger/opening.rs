@@ -59,14 +59,9 @@ pub async fn rehearse(view: &View, rows: &[Row]) -> Result<Vec<Verdict>> {
     let known = requests::used(view, IMPORT, &keys).await?;
     let exported = keys.iter().filter_map(|key| key.parse().ok()).collect::<Vec<GrantId>>();
     let exported = if exported.is_empty() { HashMap::new() } else { super::grants::by_ids(view, &exported).await? };
-    let mut books = Books {
-        account: view.account().clone(),
-        wallets: HashMap::new(),
-        types: types.values().map(|found| (found.id, found.clone())).collect(),
-        customers: customers.values().flatten().map(|found| (found.id, found.archived_at)).collect(),
-        used: HashMap::new(),
-        noticed: Vec::new(),
-    };
+    let mut books = Books::of(view.account().clone());
+    books.types = types.values().map(|found| (found.id, found.clone())).collect();
+    books.customers = customers.values().flatten().map(|found| (found.id, found.archived_at)).collect();
     let mut verdicts = Vec::with_capacity(rows.len());
     for row in rows {
         let issue = issue(view, row, customers.get(&row.customer).map(Vec::as_slice), types.get(&row.credit_type));
@@ -139,14 +134,9 @@ pub(in crate::domain) fn rehearse_one(
     issue: &Issue,
     now: Instant,
 ) -> Result<(), Refusal> {
-    let mut books = Books {
-        account: account.clone(),
-        wallets: HashMap::new(),
-        types: credit_type.into_iter().map(|found| (found.id, found)).collect(),
-        customers: HashMap::from([(issue.customer, None)]),
-        used: HashMap::new(),
-        noticed: Vec::new(),
-    };
+    let mut books = Books::of(account.clone());
+    books.types = credit_type.into_iter().map(|found| (found.id, found)).collect();
+    books.customers = HashMap::from([(issue.customer, None)]);
     try_out(&mut books, now, issue)
 }
 

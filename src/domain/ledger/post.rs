@@ -1,24 +1,21 @@
 //! The only file that changes balances: lock, load, decide each, write.
 //!
-//! A set of commands of one account becomes one set of rows: what is read is read a set at a time, what is written is
-//! written with multi-row statements, and in between each command is decided alone, so that one that is refused leaves
-//! its neighbours as they are.
+//! A set of commands becomes one set of rows: what is read is read a set at a time, what is written is written with
+//! multi-row statements, and in between each command is decided alone, over what its own account holds, so that one that
+//! is refused leaves its neighbours as they are.
 
 use std::collections::{BTreeSet, HashMap};
 
 use entity::activity::{ActorKind, Source};
 use entity::{AccountId, RunId, account, activity, allocation, credit_grant, hold, job, run, wallet};
-use sea_orm::sea_query::OnConflict;
-use sea_orm::{
-    ActiveModelBehavior, ActiveModelTrait, DatabaseTransaction, DbErr, EntityTrait, IdenStatic, IntoActiveModel,
-    Iterable, PrimaryKeyToColumn,
-};
+use sea_orm::{DatabaseTransaction, DbErr};
 
 use super::books::{Ask, Author, Books};
 use super::command::{Command, Outcome};
-use super::load::{self, Purpose};
+use super::load::{self, Library, Place, Purpose};
 use super::record::{Posted, Told, record};
 use super::requests::{self, Answer, Known, Recorded, RequestKey};
+use super::rows::{add, overwrite};
 use super::runs::Runs;
 use super::state::WalletKey;
 use super::watch;
@@ -27,10 +24,6 @@ use crate::domain::error::{Refusal, Result};
 use crate::domain::events;
 use crate::domain::jobs::{self, wallet_key};
 use crate::domain::store::Store;
-use crate::domain::tx;
-
-/// Rows per statement: the widest table has 36 columns, and SQLite binds at most 32,766 values.
-const ROWS: usize = 900;
 
 /// One command, who asked for it, and under which key.
 pub struct Job {
@@ -94,7 +87,8 @@ impl Job {
 /// What a set of jobs is posted on.
 pub struct Ground<'a> {
     pub txn: &'a DatabaseTransaction,
-    pub account: &'a account::Model,
+    /// Those of the jobs, all of them.
+    pub accounts: &'a [account::Model],
     pub store: &'a Store,
 }
 
@@ -111,31 +105,41 @@ impl From<DbErr> for Failure {
     }
 }
 
-/// Posts jobs of one account, in order. Nothing of it lasts until the caller commits.
+/// Posts jobs, in order. Nothing of it lasts until the caller commits.
 pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outcome>>, Failure> {
-    let commands = jobs.iter().map(|job| &job.command).collect::<Vec<_>>();
-    let mut books = load::books(ground.txn, ground.account, &commands, Purpose::Change).await?;
-    let due_before = due(&books);
+    let commands = jobs.iter().map(|job| (job.account, &job.command)).collect::<Vec<_>>();
+    let mut library = load::library(ground.txn, ground.accounts, &commands, Purpose::Change).await?;
+    let due_before = due(&library);
     // The time is read after the locks: whoever waited for one decides by the time at which it got it.
-    let (server_clock, clock) = (ground.store.clock.now(), tx::account_now(ground.account, ground.store));
-    let wanted = jobs.iter().filter_map(|job| if let Once::Key(key, _) = &job.once { Some(key.clone()) } else { None });
-    let mut known = requests::load(ground.txn, ground.account.id, wanted, server_clock).await?;
-    let wanted = jobs.iter().filter_map(|job| if let Once::Run { id, .. } = &job.once { Some(*id) } else { None });
-    let mut runs = Runs::load(ground.txn, ground.account.id, wanted.collect()).await?;
+    let server_clock = ground.store.clock.now();
+    let wanted = jobs.iter().filter_map(|job| match &job.once {
+        Once::Key(key, _) => Some((job.account, key.clone())),
+        _ => None,
+    });
+    let mut known = requests::load(ground.txn, wanted, server_clock).await?;
+    let wanted = jobs.iter().filter_map(|job| match &job.once {
+        Once::Run { id, .. } => Some((job.account, *id)),
+        _ => None,
+    });
+    let mut runs = Runs::load(ground.txn, wanted.collect()).await?;
 
     let mut written = Written::default();
     let mut answers = Vec::with_capacity(jobs.len());
     for job in jobs {
         let before = match &job.once {
-            Once::Key(key, fingerprint) => known.get(key).map(|known| known.answer(fingerprint)),
-            Once::Run { id, .. } => runs.answer(*id)?,
+            Once::Key(key, fingerprint) => {
+                known.get(&(job.account, key.clone())).map(|known| known.answer(fingerprint))
+            }
+            Once::Run { id, .. } => runs.answer((job.account, *id))?,
             Once::Elsewhere => None,
         };
         if let Some(answer) = before {
-            answers.push(answer);
+            answers.push((job.account, answer));
             continue;
         }
-        let (answer, recorded) = match run(ground, clock, &mut books, &mut written, job) {
+        let books = library.get_mut(&job.account).expect("the ground has the accounts of its jobs");
+        let clock = books.account.clock_at.unwrap_or(server_clock);
+        let (answer, recorded) = match run(ground, clock, books, &mut written, job) {
             Ok(posted) => {
                 let ids = posted.iter().map(|(activity, _)| activity.id).collect();
                 (Answer::Done(posted), Recorded::Done(ids))
@@ -146,23 +150,32 @@ pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outco
             // What depends on nothing that is stored is refused again anyhow.
             (Once::Key(..), Recorded::Refused(refusal)) if !refusal.is_recorded() => {}
             (Once::Key(key, fingerprint), recorded) => {
-                known.insert(key.clone(), Known { fingerprint: fingerprint.clone(), recorded, fresh: true });
+                let place = (job.account, key.clone());
+                known.insert(place, Known { fingerprint: fingerprint.clone(), recorded, fresh: true });
             }
-            (Once::Run { id, ends_job }, recorded) => runs.end(*id, &recorded, *ends_job, clock)?,
+            (Once::Run { id, ends_job }, recorded) => {
+                runs.end((job.account, *id), &recorded, *ends_job, clock)?;
+            }
             (Once::Elsewhere, _) => {}
         }
-        answers.push(answer);
+        answers.push((job.account, answer));
     }
-    write(ground, &books, written).await?;
+    write(ground, &library, written).await?;
     runs.write(ground.txn).await?;
-    schedule(ground, &books, &due_before, &commands).await?;
-    jobs::reschedule(ground.txn, ground.account, job::Kind::Act, runs.ended_jobs()).await?;
-    let next = runs.next().into_iter().map(|run| (run.to_string(), clock)).collect();
-    jobs::schedule(ground.txn, ground.account, job::Kind::Act, next, clock).await?;
-    if !requests::record(ground.txn, ground.account.id, &known, server_clock).await? {
+    for (id, books) in &library {
+        let account = &books.account;
+        let settled = commands.iter().filter(|(of, command)| of == id && matches!(command, Command::Settle(_)));
+        let settled = settled.map(|(_, command)| command.wallet()).collect();
+        schedule(ground, books, &due_before, &settled).await?;
+        jobs::reschedule(ground.txn, account, job::Kind::Act, runs.ended_jobs(*id)).await?;
+        let clock = account.clock_at.unwrap_or(server_clock);
+        let next = runs.next(*id).into_iter().map(|run| (run.to_string(), clock)).collect();
+        jobs::schedule(ground.txn, account, job::Kind::Act, next, clock).await?;
+    }
+    if !requests::record(ground.txn, &known, server_clock).await? {
         return Err(Failure::Twin);
     }
-    Ok(requests::finish(ground.txn, ground.account.id, answers).await?)
+    Ok(requests::finish(ground.txn, answers).await?)
 }
 
 /// The rows to write that are only ever added.
@@ -183,13 +196,14 @@ fn run(
 ) -> Result<Vec<Posted>, Refusal> {
     let (by_command, by_time) = (Told::by(job.actor.clone(), job.source, &job.command), Told::by_time());
     let mut answer = Vec::new();
+    let account = books.account.clone();
     let ask = Ask { command: &job.command, source: job.source, depth: job.depth, clock, fresh: &fresh_id };
     books.play(&ask, &mut |wallet, entry, author| {
         let told = if author == Author::Command { &by_command } else { &by_time };
         let posted = record(&ground.store.key, wallet, entry, told);
         let hash = posted.0.hash.clone();
         let depth = if author == Author::Command { job.depth } else { 0 };
-        written.events.push(events::of_activity(ground.account, &posted.0, depth));
+        written.events.push(events::of_activity(&account, &posted.0, depth));
         written.activities.push(posted.0.clone());
         written.allocations.extend(posted.1.iter().cloned());
         if author == Author::Command {
@@ -201,8 +215,9 @@ fn run(
 }
 
 /// Writes what changed: parents before children.
-async fn write(ground: &Ground<'_>, books: &Books, written: Written) -> Result<(), DbErr> {
-    let touched = || books.wallets.values().filter(|wallet| wallet.noticed || !wallet.touched.is_empty());
+async fn write(ground: &Ground<'_>, library: &Library, written: Written) -> Result<(), DbErr> {
+    let wallets = || library.values().flat_map(|books| books.wallets.values());
+    let touched = || wallets().filter(|wallet| wallet.noticed || !wallet.touched.is_empty());
     let mut wallets = touched().map(|wallet| wallet.row.clone()).collect::<Vec<_>>();
     let grants =
         touched().flat_map(|wallet| wallet.grants.iter().filter(|grant| wallet.touched.contains(&grant.id)).cloned());
@@ -212,11 +227,15 @@ async fn write(ground: &Ground<'_>, books: &Books, written: Written) -> Result<(
         rows.filter(|row| wallet.touched_holds.contains(&row.id)).cloned()
     });
     let mut holds = holds.collect::<Vec<_>>();
-    wallets.sort_by_key(|row| (row.customer_id, row.credit_type_id));
-    grants.sort_by_key(|grant| grant.id);
-    holds.sort_by_key(|hold| hold.id);
+    wallets.sort_by_key(|row| (row.account_id, row.customer_id, row.credit_type_id));
+    grants.sort_by_key(|grant| (grant.account_id, grant.id));
+    holds.sort_by_key(|hold| (hold.account_id, hold.id));
     let mut events = written.events;
-    events.extend(books.noticed.iter().map(|noticed| events::of_notice(ground.account, noticed)));
+    let notices = |books: &Books| {
+        let notices = books.noticed.iter().map(|noticed| events::of_notice(&books.account, noticed));
+        notices.collect::<Vec<_>>()
+    };
+    events.extend(library.values().flat_map(notices));
     overwrite::<wallet::Entity>(ground.txn, wallets).await?;
     overwrite::<credit_grant::Entity>(ground.txn, grants).await?;
     add::<activity::Entity>(ground.txn, written.activities).await?;
@@ -225,42 +244,13 @@ async fn write(ground: &Ground<'_>, books: &Books, written: Written) -> Result<(
     add::<entity::event::Entity>(ground.txn, events).await
 }
 
-/// Adds rows.
-pub(super) async fn add<E>(txn: &DatabaseTransaction, rows: Vec<E::Model>) -> Result<(), DbErr>
-where
-    E: EntityTrait,
-    E::Model: IntoActiveModel<E::ActiveModel>,
-    E::ActiveModel: ActiveModelBehavior + Send,
-{
-    let mut rows = rows.into_iter().map(IntoActiveModel::into_active_model).peekable();
-    while rows.peek().is_some() {
-        E::insert_many(rows.by_ref().take(ROWS)).exec_without_returning(txn).await?;
-    }
-    Ok(())
-}
-
-/// Writes full rows over those with the same key: SeaORM has no multi-row UPDATE.
-pub(super) async fn overwrite<E>(txn: &DatabaseTransaction, rows: Vec<E::Model>) -> Result<(), DbErr>
-where
-    E: EntityTrait,
-    E::Model: IntoActiveModel<E::ActiveModel>,
-    E::ActiveModel: ActiveModelTrait<Entity = E> + ActiveModelBehavior + Send,
-{
-    let key = E::PrimaryKey::iter().map(PrimaryKeyToColumn::into_column).collect::<Vec<_>>();
-    let is_key = |column: &E::Column| key.iter().any(|key| key.as_str() == column.as_str());
-    let over = OnConflict::columns(key.iter().copied())
-        .update_columns(E::Column::iter().filter(|column| !is_key(column)))
-        .to_owned();
-    let mut rows = rows.into_iter().map(IntoActiveModel::into_active_model).peekable();
-    while rows.peek().is_some() {
-        E::insert_many(rows.by_ref().take(ROWS)).on_conflict(over.clone()).exec_without_returning(txn).await?;
-    }
-    Ok(())
-}
-
 /// When time next does something to each wallet.
-fn due(books: &Books) -> HashMap<WalletKey, Instant> {
-    books.wallets.keys().filter_map(|key| Some((*key, next_due(books, key)?))).collect()
+fn due(library: &Library) -> HashMap<Place, Instant> {
+    let of = |(account, books): (&AccountId, &Books)| {
+        let due = books.wallets.keys().filter_map(|key| Some(((*account, *key), next_due(books, key)?)));
+        due.collect::<Vec<_>>()
+    };
+    library.iter().flat_map(of).collect()
 }
 
 /// When time next does something to a wallet, or crosses a threshold in it.
@@ -277,17 +267,16 @@ fn next_due(books: &Books, key: &WalletKey) -> Option<Instant> {
 async fn schedule(
     ground: &Ground<'_>,
     books: &Books,
-    before: &HashMap<WalletKey, Instant>,
-    commands: &[&Command],
+    before: &HashMap<Place, Instant>,
+    settled: &BTreeSet<WalletKey>,
 ) -> Result<(), DbErr> {
-    let settled = commands.iter().filter(|command| matches!(command, Command::Settle(_)));
-    let settled = settled.map(|command| command.wallet()).collect::<BTreeSet<_>>();
+    let account = &books.account;
     let next = |key: &WalletKey| next_due(books, key);
     let sooner = books.wallets.keys().filter(|key| !settled.contains(key)).filter_map(|key| {
         let next = next(key)?;
-        before.get(key).is_none_or(|due| next < *due).then(|| (wallet_key(*key), next))
+        before.get(&(account.id, *key)).is_none_or(|due| next < *due).then(|| (wallet_key(*key), next))
     });
-    jobs::schedule(ground.txn, ground.account, job::Kind::Settle, sooner.collect(), ground.store.clock.now()).await?;
+    jobs::schedule(ground.txn, account, job::Kind::Settle, sooner.collect(), ground.store.clock.now()).await?;
     let settled = settled.iter().map(|key| (wallet_key(*key), next(key))).collect();
-    jobs::reschedule(ground.txn, ground.account, job::Kind::Settle, settled).await
+    jobs::reschedule(ground.txn, account, job::Kind::Settle, settled).await
 }

@@ -1,25 +1,26 @@
 //! Idempotency: what a key was answered is answered again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::TimeDelta;
 use entity::{
     AccountId, ActivityId, BulkOperationId, EnrolmentId, EventId, OrderId, Owned, activity, allocation, request,
 };
-use sea_orm::{
-    ColumnTrait, Condition, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
-};
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder};
 use serde::{Deserialize, Serialize};
 
 use super::command::Outcome;
 use super::fault::{self, Fault};
 use super::record::Posted;
+use super::rows::add_new;
 use crate::domain::clock::Instant;
 use crate::domain::error::{Error, Refusal};
 use crate::domain::tx::View;
 
 /// Whose key, and the key.
 pub type RequestKey = (String, String);
+/// The same with its account.
+pub type Place = (AccountId, RequestKey);
 
 /// How long a refusal is remembered.
 const REFUSAL_KEPT: TimeDelta = TimeDelta::days(30);
@@ -76,31 +77,22 @@ impl Known {
 /// The keys of these that are known. What is past its time is forgotten here.
 pub async fn load(
     txn: &DatabaseTransaction,
-    account: AccountId,
-    keys: impl Iterator<Item = RequestKey>,
+    keys: impl IntoIterator<Item = Place>,
     now: Instant,
-) -> Result<HashMap<RequestKey, Known>, DbErr> {
-    let mut keys = keys.collect::<Vec<_>>();
-    keys.sort();
-    keys.dedup();
+) -> Result<HashMap<Place, Known>, DbErr> {
+    let keys = keys.into_iter().collect::<BTreeSet<_>>();
     if keys.is_empty() {
         return Ok(HashMap::new());
     }
-    // By caller, and not as pairs: SQLite looks nothing up in an index by pairs.
-    let mut by_caller: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (caller, key) in keys {
-        by_caller.entry(caller).or_default().push(key);
-    }
-    let wanted = by_caller.into_iter().fold(Condition::any(), |any, (caller, keys)| {
-        any.add(Condition::all().add(request::Column::Caller.eq(caller)).add(request::Column::Key.is_in(keys)))
-    });
-    let rows = request::Entity::of(account).filter(wanted).all(txn).await?;
+    let keys = keys.into_iter().map(|(account, (caller, key))| (account, [caller.into(), key.into()]));
+    let columns = [request::Column::Caller, request::Column::Key];
+    let rows = request::Entity::keyed(txn.get_database_backend(), columns, keys)?.all(txn).await?;
     let mut known = HashMap::new();
     for row in rows {
         if row.expires_at.is_some_and(|end| end <= now) {
             // Only if it is still the old one: a twin may have written a new one under the key.
             request::Entity::delete_many()
-                .filter(request::Column::AccountId.eq(account))
+                .filter(request::Column::AccountId.eq(row.account_id))
                 .filter(request::Column::Caller.eq(&row.caller))
                 .filter(request::Column::Key.eq(&row.key))
                 .filter(request::Column::ExpiresAt.lte(now))
@@ -109,7 +101,8 @@ pub async fn load(
             continue;
         }
         let recorded = serde_json::from_value(row.outcome).map_err(|error| DbErr::Json(error.to_string()))?;
-        known.insert((row.caller, row.key), Known { fingerprint: row.fingerprint, recorded, fresh: false });
+        let place = (row.account_id, (row.caller, row.key));
+        known.insert(place, Known { fingerprint: row.fingerprint, recorded, fresh: false });
     }
     Ok(known)
 }
@@ -132,19 +125,14 @@ pub async fn used(view: &View, caller: &str, keys: &[String]) -> Result<HashMap<
 
 /// Writes the fresh ones, sorted by key. Answers whether all of them were new:
 /// if not, a twin was faster, and the transaction has to be run again.
-pub async fn record(
-    txn: &DatabaseTransaction,
-    account: AccountId,
-    known: &HashMap<RequestKey, Known>,
-    now: Instant,
-) -> Result<bool, DbErr> {
+pub async fn record(txn: &DatabaseTransaction, known: &HashMap<Place, Known>, now: Instant) -> Result<bool, DbErr> {
     let mut rows = known
         .iter()
         .filter(|(_, known)| known.fresh)
-        .map(|((caller, key), known)| {
+        .map(|((account, (caller, key)), known)| {
             let outcome = serde_json::to_value(&known.recorded).map_err(|error| DbErr::Json(error.to_string()))?;
             Ok(request::Model {
-                account_id: account,
+                account_id: *account,
                 caller: caller.clone(),
                 key: key.clone(),
                 fingerprint: known.fingerprint.clone(),
@@ -157,47 +145,43 @@ pub async fn record(
     if rows.is_empty() {
         return Ok(true);
     }
-    rows.sort_by(|a, b| (&a.caller, &a.key).cmp(&(&b.caller, &b.key)));
-    let count = rows.len();
-    let written = request::Entity::insert_many(rows.into_iter().map(IntoActiveModel::into_active_model))
-        .on_conflict_do_nothing()
-        .exec_with_returning_keys(txn)
-        .await?;
-    Ok(matches!(written, sea_orm::TryInsertResult::Inserted(keys) if keys.len() == count))
+    rows.sort_by(|a, b| (a.account_id, &a.caller, &a.key).cmp(&(b.account_id, &b.caller, &b.key)));
+    let count = rows.len() as u64;
+    Ok(add_new::<request::Entity>(txn, rows).await? == count)
 }
 
 /// Brings the activities of replays, a set at a time, and answers each job in order.
 pub async fn finish(
     txn: &DatabaseTransaction,
-    account: AccountId,
-    answers: Vec<Answer>,
+    answers: Vec<(AccountId, Answer)>,
 ) -> Result<Vec<crate::domain::error::Result<Outcome>>, DbErr> {
-    let ids = answers
-        .iter()
-        .filter_map(|answer| if let Answer::Replayed(ids) = answer { Some(ids.iter().copied()) } else { None })
-        .flatten()
-        .collect::<BTreeSet<_>>();
-    let mut first: HashMap<ActivityId, Posted> = HashMap::new();
+    let replayed = |(account, answer): &(AccountId, Answer)| match answer {
+        Answer::Replayed(ids) => ids.iter().map(|id| (*account, *id)).collect(),
+        _ => Vec::new(),
+    };
+    let ids = answers.iter().flat_map(replayed).collect::<BTreeSet<_>>();
+    let mut first: HashMap<(AccountId, ActivityId), Posted> = HashMap::new();
     if !ids.is_empty() {
-        let rows = activity::Entity::of(account).filter(activity::Column::Id.is_in(ids.clone()));
-        for row in rows.all(txn).await? {
-            first.insert(row.id, (row, Vec::new()));
+        let backend = txn.get_database_backend();
+        let keys = || ids.iter().map(|(account, id)| (*account, [(*id).into()]));
+        for row in activity::Entity::keyed(backend, [activity::Column::Id], keys())?.all(txn).await? {
+            first.insert((row.account_id, row.id), (row, Vec::new()));
         }
-        let rows = allocation::Entity::of(account)
-            .filter(allocation::Column::ActivityId.is_in(ids))
+        let rows = allocation::Entity::keyed(backend, [allocation::Column::ActivityId], keys())?
             .order_by_asc(allocation::Column::Position);
         for row in rows.all(txn).await? {
-            if let Some((_, allocations)) = first.get_mut(&row.activity_id) {
+            if let Some((_, allocations)) = first.get_mut(&(row.account_id, row.activity_id)) {
                 allocations.push(row);
             }
         }
     }
     Ok(answers
         .into_iter()
-        .map(|answer| match answer {
+        .map(|(account, answer)| match answer {
             Answer::Done(activities) => Ok(Outcome { replayed: false, activities }),
             Answer::Replayed(ids) => {
-                Ok(Outcome { replayed: true, activities: ids.iter().filter_map(|id| first.get(id).cloned()).collect() })
+                let activities = ids.iter().filter_map(|id| first.get(&(account, *id)).cloned()).collect();
+                Ok(Outcome { replayed: true, activities })
             }
             Answer::Refused(refusal) => Err(Error::Refused(refusal)),
             Answer::RefusedBefore(refusal) => Err(Error::RefusedBefore(refusal)),

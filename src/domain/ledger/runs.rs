@@ -5,33 +5,39 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use entity::run::{Column, Entity, Model, Status};
 use entity::{AccountId, Owned, RunId};
-use sea_orm::{ColumnTrait, DatabaseTransaction, DbErr, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryOrder, QuerySelect};
 
-use super::post;
 use super::requests::{Answer, Recorded};
+use super::rows::overwrite;
 use crate::domain::clock::Instant;
 use crate::domain::error::Refusal;
 
 /// The runs of a set of commands, locked.
 pub struct Runs {
-    rows: BTreeMap<RunId, Model>,
-    ended: Vec<(RunId, bool)>,
+    rows: BTreeMap<Place, Model>,
+    ended: Vec<(Place, bool)>,
 }
+
+/// A run, with its account.
+pub type Place = (AccountId, RunId);
 
 impl Runs {
     /// Locks them in the order of their ids. Their wallets are locked already.
-    pub async fn load(txn: &DatabaseTransaction, account: AccountId, ids: BTreeSet<RunId>) -> Result<Self, DbErr> {
+    pub async fn load(txn: &DatabaseTransaction, places: BTreeSet<Place>) -> Result<Self, DbErr> {
         let mut rows = Vec::new();
-        if !ids.is_empty() {
-            let select = Entity::of(account).filter(Column::Id.is_in(ids)).order_by_asc(Column::Id);
+        if !places.is_empty() {
+            let keys = places.into_iter().map(|(account, id)| (account, [id.into()]));
+            let select = Entity::keyed(txn.get_database_backend(), [Column::Id], keys)?
+                .order_by_asc(Column::AccountId)
+                .order_by_asc(Column::Id);
             rows = select.lock_exclusive().all(txn).await?;
         }
-        Ok(Self { rows: rows.into_iter().map(|row| (row.id, row)).collect(), ended: Vec::new() })
+        Ok(Self { rows: rows.into_iter().map(|row| ((row.account_id, row.id), row)).collect(), ended: Vec::new() })
     }
 
     /// What became of a run; none if it is still to be carried out.
-    pub fn answer(&self, id: RunId) -> Result<Option<Answer>, DbErr> {
-        let Some(run) = self.rows.get(&id) else {
+    pub fn answer(&self, place: Place) -> Result<Option<Answer>, DbErr> {
+        let Some(run) = self.rows.get(&place) else {
             return Ok(Some(Answer::RefusedBefore(Refusal::not_found("id", "run"))));
         };
         Ok(match run.status {
@@ -43,8 +49,8 @@ impl Runs {
     }
 
     /// Says what became of a run.
-    pub fn end(&mut self, id: RunId, became: &Recorded, ends_job: bool, at: Instant) -> Result<(), DbErr> {
-        let Some(run) = self.rows.get_mut(&id) else { return Ok(()) };
+    pub fn end(&mut self, place: Place, became: &Recorded, ends_job: bool, at: Instant) -> Result<(), DbErr> {
+        let Some(run) = self.rows.get_mut(&place) else { return Ok(()) };
         run.ended_at = Some(at.max(run.created_at));
         match became {
             Recorded::Refused(refusal) => {
@@ -57,29 +63,29 @@ impl Runs {
             }
             _ => return Err(DbErr::Custom("a run ended as something else than a command".to_owned())),
         }
-        self.ended.push((id, ends_job));
+        self.ended.push((place, ends_job));
         Ok(())
     }
 
     /// Writes those that ended.
     pub async fn write(&self, txn: &DatabaseTransaction) -> Result<(), DbErr> {
-        let ended = self.ended.iter().map(|(id, _)| *id).collect::<BTreeSet<_>>();
-        let rows = ended.iter().filter_map(|id| self.rows.get(id).cloned()).collect();
-        post::overwrite::<Entity>(txn, rows).await
+        let ended = self.ended.iter().map(|(place, _)| *place).collect::<BTreeSet<_>>();
+        let rows = ended.iter().filter_map(|place| self.rows.get(place).cloned()).collect();
+        overwrite::<Entity>(txn, rows).await
     }
 
-    /// What comes after those that ended: the next action of the same trigger about the same event.
+    /// What comes after those of an account that ended: the next action of the same trigger about the same event.
     #[must_use]
-    pub fn next(&self) -> Vec<RunId> {
-        let ended = self.ended.iter().filter_map(|(id, _)| self.rows.get(id));
-        ended.filter_map(next).collect()
+    pub fn next(&self, account: AccountId) -> Vec<RunId> {
+        let ended = self.ended.iter().filter(|((of, _), _)| *of == account);
+        ended.filter_map(|(place, _)| self.rows.get(place)).filter_map(next).collect()
     }
 
-    /// The jobs that are over with them.
+    /// The jobs of an account that are over with them.
     #[must_use]
-    pub fn ended_jobs(&self) -> Vec<(String, Option<Instant>)> {
-        let over = self.ended.iter().filter(|(_, ends_job)| *ends_job);
-        over.map(|(id, _)| (id.to_string(), None)).collect()
+    pub fn ended_jobs(&self, account: AccountId) -> Vec<(String, Option<Instant>)> {
+        let over = self.ended.iter().filter(|((of, _), ends_job)| *ends_job && *of == account);
+        over.map(|((_, id), _)| (id.to_string(), None)).collect()
     }
 }
 

@@ -1,0 +1,151 @@
+//! The pure core of the ledger, without a database: `cargo bench -p scrip-bench`.
+
+use std::hint::black_box;
+
+use chrono::TimeDelta;
+use chrono_tz::Tz;
+use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
+use entity::activity::{ActorKind, Kind, Source};
+use entity::{
+    AccountId, ActivityId, CreditTypeId, Credits, CustomerId, ExpirationKind, GrantId, Minor, PeriodUnit, activity,
+    allocation, credit_grant,
+};
+use scrip::domain::clock::Instant;
+use scrip::domain::ledger::chain::{GENESIS, LedgerKey, Record};
+use scrip::domain::ledger::draw::draw;
+use scrip::domain::ledger::expiration;
+use scrip::domain::ledger::load::empty;
+use scrip::domain::ledger::state::{Entry, Wallet};
+use secrecy::SecretString;
+use uuid::Uuid;
+
+fn start() -> Instant {
+    "2026-03-01T09:00:00Z".parse().expect("an instant")
+}
+
+const ACCOUNT: AccountId = AccountId(Uuid::from_u128(1));
+const CUSTOMER: CustomerId = CustomerId(Uuid::from_u128(2));
+const TYPE: CreditTypeId = CreditTypeId(Uuid::from_u128(3));
+
+/// Ten credits that end so many days from the start.
+fn grant(number: u128) -> credit_grant::Model {
+    let days = i64::try_from(1 + number * 7_919 % 3_000).expect("few");
+    credit_grant::Model {
+        account_id: ACCOUNT,
+        id: GrantId(Uuid::from_u128(1_000 + number)),
+        customer_id: CUSTOMER,
+        credit_type_id: TYPE,
+        amount: Credits(10),
+        remaining: Credits(10),
+        held: Credits::ZERO,
+        consumed: Credits::ZERO,
+        expired: Credits::ZERO,
+        voided: Credits::ZERO,
+        transferred: Credits::ZERO,
+        open: true,
+        priority: 50,
+        promotional: false,
+        effective_at: start(),
+        expires_at: Some(start() + TimeDelta::days(days)),
+        expiration: ExpirationKind::At,
+        period_count: None,
+        period_unit: None,
+        period_from: None,
+        expires_on: None,
+        time_zone: "Europe/Zurich".to_owned(),
+        first_used_at: None,
+        cost: Minor(1_000),
+        cost_left: Minor(1_000),
+        cost_held: Minor::ZERO,
+        cost_consumed: Minor::ZERO,
+        cost_expired: Minor::ZERO,
+        cost_voided: Minor::ZERO,
+        cost_transferred: Minor::ZERO,
+        currency: "CHF".to_owned(),
+        source: Source::Manual,
+        origin_id: None,
+        metadata: serde_json::json!({}),
+        created_at: start(),
+    }
+}
+
+fn wallet(grants: u128) -> Wallet {
+    Wallet::new(empty(ACCOUNT, (CUSTOMER, TYPE)), (0..grants).map(grant).collect(), Vec::new())
+}
+
+fn wallets(c: &mut Criterion) {
+    let mut group = c.benchmark_group("a wallet with so many open grants");
+    for grants in [1, 100, 10_000] {
+        let full = wallet(grants);
+        group.bench_with_input(BenchmarkId::new("draw 5 credits", grants), &full, |b, full| {
+            b.iter(|| draw(black_box(full), Credits(5), start()).expect("enough"));
+        });
+        group.bench_with_input(BenchmarkId::new("put in burn order", grants), &grants, |b, grants| {
+            let rows = (0..*grants).map(grant).collect::<Vec<_>>();
+            b.iter_batched(
+                || rows.clone(),
+                |rows| Wallet::new(empty(ACCOUNT, (CUSTOMER, TYPE)), rows, Vec::new()),
+                BatchSize::LargeInput,
+            );
+        });
+        group.bench_with_input(BenchmarkId::new("use 5 credits", grants), &full, |b, full| {
+            let entry = Entry::new(Kind::Consume, start(), draw(full, Credits(5), start()).expect("enough"));
+            b.iter_batched_ref(|| full.clone(), |wallet| wallet.apply(&entry), BatchSize::LargeInput);
+        });
+        group.bench_with_input(BenchmarkId::new("write off what ended in a year", grants), &full, |b, full| {
+            let later = start() + TimeDelta::days(365);
+            b.iter_batched_ref(|| full.clone(), |wallet| wallet.settle(later), BatchSize::LargeInput);
+        });
+    }
+    group.finish();
+}
+
+fn chain(c: &mut Criterion) {
+    let key = LedgerKey::new(SecretString::from("a ledger key for measuring, 32 bytes"));
+    let activity = activity::Model {
+        account_id: ACCOUNT,
+        id: ActivityId(Uuid::from_u128(9)),
+        customer_id: CUSTOMER,
+        credit_type_id: TYPE,
+        sequence: 7,
+        kind: Kind::Consume,
+        amount: Credits(-1),
+        held_amount: Credits::ZERO,
+        balance_before: Credits(10),
+        balance_after: Credits(9),
+        actor_kind: ActorKind::Staff,
+        actor: "bench".to_owned(),
+        source: Source::Manual,
+        reference: None,
+        reason: None,
+        note: None,
+        internal_note: None,
+        note_salt: None,
+        note_digest: None,
+        hold_id: None,
+        reverses_id: None,
+        at: start(),
+        hash: Vec::new(),
+    };
+    let allocation = allocation::Model {
+        account_id: ACCOUNT,
+        activity_id: activity.id,
+        position: 0,
+        grant_id: GrantId(Uuid::from_u128(1_000)),
+        amount: Credits(1),
+        cost: Minor(100),
+        ends_before: None,
+        ends_after: None,
+    };
+    c.bench_function("sign an activity", |b| {
+        let allocations = std::slice::from_ref(&allocation);
+        let record = Record { activity: &activity, allocations, issued: &[], opened: None };
+        b.iter(|| key.sign(black_box(&GENESIS), &record));
+    });
+    c.bench_function("six months later, in Zurich", |b| {
+        b.iter(|| expiration::plus(black_box(start()), 6, PeriodUnit::Month, Tz::Europe__Zurich));
+    });
+}
+
+criterion_group!(benches, wallets, chain);
+criterion_main!(benches);

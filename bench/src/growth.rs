@@ -1,0 +1,244 @@
+//! What the same questions take as the ledger grows, and with ten thousand open grants in one wallet.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use entity::Credits;
+use futures_util::future::try_join_all;
+use scrip::domain::ledger::verify;
+use scrip::domain::ledger::{self, Consume, Words};
+use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
+
+use crate::client::Client;
+use crate::grow::{Grown, grow};
+use crate::house::{Backend, House, Purse, Size, fill, open};
+use crate::http::{CUSTOMER, Server, token};
+use crate::load::{Asks, Dice, closed_loop, median};
+
+#[derive(Args)]
+pub struct Growth {
+    #[arg(long, value_enum, default_value = "sqlite")]
+    database: Backend,
+    /// How many activities, one ledger after another.
+    #[arg(long, value_delimiter = ',', default_values_t = [10_000, 1_000_000, 10_000_000], value_name = "N,…")]
+    activities: Vec<usize>,
+    #[arg(long, default_value_t = 100_000, value_name = "N")]
+    customers: usize,
+    /// How long each question is asked, in seconds.
+    #[arg(long, default_value_t = 5, value_name = "SECONDS")]
+    seconds: u64,
+    /// Recomputes the whole ledger at the end.
+    #[arg(long)]
+    verify: bool,
+}
+
+/// What one ledger took: names, and milliseconds or commands a second.
+type Taken = Vec<(&'static str, f64)>;
+
+struct Consumer {
+    purses: Arc<Vec<Purse>>,
+    dice: Dice,
+    keys: Arc<AtomicU64>,
+}
+
+impl Asks for Consumer {
+    async fn ask(&mut self) -> Result<()> {
+        let purse = &self.purses[self.dice.wallet(self.purses.len(), 0.0)];
+        let (customer, credit_type, words) = (purse.customer, purse.credit_type, Words::default());
+        let key = format!("grown-{:016x}", self.keys.fetch_add(1, Ordering::Relaxed));
+        let consume = Consume { customer, credit_type, amount: Credits(1), words };
+        ledger::consume(&purse.caller, consume, &key).await?;
+        Ok(())
+    }
+}
+
+impl Growth {
+    pub async fn run(&self) -> Result<()> {
+        let mut all: Vec<(usize, Taken)> = Vec::new();
+        for activities in &self.activities {
+            let grown = grow(self.database, *activities, self.customers).await?;
+            println!(
+                "{:?}: {activities} activities over {} customers, made in {:.0?}",
+                self.database, self.customers, grown.took
+            );
+            let taken = self.measure(&grown).await?;
+            for (what, figure) in &taken {
+                println!("  {what:<44} {figure:>10.2}");
+            }
+            all.push((*activities, taken));
+        }
+        let Some(((first, base), rest)) = all.split_first() else { return Ok(()) };
+        for (activities, taken) in rest {
+            println!("{activities} against {first}:");
+            for ((what, figure), (_, before)) in taken.iter().zip(base) {
+                println!("  {what:<44} {:>10.2} times", figure / before);
+            }
+        }
+        Ok(())
+    }
+
+    async fn measure(&self, grown: &Grown) -> Result<Taken> {
+        let app = open(&grown.place.url).await?;
+        let purses = grown.purses.iter().map(|purse| Purse { caller: purse.caller.on(app.clone()), ..purse.clone() });
+        let purses = Arc::new(purses.collect::<Vec<_>>());
+        let lasts = Duration::from_secs(self.seconds);
+        let keys = Arc::<AtomicU64>::default();
+        let callers = |count: usize| {
+            (0..count).map(|n| Consumer { purses: purses.clone(), dice: Dice::new(n as u64 + 1), keys: keys.clone() })
+        };
+        // Once for warmth.
+        closed_loop(callers(64), lasts / 2).await?;
+        let mut taken = vec![("consume, 64 callers, µs for each", 1e6 / closed_loop(callers(64), lasts).await?.rate())];
+        taken.push(("consume, one caller, median ms", closed_loop(callers(1), lasts).await?.percentile(50)));
+        let server = Server::start(&grown.place.url).await?;
+        let mut client = Client::connect(&server.address, "/graphql", Some(&token(&purses[0])?)).await?;
+        let heavy = purses[0].customer;
+        let mut dice = Dice::new(1);
+        let balances = "query($id: ID!) { customer(by: { id: $id }) { balances { available held } } }";
+        let any = || json!({ "id": purses[dice.wallet(purses.len(), 0.0)].customer });
+        taken.push(("balances, ms", ask(&mut client, balances, any).await?));
+        let mut dice = Dice::new(2);
+        let any = || json!({ "id": purses[dice.wallet(purses.len(), 0.0)].customer });
+        taken.push(("balances and newest 20 activities, ms", ask(&mut client, CUSTOMER, any).await?));
+        let page = "query($id: ID!, $after: String) { customer(by: { id: $id }) { activity(first: 20, after: $after) { nodes { kind amount at } } } }";
+        taken.push(("first page of activity, ms", ask(&mut client, page, || json!({ "id": heavy })).await?));
+        let (deep, after) = self.deep(&mut client, heavy.to_string()).await?;
+        let name = if deep == 1000 { "1,000th page of activity, ms" } else { "last page of activity, ms" };
+        taken.push((name, ask(&mut client, page, || json!({ "id": heavy, "after": after })).await?));
+        let began = Instant::now();
+        client.post(&json!({ "query": "{ creditLiability { asOf creditType { name } } }" }).to_string()).await?;
+        taken.push(("liability report, ms", began.elapsed().as_secs_f64() * 1e3));
+        drop(server);
+        if self.database == Backend::Postgres {
+            plans(grown).await?;
+        }
+        if self.verify {
+            let began = Instant::now();
+            let report = verify::verify(&purses[0].caller).await?;
+            if !report.findings.is_empty() {
+                bail!("the ledger does not verify: {:?}", report.findings.first());
+            }
+            taken.push(("verify all of it, ms", began.elapsed().as_secs_f64() * 1e3));
+        }
+        app.close().await;
+        Ok(taken)
+    }
+
+    /// Goes through pages of twenty to the thousandth, or the last; which it is, and the cursor before it.
+    async fn deep(&self, client: &mut Client, heavy: String) -> Result<(usize, Value)> {
+        let query = "query($id: ID!, $after: String) { customer(by: { id: $id }) { activity(first: 20, after: $after) { pageInfo { endCursor hasNextPage } } } }";
+        let (mut after, mut page) = (Value::Null, 1);
+        while page < 1000 {
+            let body = json!({ "query": query, "variables": { "id": heavy, "after": after } }).to_string();
+            let answer: Value = serde_json::from_str(client.post(&body).await?)?;
+            let info = &answer["data"]["customer"]["activity"]["pageInfo"];
+            if info["hasNextPage"] != true {
+                break;
+            }
+            after = info["endCursor"].clone();
+            page += 1;
+        }
+        Ok((page, after))
+    }
+}
+
+/// Asks two hundred times; the median in milliseconds.
+async fn ask(client: &mut Client, query: &str, mut variables: impl FnMut() -> Value) -> Result<f64> {
+    let mut took = Vec::new();
+    for _ in 0..200 {
+        let body = json!({ "query": query, "variables": variables() }).to_string();
+        let began = Instant::now();
+        client.post(&body).await?;
+        took.push(began.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok(median(took))
+}
+
+/// No hot query reads a table from end to end, as PostgreSQL plans with so many rows in it.
+async fn plans(grown: &Grown) -> Result<()> {
+    let purse = &grown.purses[0];
+    let (a, c, t) = (purse.account.0, purse.customer.0, purse.credit_type.0);
+    let keys = format!("unnest(ARRAY['{a}'::uuid], ARRAY['{c}'::uuid], ARRAY['{t}'::uuid])");
+    let pool = sqlx::PgPool::connect(&grown.place.url).await?;
+    for query in [
+        format!(
+            "SELECT * FROM wallet WHERE (account_id, customer_id, credit_type_id) IN (SELECT * FROM {keys}) FOR UPDATE"
+        ),
+        format!(
+            "SELECT * FROM credit_grant WHERE (account_id, customer_id, credit_type_id) IN (SELECT * FROM {keys}) AND open"
+        ),
+        format!(
+            "SELECT * FROM request WHERE (account_id, caller, key) IN (SELECT * FROM unnest(ARRAY['{a}'::uuid], ARRAY['staff'], ARRAY['k']))"
+        ),
+        format!(
+            "SELECT * FROM activity WHERE account_id = '{a}' AND customer_id = '{c}' ORDER BY at DESC, sequence DESC, id DESC LIMIT 21"
+        ),
+        format!(
+            "SELECT * FROM activity WHERE account_id = '{a}' AND customer_id = '{c}' AND (at, sequence, id) < (now(), 7, '{a}') ORDER BY at DESC, sequence DESC, id DESC LIMIT 21"
+        ),
+        format!("SELECT * FROM wallet WHERE account_id = '{a}' AND customer_id IN ('{c}')"),
+        format!("SELECT * FROM allocation WHERE account_id = '{a}' AND activity_id IN ('{a}', '{c}')"),
+    ] {
+        let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!("EXPLAIN {query}"))).fetch_all(&pool).await?;
+        if plan.iter().any(|step| step.contains("Seq Scan")) {
+            bail!("{query} reads a whole table:\n{}", plan.join("\n"));
+        }
+    }
+    pool.close().await;
+    Ok(())
+}
+
+#[derive(Args)]
+pub struct Grants {
+    #[arg(long, value_enum, default_value = "sqlite")]
+    database: Backend,
+    /// Open grants in the one wallet; the other has one.
+    #[arg(long = "grants", default_value_t = 10_000, value_name = "N")]
+    count: usize,
+    /// Callers who use the wallet at the same time.
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    callers: usize,
+    #[arg(long, default_value_t = 3, value_name = "SECONDS")]
+    seconds: u64,
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    rounds: usize,
+}
+
+impl Grants {
+    pub async fn run(&self) -> Result<()> {
+        let house = House::new(self.database, Size { customers: 2, accounts: 1 }).await?;
+        let [one, many] = house.purses.as_slice() else { bail!("two wallets") };
+        for batch in (1..self.count).collect::<Vec<_>>().chunks(256) {
+            try_join_all(batch.iter().map(|_| fill(many, 1_000_000))).await?;
+        }
+        house.place.analyze().await?;
+        let keys = Arc::<AtomicU64>::default();
+        let (mut shares, mut rates) = (Vec::new(), Vec::new());
+        for _ in 0..self.rounds {
+            let rate = async |purse: &Purse| {
+                let purses = Arc::new(vec![purse.clone()]);
+                let callers = (0..self.callers).map(|n| Consumer {
+                    purses: purses.clone(),
+                    dice: Dice::new(n as u64 + 1),
+                    keys: keys.clone(),
+                });
+                anyhow::Ok(closed_loop(callers, Duration::from_secs(self.seconds)).await?.rate())
+            };
+            let (of_one, of_many) = (rate(one).await?, rate(many).await?);
+            shares.push(of_one / of_many);
+            rates.push((of_one, of_many));
+        }
+        let (of_one, of_many) = rates.last().context("a round")?;
+        println!(
+            "{:?}, {} callers on one wallet: {of_one:.0} a second with one open grant, {of_many:.0} with {}",
+            self.database, self.callers, self.count
+        );
+        println!("a consume takes {:.2} times as long", median(shares));
+        house.app.close().await;
+        Ok(())
+    }
+}

@@ -1,0 +1,59 @@
+//! Measures Scrip: `cargo run --release -p scrip-bench -- ledger --raw`. What the figures mean is in docs/performance.md.
+
+mod client;
+mod grow;
+mod growth;
+mod house;
+mod http;
+mod ledger;
+mod load;
+#[allow(dead_code, reason = "the tests' own throw-away PostgreSQL, of which this uses a part")]
+#[path = "../../tests/harness/postgres.rs"]
+mod postgres;
+mod procedure;
+mod profile;
+mod raw;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Measures Scrip, and what it could be at most.
+#[derive(Parser)]
+#[command(name = "scrip-bench", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Load the ledger in this process.
+    Ledger(ledger::Ledger),
+    /// Load a server over HTTP.
+    Http(http::Http),
+    /// Load the ledger, and a stored procedure by `pgbench`, on PostgreSQL.
+    Procedure(procedure::Procedure),
+    /// Ask the same of ever larger ledgers.
+    Growth(growth::Growth),
+    /// Use a wallet with many open grants.
+    Grants(growth::Grants),
+}
+
+fn main() -> Result<ExitCode> {
+    if std::env::var_os(http::SERVES).is_some() {
+        return Ok(scrip::cli::run());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match Cli::parse().command {
+            Command::Ledger(ledger) => ledger.run().await,
+            Command::Http(http) => http.run().await,
+            Command::Procedure(procedure) => procedure.run().await,
+            Command::Growth(growth) => growth.run().await,
+            Command::Grants(grants) => grants.run().await,
+        }
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
