@@ -1,6 +1,5 @@
 //! The same over HTTP: a server in a process of its own, and clients that ask it in a closed loop.
 
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,10 +41,6 @@ pub struct Http {
     /// How often the runs are repeated, in turns.
     #[arg(long, default_value_t = 3, value_name = "N")]
     rounds: usize,
-    /// Asks PostGraphile the same of the same database, in turns: the folder where it is installed (`npm ci` in
-    /// bench/postgraphile). With --what customer on PostgreSQL.
-    #[arg(long, value_name = "FOLDER")]
-    postgraphile: Option<PathBuf>,
 }
 
 /// What is asked for.
@@ -63,32 +58,6 @@ const CONSUME: &str =
     "mutation($input: CreditsConsumeInput!) { creditsConsume(input: $input) { activity { id } userErrors { code } } }";
 /// A customer's balances and newest 20 activities.
 pub const CUSTOMER: &str = "query($id: ID!) { customer(by: { id: $id }) { name balances { creditType { name } available held } activity(first: 20) { nodes { kind amount balanceAfter at } } } }";
-
-/// The same of PostGraphile, which shows the balance as it is stored.
-const POSTGRAPHILE: &str = "query($a: UUID!, $c: UUID!) { customerByAccountIdAndRowId(accountId: $a, rowId: $c) { name walletsByAccountIdAndCustomerId { nodes { creditTypeByAccountIdAndCreditTypeId { name } balance held activitiesByAccountIdAndCustomerIdAndCreditTypeId(first: 20, orderBy: [AT_DESC]) { nodes { kind amount balanceAfter at } } } } } }";
-
-/// PostGraphile on a database, and its address.
-async fn postgraphile(folder: &Path, url: &str) -> Result<(Child, String)> {
-    let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
-    let program = folder.join("node_modules/.bin/postgraphile");
-    let child = Command::new(&program)
-        .args(["-c", url, "-s", "public", "-P", "postgraphile/presets/amber", "-n", "127.0.0.1"])
-        .args(["-p", &address.port().to_string()])
-        .env("GRAPHILE_ENV", "production")
-        .env("NODE_ENV", "production")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .with_context(|| format!("{} does not start: run `npm ci` in bench/postgraphile", program.display()))?;
-    let began = Instant::now();
-    while TcpStream::connect(address).await.is_err() {
-        ensure!(began.elapsed() < Duration::from_mins(1), "PostGraphile did not listen within a minute");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    Ok((child, address.to_string()))
-}
 
 /// A server in a process of its own; ended when dropped.
 pub struct Server {
@@ -159,22 +128,17 @@ impl Asks for Caller {
     }
 }
 
-/// Reads customers, of Scrip or of PostGraphile.
+/// Reads customers.
 struct Reader {
     client: Client,
     purses: Arc<Vec<Purse>>,
-    postgraphile: bool,
     dice: Dice,
 }
 
 impl Asks for Reader {
     async fn ask(&mut self) -> Result<()> {
         let purse = &self.purses[self.dice.wallet(self.purses.len(), 0.0)];
-        let body = if self.postgraphile {
-            json!({ "query": POSTGRAPHILE, "variables": { "a": purse.account.0, "c": purse.customer.0 } })
-        } else {
-            json!({ "query": CUSTOMER, "variables": { "id": purse.customer } })
-        };
+        let body = json!({ "query": CUSTOMER, "variables": { "id": purse.customer } });
         let answer = self.client.post(&body.to_string()).await?;
         ensure!(answer.matches("\"at\":").count() == 20, "twenty activities were asked for: {answer}");
         Ok(())
@@ -225,7 +189,7 @@ impl Http {
         Ok(())
     }
 
-    /// A customer's balances and newest 20 activities: of Scrip, and of PostGraphile beside it.
+    /// A customer's balances and newest 20 activities.
     async fn customers(&self) -> Result<()> {
         let grown = grow(self.database, 30 * self.size.customers, self.size.customers).await?;
         println!(
@@ -233,43 +197,19 @@ impl Http {
             self.database, self.size.customers, self.callers
         );
         let server = Server::start(&grown.place.url).await?;
-        let other = match &self.postgraphile {
-            Some(folder) if self.database == Backend::Postgres => Some(postgraphile(folder, &grown.place.url).await?),
-            Some(_) => bail!("PostGraphile reads PostgreSQL only: --database postgres"),
-            None => None,
-        };
-        let (purses, lasts) = (Arc::new(grown.purses), Duration::from_secs(self.seconds));
-        let token = token(&purses[0])?;
-        let (mut runs, mut others, mut shares) = (Vec::new(), Vec::new(), Vec::new());
-        for round in 0..=self.rounds {
-            let mut rates = Vec::new();
-            for (address, token, postgraphile) in [
-                (Some(&server.address), Some(token.as_str()), false),
-                (other.as_ref().map(|(_, address)| address), None, true),
-            ] {
-                let Some(address) = address else { continue };
-                let mut readers = Vec::new();
-                for n in 0..self.callers {
-                    let client = Client::connect(address, "/graphql", token).await?;
-                    let dice = Dice::new((round * self.callers + n) as u64 + 1);
-                    readers.push(Reader { client, purses: purses.clone(), postgraphile, dice });
-                }
-                let run = closed_loop(readers.into_iter(), lasts).await?;
-                rates.push(run.rate());
-                // The first round is for warmth.
-                if round > 0 {
-                    if postgraphile { others.push(run) } else { runs.push(run) }
-                }
+        let token = token(&grown.purses[0])?;
+        let purses = Arc::new(grown.purses);
+        let mut runs = Vec::new();
+        for round in 0..self.rounds {
+            let mut readers = Vec::new();
+            for n in 0..self.callers {
+                let client = Client::connect(&server.address, "/graphql", Some(&token)).await?;
+                let dice = Dice::new((round * self.callers + n) as u64 + 1);
+                readers.push(Reader { client, purses: purses.clone(), dice });
             }
-            if let ([ours, theirs], true) = (rates.as_slice(), round > 0) {
-                shares.push(ours / theirs);
-            }
+            runs.push(closed_loop(readers.into_iter(), Duration::from_secs(self.seconds)).await?);
         }
-        println!("Scrip: {}", Figures::together(runs).said());
-        if !shares.is_empty() {
-            println!("PostGraphile: {}", Figures::together(others).said());
-            println!("ratio: {:.1}", median(shares));
-        }
+        println!("over HTTP: {}", Figures::together(runs).said());
         Ok(())
     }
 

@@ -41,10 +41,20 @@ enum Command {
     Grants(growth::Grants),
 }
 
-fn main() -> Result<ExitCode> {
+fn main() -> ExitCode {
     if std::env::var_os(http::SERVES).is_some() {
-        return Ok(scrip::cli::run());
+        return scrip::cli::run();
     }
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("scrip-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match Cli::parse().command {
@@ -54,6 +64,5 @@ fn main() -> Result<ExitCode> {
             Command::Growth(growth) => growth.run().await,
             Command::Grants(grants) => grants.run().await,
         }
-    })?;
-    Ok(ExitCode::SUCCESS)
+    })
 }
