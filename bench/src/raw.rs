@@ -3,7 +3,7 @@
 //! It knows beforehand what a ledger has to find out: that every wallet has one grant with credits enough, that no key
 //! is known, that nobody follows. It reads and writes what the ledger does, with bytes for signatures, and holds no rule.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use crate::load::{Dice, Figures};
 
 /// Consumes in each commit.
 const BATCH: usize = 256;
-/// Commits at once, on PostgreSQL: more bring no more on two cores.
+/// Commits at once, on PostgreSQL; one where there is one wallet, for which they would wait.
 const CONNECTIONS: usize = 4;
 
 /// A database with wallets, and the connections that use them.
@@ -59,7 +59,6 @@ impl House {
 
     /// Consumes for a while, as fast as it goes.
     pub async fn load(&self, lasts: Duration, hot: f64) -> Result<Figures> {
-        // One wallet is one connection's: two would wait for each other.
         let connections =
             if matches!(self.to, Pool::Sqlite(_)) || hot >= 1.0 { 1 } else { CONNECTIONS.min(self.purses.len()) };
         let began = Instant::now();
@@ -95,7 +94,12 @@ impl House {
 /// A wallet, of which account, customer and credit type.
 type Key = (Uuid, Uuid, Uuid);
 
+fn key(purse: &Purse) -> Key {
+    (purse.account.0, purse.customer.0, purse.credit_type.0)
+}
+
 /// What a wallet holds, and what became of it.
+#[derive(Default)]
 struct State {
     sequence: i64,
     balance: i64,
@@ -128,17 +132,13 @@ struct Batch<'a> {
 impl<'a> Batch<'a> {
     fn new(purses: Vec<&'a Purse>, first: u64) -> Self {
         let keys = (first..).take(purses.len()).map(|n| format!("raw-{n:016x}")).collect();
-        let mut wallets =
-            purses.iter().map(|purse| (purse.account.0, purse.customer.0, purse.credit_type.0)).collect::<Vec<_>>();
-        wallets.sort_unstable();
-        wallets.dedup();
+        let wallets = purses.iter().map(|purse| key(purse)).collect::<BTreeSet<_>>().into_iter().collect();
         Self { purses, keys, wallets, now: SystemClock.now() }
     }
 
-    /// Decides each, and makes what is written.
     fn decide(&self, states: &mut BTreeMap<Key, State>) -> Vec<Line> {
-        let lines = self.purses.iter().zip(&self.keys).map(|(purse, key)| {
-            let wallet = (purse.account.0, purse.customer.0, purse.credit_type.0);
+        let lines = self.purses.iter().zip(&self.keys).map(|(purse, request)| {
+            let wallet = key(purse);
             let state = states.get_mut(&wallet).expect("every wallet was read");
             let before = state.balance;
             state.sequence += 1;
@@ -152,7 +152,7 @@ impl<'a> Batch<'a> {
                 wallet,
                 activity,
                 event: fresh_id(),
-                key: key.clone(),
+                key: request.clone(),
                 sequence: state.sequence,
                 before,
                 grant: state.grant,
@@ -200,8 +200,7 @@ async fn sqlite(pool: &sqlx::SqlitePool, batch: Batch<'_>) -> Result<()> {
     for row in query.fetch_all(&mut *connection).await? {
         let key: Key = (row.get("account_id"), row.get("customer_id"), row.get("credit_type_id"));
         let (sequence, balance, consumed) = (row.get("sequence"), row.get("balance"), row.get("consumed"));
-        let state = State { sequence, balance, consumed, grant: Uuid::nil(), remaining: 0, grant_consumed: 0 };
-        states.insert(key, state);
+        states.insert(key, State { sequence, balance, consumed, ..State::default() });
     }
     let sql = format!(
         "WITH w (a, c, t) AS (VALUES {wallets}) SELECT g.* FROM w CROSS JOIN credit_grant g ON account_id = a AND customer_id = c AND credit_type_id = t AND open = 1"
@@ -288,15 +287,14 @@ async fn sqlite(pool: &sqlx::SqlitePool, batch: Batch<'_>) -> Result<()> {
     );
     let mut query = sqlx::query(AssertSqlSafe(sql));
     for line in &lines {
-        query = query.bind(line.wallet.0).bind("staff").bind(&line.key).bind(hash.as_slice());
-        query = query.bind(&line.outcome).bind(now);
+        query =
+            query.bind(line.wallet.0).bind("staff").bind(&line.key).bind(hash.as_slice()).bind(&line.outcome).bind(now);
     }
     query.execute(&mut *connection).await?;
     sqlx::query("COMMIT").execute(&mut *connection).await?;
     Ok(())
 }
 
-/// The columns of what is written, one array for each.
 #[expect(clippy::too_many_lines, reason = "one statement after another, as they run")]
 async fn postgres(pool: &sqlx::PgPool, batch: Batch<'_>) -> Result<()> {
     let mut txn = pool.begin().await?;
@@ -311,8 +309,7 @@ async fn postgres(pool: &sqlx::PgPool, batch: Batch<'_>) -> Result<()> {
     for row in found {
         let key: Key = (row.get("account_id"), row.get("customer_id"), row.get("credit_type_id"));
         let (sequence, balance, consumed) = (row.get("sequence"), row.get("balance"), row.get("consumed"));
-        let state = State { sequence, balance, consumed, grant: Uuid::nil(), remaining: 0, grant_consumed: 0 };
-        states.insert(key, state);
+        states.insert(key, State { sequence, balance, consumed, ..State::default() });
     }
     let sql = "SELECT g.* FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) w (a, c, t)
         JOIN credit_grant g ON account_id = a AND customer_id = c AND credit_type_id = t AND open";
