@@ -22,6 +22,7 @@ const fn key(name: &'static str, default: Option<&'static str>, about: &'static 
 const KEYS: &[Key] = &[
     key("database_url", None, "where the data is: sqlite:PATH or postgres://…"),
     key("listen", Some("127.0.0.1:8080"), "the address that the server listens at"),
+    key("commands_per_commit", Some("256"), "at most so many commands of the ledger in one commit: 1 to 256"),
     key("accounts_apart", None, "true: one account's commands in a commit, for a PostgreSQL sharded by account"),
     Key { secret: true, ..key("signing_secret", None, "signs tokens: 32 bytes or more") },
     Key { secret: true, ..key("ledger_key", None, "signs the ledger: 32 bytes or more; never changes") },

@@ -267,6 +267,7 @@ async fn sqlite_does_not_walk_through_an_account() {
             |step: &str| step.ends_with("VALUES CLAUSE") || step.ends_with("CONSTANT ROW") || step == "SCAN keys";
         let walks = plan.split("; ").any(|step| step.starts_with("SCAN") && !is_of_keys(step));
         assert!(plan.contains(wanted) && !walks, "{query}: {plan}");
+        assert!(!query.contains("ORDER BY priority") || !plan.contains("ORDER BY"), "is sorted: {plan}");
     }
     pool.close().await;
 }
@@ -289,6 +290,7 @@ async fn postgresql_does_not_walk_through_a_table() {
         let rows = sqlx::raw_sql(sqlx::AssertSqlSafe(explain)).fetch_all(&pool).await.expect(query);
         let plan = rows.iter().map(|row| sqlx::Row::get::<String, _>(row, 0)).collect::<Vec<_>>().join("\n");
         assert!(plan.contains("Index") && !plan.contains("Seq Scan"), "{query}\n{plan}");
+        assert!(!query.contains("ORDER BY priority") || !plan.contains("Sort"), "is sorted:\n{plan}");
     }
     pool.close().await;
 }

@@ -12,18 +12,18 @@ pub struct Client {
 }
 
 impl Client {
-    /// One that posts to a path with a token.
-    pub async fn connect(address: &str, path: &str, token: Option<&str>) -> Result<Self> {
+    /// One that posts to a path.
+    pub async fn connect(address: &str, path: &str) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
-        let head = format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n{token}");
+        let head = format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n");
         Ok(Self { stream, head, read: Vec::with_capacity(16 * 1024) })
     }
 
-    /// Posts a body; the body of the answer, which must be whole and without errors.
-    pub async fn post(&mut self, body: &str) -> Result<&str> {
-        let request = format!("{}Content-Length: {}\r\n\r\n{body}", self.head, body.len());
+    /// Posts a body with a token; the body of the answer, which must be whole and without errors.
+    pub async fn post(&mut self, token: &str, body: &str) -> Result<&str> {
+        let head = &self.head;
+        let request = format!("{head}Authorization: Bearer {token}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         self.stream.write_all(request.as_bytes()).await?;
         self.read.clear();
         let (begins, length, status) = loop {

@@ -113,6 +113,8 @@ fn begin(purse: &Purse, number: usize, at: DateTime<Utc>) -> State {
         voided: Credits::ZERO,
         transferred: Credits::ZERO,
         noticed_at: None,
+        open_grants: 1,
+        last_begins_at: Some(at),
     };
     let grant = credit_grant::Model {
         account_id,

@@ -56,16 +56,31 @@ impl Asks for Consumer {
     }
 }
 
+/// A client of one account.
+struct Asker {
+    client: Client,
+    token: String,
+}
+
+impl Asker {
+    async fn post(&mut self, body: &str) -> Result<&str> {
+        self.client.post(&self.token, body).await
+    }
+}
+
 impl Growth {
     pub async fn run(&self) -> Result<()> {
         let mut all: Vec<(usize, Taken)> = Vec::new();
+        // As many wallets are used of every ledger as the first one has, from all over it.
+        let mut wallets = None;
         for activities in &self.activities {
             let grown = grow(self.database, *activities, self.customers).await?;
             println!(
                 "{:?}: {activities} activities over {} customers, made in {:.0?}",
                 self.database, self.customers, grown.took
             );
-            let taken = self.measure(&grown).await?;
+            let wallets = *wallets.get_or_insert(grown.purses.len());
+            let taken = self.measure(&grown, wallets).await?;
             for (what, figure) in &taken {
                 println!("  {what:<44} {figure:>10.2}");
             }
@@ -81,9 +96,14 @@ impl Growth {
         Ok(())
     }
 
-    async fn measure(&self, grown: &Grown) -> Result<Taken> {
+    async fn measure(&self, grown: &Grown, wallets: usize) -> Result<Taken> {
         let app = open(&grown.place.url).await?;
-        let purses = grown.purses.iter().map(|purse| Purse { caller: purse.caller.on(app.clone()), ..purse.clone() });
+        let purses = grown
+            .purses
+            .iter()
+            .step_by((grown.purses.len() / wallets).max(1))
+            .take(wallets)
+            .map(|purse| Purse { caller: purse.caller.on(app.clone()), ..purse.clone() });
         let purses = Arc::new(purses.collect::<Vec<_>>());
         let lasts = Duration::from_secs(self.seconds);
         let keys = Arc::<AtomicU64>::default();
@@ -94,8 +114,9 @@ impl Growth {
         closed_loop(callers(64), lasts / 2).await?;
         let mut taken = vec![("consume, 64 callers, µs for each", 1e6 / closed_loop(callers(64), lasts).await?.rate())];
         taken.push(("consume, one caller, median ms", closed_loop(callers(1), lasts).await?.percentile(50)));
-        let server = Server::start(&grown.place.url).await?;
-        let mut client = Client::connect(&server.address, "/graphql", Some(&token(&purses[0])?)).await?;
+        let server = Server::start(&grown.place.url, 256).await?;
+        let mut client =
+            Asker { client: Client::connect(&server.address, "/graphql").await?, token: token(&purses[0])? };
         let heavy = purses[0].customer;
         let mut dice = Dice::new(1);
         let balances = "query($id: ID!) { customer(by: { id: $id }) { balances { available held } } }";
@@ -130,7 +151,7 @@ impl Growth {
     }
 
     /// Goes through pages of twenty to the thousandth, or the last; which it is, and the cursor before it.
-    async fn deep(&self, client: &mut Client, heavy: String) -> Result<(usize, Value)> {
+    async fn deep(&self, client: &mut Asker, heavy: String) -> Result<(usize, Value)> {
         let query = "query($id: ID!, $after: String) { customer(by: { id: $id }) { activity(first: 20, after: $after) { pageInfo { endCursor hasNextPage } } } }";
         let (mut after, mut page) = (Value::Null, 1);
         while page < 1000 {
@@ -148,7 +169,7 @@ impl Growth {
 }
 
 /// Asks two hundred times; the median in milliseconds.
-async fn ask(client: &mut Client, query: &str, mut variables: impl FnMut() -> Value) -> Result<f64> {
+async fn ask(client: &mut Asker, query: &str, mut variables: impl FnMut() -> Value) -> Result<f64> {
     let mut took = Vec::new();
     for _ in 0..200 {
         let body = json!({ "query": query, "variables": variables() }).to_string();

@@ -1,24 +1,29 @@
 //! The same over HTTP: a server in a process of its own, and clients that ask it in a closed loop.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use chrono::TimeDelta;
 use clap::{Args, ValueEnum};
+use entity::AccountId;
 use scrip::domain::Role;
 use scrip::domain::accounts::tokens::Tokens;
+use scrip::domain::clock::{Clock, SystemClock};
 use secrecy::SecretString;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 
 use crate::client::Client;
 use crate::grow::grow;
 use crate::house::{Backend, House, LEDGER_KEY, Purse, SIGNING_SECRET, Size};
-use crate::ledger;
-use crate::load::{Asks, Dice, Figures, closed_loop, median};
+use crate::ledger::{self, Load};
+use crate::load::{Asks, Chooser, Dice, Figures, Mix, Verb, closed_loop, median};
 
 /// Says that this program is to be the server.
 pub const SERVES: &str = "BENCH_SERVES";
@@ -33,8 +38,17 @@ pub struct Http {
     #[arg(long, default_value_t = 64, value_name = "N")]
     callers: usize,
     /// What is asked for.
-    #[arg(long, value_enum, default_value = "consume")]
+    #[arg(long, value_enum, default_value = "ledger")]
     what: What,
+    /// How much of what is asked of the ledger goes to one wallet: 0 to 1.
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
+    hot: f64,
+    /// What is asked of the ledger, as shares: consume, issue, hold, capture.
+    #[arg(long, default_value = "consume=1", value_name = "VERB=N,…")]
+    mix: Mix,
+    /// At most so many commands in one commit.
+    #[arg(long, default_value_t = 256, value_name = "N")]
+    batch: usize,
     /// How long each run lasts, in seconds.
     #[arg(long, default_value_t = 5, value_name = "SECONDS")]
     seconds: u64,
@@ -46,16 +60,14 @@ pub struct Http {
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum What {
-    /// `creditsConsume`, beside the ledger in this process.
-    Consume,
+    /// Mutations of the ledger, beside the ledger in this process.
+    Ledger,
     /// A customer's balances and newest 20 activities.
     Customer,
     /// Nothing: the server's size and how soon it is ready.
     Idle,
 }
 
-const CONSUME: &str =
-    "mutation($input: CreditsConsumeInput!) { creditsConsume(input: $input) { activity { id } userErrors { code } } }";
 /// A customer's balances and newest 20 activities.
 pub const CUSTOMER: &str = "query($id: ID!) { customer(by: { id: $id }) { name balances { creditType { name } available held } activity(first: 20) { nodes { kind amount balanceAfter at } } } }";
 
@@ -68,7 +80,7 @@ pub struct Server {
 
 impl Server {
     /// Starts one on a database and waits until it is ready.
-    pub async fn start(url: &str) -> Result<Self> {
+    pub async fn start(url: &str, batch: usize) -> Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.to_string();
         let began = Instant::now();
         let child = Command::new(std::env::current_exe()?)
@@ -78,6 +90,7 @@ impl Server {
             .env("SCRIP_LEDGER_KEY", LEDGER_KEY)
             .env("SCRIP_SIGNING_SECRET", SIGNING_SECRET)
             .env("SCRIP_LOG", "error")
+            .env("SCRIP_COMMANDS_PER_COMMIT", batch.to_string())
             // What is measured is the server, not its budgets for strangers.
             .env("SCRIP_LIMIT_CALLER", "1000000000")
             .env("SCRIP_LIMIT_ADDRESS", "1000000000")
@@ -109,21 +122,55 @@ pub fn token(purse: &Purse) -> Result<String> {
     Ok(tokens.make(Some(purse.account), Role::Staff, "bench", Duration::from_hours(12))?)
 }
 
-struct Caller {
-    client: Client,
+/// What is asked of each client.
+#[derive(Clone)]
+struct Task {
     purses: Arc<Vec<Purse>>,
-    dice: Dice,
+    tokens: Arc<HashMap<AccountId, String>>,
+    mix: Arc<Mix>,
+    hot: f64,
     keys: Arc<AtomicU64>,
 }
 
-impl Asks for Caller {
+/// Changes credits.
+struct Changer {
+    client: Client,
+    task: Task,
+    chooser: Chooser,
+}
+
+impl Asks for Changer {
     async fn ask(&mut self) -> Result<()> {
-        let purse = &self.purses[self.dice.wallet(self.purses.len(), 0.0)];
-        let key = format!("http-{:016x}", self.keys.fetch_add(1, Ordering::Relaxed));
-        let input = json!({
+        let choice = self.chooser.choose(&self.task.mix, self.task.purses.len(), self.task.hot);
+        let purse = &self.task.purses[choice.wallet];
+        let key = format!("http-{:016x}", self.task.keys.fetch_add(1, Ordering::Relaxed));
+        let mut input = json!({
             "customerId": purse.customer, "creditTypeId": purse.credit_type, "amount": 1, "idempotencyKey": key,
         });
-        self.client.post(&json!({ "query": CONSUME, "variables": { "input": input } }).to_string()).await?;
+        let mutation = match choice.verb {
+            Verb::Consume => "creditsConsume",
+            Verb::Issue => "creditsIssue",
+            Verb::Hold => {
+                input["expiresAt"] = json!(SystemClock.now() + TimeDelta::days(1));
+                "holdPlace"
+            }
+            Verb::Capture => {
+                input = json!({ "holdId": choice.hold, "idempotencyKey": key });
+                "holdCapture"
+            }
+        };
+        let (first, rest) = mutation.split_at(1);
+        let kind = format!("{}{rest}Input", first.to_uppercase());
+        let query = format!(
+            "mutation($input: {kind}!) {{ {mutation}(input: $input) {{ activity {{ hold {{ id }} }} userErrors {{ code }} }} }}"
+        );
+        let body = json!({ "query": query, "variables": { "input": input } }).to_string();
+        let answer = self.client.post(&self.task.tokens[&purse.account], &body).await?;
+        if choice.verb == Verb::Hold {
+            let answer: Value = serde_json::from_str(answer)?;
+            let hold = answer["data"]["holdPlace"]["activity"]["hold"]["id"].as_str().context("a hold was placed")?;
+            self.chooser.placed(hold.to_owned(), choice.wallet);
+        }
         Ok(())
     }
 }
@@ -131,6 +178,7 @@ impl Asks for Caller {
 /// Reads customers.
 struct Reader {
     client: Client,
+    token: Arc<str>,
     purses: Arc<Vec<Purse>>,
     dice: Dice,
 }
@@ -139,7 +187,7 @@ impl Asks for Reader {
     async fn ask(&mut self) -> Result<()> {
         let purse = &self.purses[self.dice.wallet(self.purses.len(), 0.0)];
         let body = json!({ "query": CUSTOMER, "variables": { "id": purse.customer } });
-        let answer = self.client.post(&body.to_string()).await?;
+        let answer = self.client.post(&self.token, &body.to_string()).await?;
         ensure!(answer.matches("\"at\":").count() == 20, "twenty activities were asked for: {answer}");
         Ok(())
     }
@@ -150,30 +198,40 @@ impl Http {
         match self.what {
             What::Idle => return self.idle().await,
             What::Customer => return self.customers().await,
-            What::Consume => {}
+            What::Ledger => {}
         }
-        if self.size.accounts != 1 {
-            bail!("over HTTP one account is measured: a token is of one");
-        }
-        println!("{:?}: {} customers, {} callers", self.database, self.size.customers, self.callers);
+        println!(
+            "{:?}: {} customers in {} account(s), {} callers, hot share {}, at most {} in a commit",
+            self.database, self.size.customers, self.size.accounts, self.callers, self.hot, self.batch
+        );
         let house = House::new(self.database, self.size).await?;
-        let server = Server::start(&house.place.url).await?;
-        let token = token(&house.purses[0])?;
-        let (purses, keys) = (Arc::new(house.purses.clone()), Arc::<AtomicU64>::default());
+        house.app.limit_batches(self.batch);
+        let server = Server::start(&house.place.url, self.batch).await?;
+        let mut tokens = HashMap::new();
+        for purse in &house.purses {
+            if let Entry::Vacant(place) = tokens.entry(purse.account) {
+                place.insert(token(purse)?);
+            }
+        }
+        let task = Task {
+            purses: Arc::new(house.purses.clone()),
+            tokens: Arc::new(tokens),
+            mix: Arc::new(self.mix.clone()),
+            hot: self.hot,
+            keys: Arc::default(),
+        };
         let lasts = Duration::from_secs(self.seconds);
         let (mut over_http, mut in_process, mut shares) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..self.rounds {
             let mut callers = Vec::new();
             for n in 0..self.callers {
-                callers.push(Caller {
-                    client: Client::connect(&server.address, "/graphql", Some(&token)).await?,
-                    purses: purses.clone(),
-                    dice: Dice::new((round * self.callers + n) as u64 + 1),
-                    keys: keys.clone(),
-                });
+                let client = Client::connect(&server.address, "/graphql").await?;
+                let chooser = Chooser::new((round * self.callers + n) as u64 + 1);
+                callers.push(Changer { client, task: task.clone(), chooser });
             }
             let run = closed_loop(callers.into_iter(), lasts).await?;
-            let ledger = ledger::consumes(&house, (self.callers, 0.0), lasts, round).await?;
+            let load = Load { mix: &self.mix, callers: self.callers, hot: self.hot };
+            let ledger = ledger::load(&house, &load, lasts, round).await?;
             shares.push(run.rate() / ledger.rate());
             in_process.push(ledger);
             over_http.push(run);
@@ -196,16 +254,16 @@ impl Http {
             "{:?}: {} customers with 30 activities each, {} callers",
             self.database, self.size.customers, self.callers
         );
-        let server = Server::start(&grown.place.url).await?;
-        let token = token(&grown.purses[0])?;
+        let server = Server::start(&grown.place.url, self.batch).await?;
+        let token = Arc::<str>::from(token(&grown.purses[0])?);
         let purses = Arc::new(grown.purses);
         let mut runs = Vec::new();
         for round in 0..self.rounds {
             let mut readers = Vec::new();
             for n in 0..self.callers {
-                let client = Client::connect(&server.address, "/graphql", Some(&token)).await?;
+                let client = Client::connect(&server.address, "/graphql").await?;
                 let dice = Dice::new((round * self.callers + n) as u64 + 1);
-                readers.push(Reader { client, purses: purses.clone(), dice });
+                readers.push(Reader { client, token: token.clone(), purses: purses.clone(), dice });
             }
             runs.push(closed_loop(readers.into_iter(), Duration::from_secs(self.seconds)).await?);
         }
@@ -218,7 +276,7 @@ impl Http {
         let mut ready = Vec::new();
         let mut resident = 0;
         for _ in 0..5 {
-            let server = Server::start(&house.place.url).await?;
+            let server = Server::start(&house.place.url, self.batch).await?;
             tokio::time::sleep(Duration::from_secs(2)).await;
             resident = server.resident()?.max(resident);
             ready.push(server.ready.as_secs_f64() * 1e3);

@@ -13,7 +13,7 @@ use scrip::domain::clock::{Clock, SystemClock};
 use scrip::domain::ledger::{self, Capture, Command, Consume, Outcome, Place, Words};
 
 use crate::house::{Backend, House, Purse, Size, an_issue};
-use crate::load::{Asks, Dice, Figures, Mix, Verb, closed_loop, median, read_metrics};
+use crate::load::{Asks, Choice, Chooser, Figures, Mix, Verb, closed_loop, median, read_metrics};
 use crate::profile::Profile;
 use crate::raw;
 
@@ -63,25 +63,18 @@ struct Task {
 
 struct Caller {
     task: Task,
-    dice: Dice,
-    /// Holds that this caller placed, with their wallets.
-    placed: Vec<(HoldId, usize)>,
+    chooser: Chooser,
 }
 
 impl Asks for Caller {
     async fn ask(&mut self) -> Result<()> {
-        let verb = self.task.mix.pick(&mut self.dice);
-        let (verb, captured) = match verb {
-            Verb::Capture => self.placed.pop().map_or((Verb::Hold, None), |placed| (Verb::Capture, Some(placed))),
-            other => (other, None),
-        };
-        let wallet = captured.map_or_else(|| self.dice.wallet(self.task.purses.len(), self.task.hot), |(_, at)| at);
-        let purse = &self.task.purses[wallet];
-        let command = command(verb, purse, captured.map(|(hold, _)| hold));
+        let choice = self.chooser.choose(&self.task.mix, self.task.purses.len(), self.task.hot);
+        let purse = &self.task.purses[choice.wallet];
         let key = self.task.keys.fetch_add(1, Ordering::Relaxed);
+        let command = command(&choice, purse)?;
         let outcome = ledger::submit(&purse.caller, command, &format!("bench-{key:016x}")).await?;
-        if verb == Verb::Hold {
-            self.placed.push((placed(&outcome)?, wallet));
+        if choice.verb == Verb::Hold {
+            self.chooser.placed(placed(&outcome)?.to_string(), choice.wallet);
         }
         Ok(())
     }
@@ -91,29 +84,41 @@ fn placed(outcome: &Outcome) -> Result<HoldId> {
     outcome.activities.first().and_then(|(activity, _)| activity.hold_id).context("a hold was placed")
 }
 
-fn command(verb: Verb, purse: &Purse, hold: Option<HoldId>) -> Command {
+fn command(choice: &Choice, purse: &Purse) -> Result<Command> {
     let (customer, credit_type, words) = (purse.customer, purse.credit_type, Words::default());
-    match (verb, hold) {
-        (Verb::Capture, Some(hold)) => Command::Capture(Capture { hold, customer, credit_type, amount: None, words }),
-        (Verb::Consume, _) => Command::Consume(Consume { customer, credit_type, amount: Credits(1), words }),
-        (Verb::Issue, _) => Command::Issue(an_issue(purse, 1)),
-        (Verb::Hold | Verb::Capture, _) => {
+    Ok(match choice.verb {
+        Verb::Capture => {
+            let hold = choice.hold.parse()?;
+            Command::Capture(Capture { hold, customer, credit_type, amount: None, words })
+        }
+        Verb::Consume => Command::Consume(Consume { customer, credit_type, amount: Credits(1), words }),
+        Verb::Issue => Command::Issue(an_issue(purse, 1)),
+        Verb::Hold => {
             let expires_at = SystemClock.now() + TimeDelta::days(1);
             Command::Place(Place { customer, credit_type, amount: Credits(1), expires_at, words })
         }
-    }
+    })
 }
 
-/// Consumes by so many callers for a while, so much of it from one wallet and the rest from any.
-pub async fn consumes(house: &House, (callers, hot): (usize, f64), lasts: Duration, round: usize) -> Result<Figures> {
+/// What is asked of the ledger in this process.
+pub struct Load<'a> {
+    pub mix: &'a Mix,
+    pub callers: usize,
+    /// How much of it goes to one wallet.
+    pub hot: f64,
+}
+
+/// Loads the ledger for a while.
+pub async fn load(house: &House, load: &Load<'_>, lasts: Duration, round: usize) -> Result<Figures> {
     static KEYS: LazyLock<Arc<AtomicU64>> = LazyLock::new(Arc::default);
-    let mix = Arc::new("consume=1".parse::<Mix>()?);
-    let task = Task { purses: Arc::new(house.purses.clone()), mix, hot, keys: KEYS.clone() };
-    let callers = (0..callers).map(|n| Caller {
-        task: task.clone(),
-        dice: Dice::new((round * callers + n) as u64 + 1),
-        placed: Vec::new(),
-    });
+    let task = Task {
+        purses: Arc::new(house.purses.clone()),
+        mix: Arc::new(load.mix.clone()),
+        hot: load.hot,
+        keys: KEYS.clone(),
+    };
+    let callers = (0..load.callers)
+        .map(|n| Caller { task: task.clone(), chooser: Chooser::new((round * load.callers + n) as u64 + 1) });
     closed_loop(callers, lasts).await
 }
 
@@ -138,12 +143,6 @@ impl Ledger {
         );
         let house = House::new(self.database, self.size).await?;
         let raw = if self.raw { Some(raw::House::new(self.database, self.size).await?) } else { None };
-        let task = Task {
-            purses: Arc::new(house.purses.clone()),
-            mix: Arc::new(self.mix.clone()),
-            hot: self.hot,
-            keys: Arc::default(),
-        };
         let lasts = Duration::from_secs(self.seconds);
         let (mut many, mut one, mut reference) = (Kind::default(), Kind::default(), Kind::default());
         let mut shares = (Vec::new(), Vec::new());
@@ -151,13 +150,13 @@ impl Ledger {
             if let Some(profile) = &profile {
                 profile.forget();
             }
-            self.measure(&house, &task, (self.batch, round), &metrics, &mut many).await?;
+            self.measure(&house, (self.batch, round), &metrics, &mut many).await?;
             let rate = many.runs[round].rate();
             if let Some(profile) = &profile {
                 profile.tell(many.runs[round].done);
             }
             if !self.only_batches {
-                self.measure(&house, &task, (1, round), &metrics, &mut one).await?;
+                self.measure(&house, (1, round), &metrics, &mut one).await?;
                 shares.0.push(rate / one.runs[round].rate());
             }
             if let Some(raw) = &raw {
@@ -182,7 +181,6 @@ impl Ledger {
     async fn measure(
         &self,
         house: &House,
-        task: &Task,
         (limit, round): (usize, usize),
         metrics: &PrometheusHandle,
         kind: &mut Kind,
@@ -192,12 +190,8 @@ impl Ledger {
         let commits =
             || read_metrics(&metrics.render()).get("scrip_ledger_batch_commands_count").copied().unwrap_or(0.0);
         let before = (store.statements(), commits());
-        let callers = (0..self.callers).map(|n| Caller {
-            task: task.clone(),
-            dice: Dice::new((round * self.callers + n) as u64 + 1),
-            placed: Vec::new(),
-        });
-        kind.runs.push(closed_loop(callers, Duration::from_secs(self.seconds)).await?);
+        let load = Load { mix: &self.mix, callers: self.callers, hot: self.hot };
+        kind.runs.push(self::load(house, &load, Duration::from_secs(self.seconds), round).await?);
         kind.statements += store.statements() - before.0;
         kind.commits += commits() - before.1;
         Ok(())

@@ -86,6 +86,45 @@ impl Dice {
     }
 }
 
+/// What one caller does, one thing after another.
+pub struct Chooser {
+    dice: Dice,
+    /// Holds that this caller placed, with their wallets.
+    holds: Vec<(String, usize)>,
+}
+
+/// What is done to which wallet.
+pub struct Choice {
+    pub verb: Verb,
+    pub wallet: usize,
+    /// The one to capture.
+    pub hold: String,
+}
+
+impl Chooser {
+    pub fn new(seed: u64) -> Self {
+        Self { dice: Dice::new(seed), holds: Vec::new() }
+    }
+
+    /// What to do next, to one of `count` wallets.
+    pub fn choose(&mut self, mix: &Mix, count: usize, hot: f64) -> Choice {
+        let verb = mix.pick(&mut self.dice);
+        let hold = if verb == Verb::Capture { self.holds.pop() } else { None };
+        match (verb, hold) {
+            (Verb::Capture, Some((hold, wallet))) => Choice { verb, wallet, hold },
+            (Verb::Capture, None) => {
+                Choice { verb: Verb::Hold, wallet: self.dice.wallet(count, hot), hold: String::new() }
+            }
+            _ => Choice { verb, wallet: self.dice.wallet(count, hot), hold: String::new() },
+        }
+    }
+
+    /// A hold of it was placed.
+    pub fn placed(&mut self, hold: String, wallet: usize) {
+        self.holds.push((hold, wallet));
+    }
+}
+
 /// What a run came to.
 #[derive(Default)]
 pub struct Figures {

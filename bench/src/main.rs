@@ -1,5 +1,6 @@
 //! Measures Scrip: `cargo run --release -p scrip-bench -- ledger --raw`. What the figures mean is in docs/performance.md.
 
+mod beside;
 mod client;
 mod grow;
 mod growth;
@@ -37,6 +38,8 @@ enum Command {
     Procedure(procedure::Procedure),
     /// Ask the same of ever larger ledgers.
     Growth(growth::Growth),
+    /// Read customers from Scrip and from `PostGraphile`.
+    Beside(beside::Beside),
     /// Use a wallet with many open grants.
     Grants(growth::Grants),
 }
@@ -62,6 +65,7 @@ fn run() -> Result<()> {
             Command::Http(http) => http.run().await,
             Command::Procedure(procedure) => procedure.run().await,
             Command::Growth(growth) => growth.run().await,
+            Command::Beside(beside) => beside.run().await,
             Command::Grants(grants) => grants.run().await,
         }
     })

@@ -9,8 +9,8 @@ use sqlx::AssertSqlSafe;
 use tokio::process::Command;
 
 use crate::house::{Backend, House, Size};
-use crate::ledger;
-use crate::load::{Figures, median};
+use crate::ledger::{self, Load};
+use crate::load::{Figures, Mix, median};
 use crate::postgres;
 
 const SETUP: &str = include_str!("../pgbench/setup.sql");
@@ -47,11 +47,13 @@ impl Procedure {
         pool.close().await;
         let script = tempfile::NamedTempFile::new()?;
         std::fs::write(script.path(), include_str!("../pgbench/consume.sql"))?;
+        let mix = "consume=1".parse::<Mix>()?;
         let lasts = Duration::from_secs(self.seconds);
         let (mut runs, mut tps, mut shares) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..self.rounds {
             let hot = if self.hot { 1.0 } else { 0.0 };
-            let run = ledger::consumes(&house, (self.callers, hot), lasts, round).await?;
+            let load = Load { mix: &mix, callers: self.callers, hot };
+            let run = ledger::load(&house, &load, lasts, round).await?;
             let theirs = self.pgbench(&other.place.url, script.path()).await?;
             shares.push(run.rate() / theirs);
             runs.push(run);

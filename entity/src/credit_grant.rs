@@ -69,6 +69,26 @@ impl ActiveModelBehavior for ActiveModel {}
 
 impl Owned for Entity {
     const ACCOUNT: Column = Column::AccountId;
+    const FIXED: &'static [Column] = &[
+        Column::CustomerId,
+        Column::CreditTypeId,
+        Column::Amount,
+        Column::Priority,
+        Column::Promotional,
+        Column::EffectiveAt,
+        Column::Expiration,
+        Column::PeriodCount,
+        Column::PeriodUnit,
+        Column::PeriodFrom,
+        Column::ExpiresOn,
+        Column::TimeZone,
+        Column::Cost,
+        Column::Currency,
+        Column::Source,
+        Column::OriginId,
+        Column::Metadata,
+        Column::CreatedAt,
+    ];
 }
 
 impl CustomerOwned for Entity {

@@ -46,6 +46,15 @@ impl ActiveModelBehavior for ActiveModel {}
 
 impl Owned for Entity {
     const ACCOUNT: Column = Column::AccountId;
+    const FIXED: &'static [Column] = &[
+        Column::CustomerId,
+        Column::CreditTypeId,
+        Column::ActivityId,
+        Column::Amount,
+        Column::Reference,
+        Column::PlacedAt,
+        Column::ExpiresAt,
+    ];
 }
 
 impl CustomerOwned for Entity {

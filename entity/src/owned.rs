@@ -9,6 +9,8 @@ use crate::{AccountId, CustomerId, array};
 pub trait Owned: EntityTrait {
     /// The column that holds the account.
     const ACCOUNT: Self::Column;
+    /// Columns beside the key that no write changes once the row is there.
+    const FIXED: &'static [Self::Column] = &[];
 
     /// The rows of one account: the only way to begin a query.
     #[must_use]

@@ -34,6 +34,10 @@ pub struct Model {
     /// Until when thresholds were watched: what they were crossed by later is still to be told. Since its newest activity
     /// if none.
     pub noticed_at: Option<DateTime<Utc>>,
+    /// How many of its grants are open.
+    pub open_grants: i32,
+    /// The latest instant from which on one of its grants counts; none before the first.
+    pub last_begins_at: Option<DateTime<Utc>>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

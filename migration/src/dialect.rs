@@ -16,6 +16,8 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("{instant}", "text", "timestamptz"),
     ("{date}", "text", "date"),
     ("{json}", "text", "jsonb"),
+    // Behind every instant.
+    ("{never}", "'~'", "'infinity'::timestamptz"),
     ("{strict}", "STRICT, WITHOUT ROWID", ""),
 ];
 
@@ -35,15 +37,16 @@ pub async fn run(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(),
 /// Tells SQLite once and for all what its tables look like when they are full: one account may own every row, so that
 /// an index is only as good as its columns behind `account_id`. Without statistics SQLite takes the first column of any
 /// index for selective, and walks through all rows of an account. An index of some rows is taken for smaller than one of
-/// all: otherwise the primary key, which leads as well to an account, would be preferred to it.
+/// all, and for finding fewer: otherwise one that leads as well to an account, or to a wallet, would be preferred to it.
 const STATISTICS: &[&str] = &[
     "ANALYZE",
     "DELETE FROM sqlite_stat1",
     "INSERT INTO sqlite_stat1 (tbl, idx, stat)
         SELECT tbl, idx, many || CASE WHEN columns > 1 THEN ' ' || many ELSE '' END
-            || replace(hex(zeroblob(max(columns - 2, 0))), '00', ' 100') || CASE WHEN is_unique THEN ' 1' ELSE ' 20' END
+            || replace(hex(zeroblob(max(columns - 2, 0))), '00', CASE WHEN partial THEN ' 50' ELSE ' 100' END)
+            || CASE WHEN is_unique THEN ' 1' WHEN partial THEN ' 10' ELSE ' 20' END
         FROM (
-            SELECT t.name AS tbl, CASE i.origin WHEN 'pk' THEN t.name ELSE i.name END AS idx, i.\"unique\" AS is_unique,
+            SELECT t.name AS tbl, CASE i.origin WHEN 'pk' THEN t.name ELSE i.name END AS idx, i.\"unique\" AS is_unique, i.partial,
                 CASE WHEN i.partial THEN '10000' ELSE '1000000' END AS many,
                 (SELECT count(*) FROM pragma_index_info(i.name)) AS columns
             FROM sqlite_master t, pragma_index_list(t.name) i

@@ -5,6 +5,7 @@ mod m2026_11_22_000001_ledger;
 mod m2026_11_24_000002_selling;
 mod m2026_11_24_000003_events;
 mod m2026_11_24_000004_access;
+mod m2026_11_28_000005_parts;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{MigrationTrait, async_trait};
@@ -20,6 +21,7 @@ impl MigratorTrait for Migrator {
             Box::new(m2026_11_24_000002_selling::Migration),
             Box::new(m2026_11_24_000003_events::Migration),
             Box::new(m2026_11_24_000004_access::Migration),
+            Box::new(m2026_11_28_000005_parts::Migration),
         ]
     }
 }

@@ -56,6 +56,7 @@ impl House {
         let private = settings.flag("webhook_private")?;
         let poster = Poster::new(Arc::new(SystemNames), private).map_err(|error| anyhow::anyhow!(error))?;
         let app = App::start(store, crate::gateway::providers(), Arc::new(poster));
+        app.limit_batches(settings.number("commands_per_commit")?);
         app.keep_accounts_apart(settings.flag("accounts_apart")?);
         Ok(Self { app, tokens })
     }

@@ -7,8 +7,24 @@ pub const PLANS: &[(&str, &str)] = &[
         "PRIMARY KEY (account_id=? AND customer_id=? AND credit_type_id=?)",
     ),
     (
-        "SELECT * FROM credit_grant WHERE (account_id, customer_id, credit_type_id) IN (SELECT * FROM (VALUES (?, ?, ?), (?, ?, ?)) AS keys) AND open = ?",
-        "credit_grant_by_wallet (account_id=? AND customer_id=? AND credit_type_id=? AND open=?)",
+        "SELECT * FROM credit_grant WHERE (account_id, customer_id, credit_type_id) IN (SELECT * FROM (VALUES (?, ?, ?), (?, ?, ?)) AS keys) AND credit_grant.open",
+        "credit_grant_in_burn_order (account_id=? AND customer_id=? AND credit_type_id=?)",
+    ),
+    (
+        "SELECT * FROM credit_grant WHERE account_id = ? AND customer_id IN (?, ?) AND credit_grant.open",
+        "credit_grant_in_burn_order (account_id=? AND customer_id=?)",
+    ),
+    (
+        "SELECT * FROM credit_grant WHERE account_id = ? AND customer_id = ? AND credit_type_id = ? AND credit_grant.open AND priority >= ? ORDER BY priority, COALESCE(credit_grant.expires_at, '~'), promotional DESC, effective_at, id LIMIT 64",
+        "credit_grant_in_burn_order (account_id=? AND customer_id=? AND credit_type_id=? AND priority>?)",
+    ),
+    (
+        "SELECT SUM(remaining) FROM credit_grant WHERE account_id = ? AND customer_id = ? AND credit_type_id = ? AND credit_grant.open AND priority IN (?, ?) AND COALESCE(credit_grant.expires_at, '~') = ?",
+        "credit_grant_in_burn_order (account_id=? AND customer_id=? AND credit_type_id=? AND priority=? AND <expr>=?)",
+    ),
+    (
+        "UPDATE credit_grant SET remaining = rows.c2 FROM (SELECT column1 AS c0, column2 AS c1, column3 AS c2 FROM (VALUES (?, ?, ?), (?, ?, ?))) AS rows WHERE credit_grant.account_id = rows.c0 AND credit_grant.id = rows.c1",
+        "PRIMARY KEY (account_id=? AND id=?)",
     ),
     (
         "SELECT * FROM request WHERE (account_id, caller, key) IN (SELECT * FROM (VALUES (?, ?, ?), (?, ?, ?)) AS keys)",
@@ -129,7 +145,9 @@ pub const PLANS: &[(&str, &str)] = &[
 /// The same questions as PostgreSQL is asked them: by arrays. None reads a table from end to end.
 pub const POSTGRES_PLANS: &[&str] = &[
     "SELECT * FROM wallet WHERE (account_id, customer_id, credit_type_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[])) ORDER BY account_id, customer_id, credit_type_id FOR UPDATE",
-    "SELECT * FROM credit_grant WHERE (account_id, customer_id, credit_type_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[])) AND open = true",
+    "SELECT * FROM credit_grant WHERE (account_id, customer_id, credit_type_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[])) AND credit_grant.open",
+    "SELECT * FROM credit_grant WHERE account_id = $1::uuid AND customer_id = $2::uuid AND credit_type_id = $3::uuid AND credit_grant.open AND priority >= 0 ORDER BY priority, COALESCE(credit_grant.expires_at, 'infinity'::timestamptz), promotional DESC, effective_at, id LIMIT 64",
+    "UPDATE credit_grant SET remaining = rows.c2 FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) AS rows (c0, c1, c2) WHERE credit_grant.account_id = rows.c0 AND credit_grant.id = rows.c1",
     "SELECT * FROM request WHERE (account_id, caller, key) IN (SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[]))",
     "SELECT * FROM activity WHERE (account_id, reverses_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[])) AND reverses_id IS NOT NULL",
     "SELECT * FROM allocation WHERE (account_id, activity_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[])) ORDER BY account_id, activity_id, position",

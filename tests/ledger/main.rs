@@ -14,6 +14,7 @@ mod holds;
 mod idempotency;
 mod keys;
 mod model;
+mod parts;
 mod races;
 mod returns;
 mod sandbox;

@@ -2,12 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use entity::{CreditTypeId, Credits, CustomerId, credit_grant, wallet};
+use entity::{CreditTypeId, Credits, CustomerId, credit_grant, credit_type, wallet};
+use sea_orm::sea_query::ExprTrait;
 use sea_orm::{ColumnTrait, QueryFilter};
 
-use super::holds;
 use super::load::VALUES;
+use super::part::Part;
 use super::state::{Held, Wallet, WalletKey};
+use super::{holds, part};
+use crate::domain::catalog::credit_types;
 use crate::domain::clock::Instant;
 use crate::domain::error::Result;
 use crate::domain::tx::View;
@@ -43,7 +46,8 @@ pub struct Totals {
 /// The wallets of customers, oldest credit type first, as they are stored: one for each type that they ever had
 /// credits of.
 ///
-/// Two statements, however many customers, and three more where some of their credits are held. While credits are
+/// Two statements, however many customers, and three more where some of their credits are held; a few for each wallet
+/// with many open grants, of which a part is read. While credits are
 /// disabled a customer has none: that is data, not an error.
 pub async fn wallets(view: &View, customers: &[CustomerId]) -> Result<HashMap<CustomerId, Vec<Wallet>>> {
     let mut wallets: HashMap<_, Vec<_>> = customers.iter().map(|customer| (*customer, Vec::new())).collect();
@@ -56,22 +60,35 @@ pub async fn wallets(view: &View, customers: &[CustomerId]) -> Result<HashMap<Cu
         .filter(wallet::Column::Sequence.gt(0_i64))
         .all(view.db())
         .await?;
-    let grants = view
+    let mut parts = parts(view, &rows).await?;
+    let mut grants = view
         .customer_rows::<credit_grant::Entity>()
         .filter(credit_grant::Column::CustomerId.is_in(customers.iter().copied()))
-        .filter(credit_grant::Column::Open.eq(true))
-        .all(view.db())
-        .await?;
+        .filter(part::is_open());
+    for (customer, credit_type) in parts.keys() {
+        let of_wallet = credit_grant::Column::CustomerId.eq(*customer);
+        grants = grants.filter(of_wallet.and(credit_grant::Column::CreditTypeId.eq(*credit_type)).not());
+    }
+    let grants = grants.all(view.db()).await?;
     let holding = rows.iter().any(|row| !row.held.is_zero());
     let mut held = if holding { holds::open(view, customers).await? } else { HashMap::new() };
     let mut open: HashMap<_, Vec<_>> = HashMap::new();
-    for grant in grants.into_iter().chain(closed_but_held(view, &held).await?) {
+    let grants = grants.into_iter().chain(parts.values_mut().flat_map(|(part, _)| std::mem::take(&mut part.grants)));
+    let mut grants = grants.collect::<Vec<_>>();
+    grants.extend(held_of(view, &held, &grants).await?);
+    for grant in grants {
         open.entry((grant.customer_id, grant.credit_type_id)).or_default().push(grant);
     }
     for row in rows {
         let key = (row.customer_id, row.credit_type_id);
         let (grants, held) = (open.remove(&key).unwrap_or_default(), held.remove(&key).unwrap_or_default());
-        wallets.entry(row.customer_id).or_default().push(Wallet::new(row, grants, held));
+        let mut wallet = Wallet::new(row, grants, held);
+        if let Some((part, credit_type)) = parts.remove(&key) {
+            part::leave_out(view.db(), &mut wallet, part.ends_from, &credit_type).await?;
+            let now = wallet.instant(view.now());
+            part::with_first_end(view.db(), &mut wallet, now).await?;
+        }
+        wallets.entry(key.0).or_default().push(wallet);
     }
     for of_customer in wallets.values_mut() {
         of_customer.sort_by_key(|wallet| wallet.row.credit_type_id);
@@ -79,16 +96,39 @@ pub async fn wallets(view: &View, customers: &[CustomerId]) -> Result<HashMap<Cu
     Ok(wallets)
 }
 
-/// The grants that have nothing free, and that a lapse may give something back to.
-async fn closed_but_held(view: &View, held: &HashMap<WalletKey, Vec<Held>>) -> Result<Vec<credit_grant::Model>> {
+/// The wallets of which a part is read, with that part.
+async fn parts(view: &View, rows: &[wallet::Model]) -> Result<HashMap<WalletKey, (Part, credit_type::Model)>> {
+    let mut parts = HashMap::new();
+    let many = rows.iter().filter(|row| part::is_large(row)).collect::<Vec<_>>();
+    if many.is_empty() {
+        return Ok(parts);
+    }
+    let ids = many.iter().map(|row| row.credit_type_id).collect::<Vec<_>>();
+    let types = credit_types::by_ids(view, &ids).await?;
+    for row in many {
+        let Some(credit_type) = types.get(&row.credit_type_id) else { continue };
+        let Some(demand) = part::demand(row, credit_type, std::iter::empty()) else { continue };
+        let part = part::read(view.db(), row, credit_type, demand, view.now()).await?;
+        parts.insert((row.customer_id, row.credit_type_id), (part, credit_type.clone()));
+    }
+    Ok(parts)
+}
+
+/// The grants that a lapse may give something back to, beside those that were read: most have nothing free.
+async fn held_of(
+    view: &View,
+    held: &HashMap<WalletKey, Vec<Held>>,
+    read: &[credit_grant::Model],
+) -> Result<Vec<credit_grant::Model>> {
     let draws = held.values().flatten().flat_map(|held| &held.draws);
-    let ids = draws.map(|draw| draw.grant).collect::<HashSet<_>>();
+    let mut ids = draws.map(|draw| draw.grant).collect::<HashSet<_>>();
+    for grant in read {
+        ids.remove(&grant.id);
+    }
     let mut closed = Vec::new();
     for ids in ids.into_iter().collect::<Vec<_>>().chunks(VALUES) {
-        let select = view
-            .customer_rows::<credit_grant::Entity>()
-            .filter(credit_grant::Column::Id.is_in(ids.iter().copied()))
-            .filter(credit_grant::Column::Open.eq(false));
+        let select =
+            view.customer_rows::<credit_grant::Entity>().filter(credit_grant::Column::Id.is_in(ids.iter().copied()));
         closed.extend(select.all(view.db()).await?);
     }
     Ok(closed)

@@ -28,6 +28,9 @@ const QUEUE: usize = 4_096;
 /// Lanes on PostgreSQL: as many commits are under way at once, so that some work while others wait for their flush. More
 /// of them would share the same commands out over more commits.
 const LANES: usize = 4;
+/// Turns that a lane leaves to others once it has answered: whoever asks again at once is in the next commit, not in the
+/// one after it.
+const TURNS: u32 = 8;
 /// Commands in a row that find the database away before the rest of their batch is not tried.
 const GIVE_UP: u32 = 2;
 /// How often a transaction that met another is tried.
@@ -130,6 +133,9 @@ async fn work(store: Arc<Store>, mut queue: mpsc::Receiver<Waiting>, limits: Arc
         for (answer, outcome) in answers.into_iter().zip(outcomes) {
             // A caller that hung up is told nothing; the key knows.
             drop(answer.send(outcome));
+        }
+        for _ in 0..TURNS {
+            tokio::task::yield_now().await;
         }
     }
 }

@@ -19,27 +19,32 @@ pub fn burn_key(grant: &credit_grant::Model) -> (i16, bool, Option<Instant>, boo
 /// Splits `wanted` over the wallet's usable grants: all of it, or a refusal that says where the rest is.
 /// The wallet is settled.
 pub fn draw(wallet: &Wallet, wanted: Credits, now: Instant) -> Result<Vec<Draw>, Refusal> {
+    let available = wallet.available(now);
+    if wanted > available {
+        return Err(Refusal::InsufficientCredits {
+            field: None,
+            requested: wanted,
+            available,
+            held: wallet.row.held,
+            expired: wallet.row.expired,
+            not_yet_effective: wallet.not_yet_effective(now),
+        });
+    }
     let mut missing = wanted;
     let mut draws = Vec::new();
     for grant in wallet.grants.iter().filter(|grant| is_usable(grant, now)) {
         let amount = grant.remaining.min(missing);
+        if missing.is_zero() {
+            break;
+        }
         if amount.is_zero() {
             continue;
         }
         draws.push(Draw::of(grant.id, amount, share(grant.cost_left, amount, grant.remaining)));
         missing -= amount;
     }
-    if missing.is_zero() {
-        return Ok(draws);
-    }
-    Err(Refusal::InsufficientCredits {
-        field: None,
-        requested: wanted,
-        available: wallet.available(now),
-        held: wallet.row.held,
-        expired: wallet.row.expired,
-        not_yet_effective: wallet.not_yet_effective(now),
-    })
+    assert!(missing.is_zero(), "{wanted} can be used of {:?}, and too few grants of it were read", wallet.key());
+    Ok(draws)
 }
 
 /// The first `wanted` of what was taken, and the rest; each part with its own cost, which add up to the whole's.

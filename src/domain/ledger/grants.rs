@@ -6,7 +6,7 @@ use entity::credit_grant::{Column, Entity, Model};
 use entity::{CreditTypeId, CustomerId, GrantId};
 use sea_orm::{ColumnTrait, Condition, QueryFilter};
 
-use super::{holds, settle};
+use super::{holds, part, settle};
 use crate::domain::clock::Instant;
 use crate::domain::error::Result;
 use crate::domain::page::{self, Page, Slice};
@@ -79,8 +79,7 @@ fn has(view: &View, customer: CustomerId, status: Status) -> Condition {
     // What a lapse gives back to a voided grant is voided in the same instant.
     let voided = || Column::Voided.gt(0_i64);
     let kept = || Condition::all().add(Column::Voided.eq(0_i64));
-    let free =
-        || Condition::any().add(Column::Open.eq(true)).add(Column::Id.in_subquery(holds::given_back(view, customer)));
+    let free = || Condition::any().add(part::is_open()).add(Column::Id.in_subquery(holds::given_back(view, customer)));
     let over = || Condition::all().add(Column::ExpiresAt.is_not_null()).add(Column::ExpiresAt.lte(now));
     match status {
         Status::Scheduled => kept().add(free()).add(over().not()).add(Column::EffectiveAt.gt(now)),

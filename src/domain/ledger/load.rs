@@ -15,6 +15,7 @@ use super::books::Books;
 use super::chain;
 use super::command::Command;
 use super::decide::Used;
+use super::part;
 use super::state::{Draw, Held, Wallet, WalletKey, uses};
 use crate::domain::clock::Instant;
 
@@ -41,19 +42,21 @@ pub async fn books(
     account: &account::Model,
     commands: &[&Command],
     purpose: Purpose,
+    clock: Instant,
 ) -> Result<Books, DbErr> {
     let commands = commands.iter().map(|command| (account.id, *command)).collect::<Vec<_>>();
-    let mut library = library(txn, std::slice::from_ref(account), &commands, purpose).await?;
+    let mut library = library(txn, std::slice::from_ref(account), &commands, purpose, clock).await?;
     Ok(library.remove(&account.id).expect("each account that was named has its books"))
 }
 
 /// The same for several accounts: each statement reads for all of them, and what it finds goes to its own account's
-/// books and to no other.
+/// books and to no other. `clock` is the server's time, before anything is locked.
 pub async fn library(
     txn: &DatabaseTransaction,
     accounts: &[account::Model],
     commands: &[(AccountId, &Command)],
     purpose: Purpose,
+    clock: Instant,
 ) -> Result<Library, DbErr> {
     let mut places = commands.iter().map(|(account, command)| (*account, command.wallet())).collect::<BTreeSet<_>>();
     let receive = commands.iter().filter_map(|(account, command)| Some((*account, command.receives()?)));
@@ -80,7 +83,8 @@ pub async fn library(
         }
         _ => rows.extend(new.iter().map(|(account, key)| empty(*account, *key))),
     }
-    let (wallets, used) = contents(txn, rows, commands).await?;
+    let clocks = accounts.iter().map(|account| (account.id, account.clock_at.unwrap_or(clock))).collect();
+    let (wallets, used) = contents(txn, rows, &types, commands, &clocks).await?;
     let mut library = accounts.iter().map(|account| (account.id, Books::of(account.clone()))).collect::<Library>();
     for ((account, key), wallet) in wallets {
         library.entry(account).and_modify(|books| books.wallets.extend([(key, wallet)]));
@@ -108,9 +112,11 @@ type Contents = (BTreeMap<Place, Wallet>, BTreeMap<(AccountId, ActivityId), Used
 async fn contents(
     txn: &DatabaseTransaction,
     rows: Vec<wallet::Model>,
+    types: &BTreeMap<(AccountId, CreditTypeId), credit_type::Model>,
     commands: &[(AccountId, &Command)],
+    clocks: &BTreeMap<AccountId, Instant>,
 ) -> Result<Contents, DbErr> {
-    let places = rows.iter().map(place).collect::<BTreeSet<_>>();
+    let mut places = rows.iter().map(place).collect::<BTreeSet<_>>();
     let holding = rows.iter().filter(|row| !row.held.is_zero()).map(place).collect::<BTreeSet<_>>();
     let about = About::of(commands);
     let holds = holds(txn, &holding, &about.holds).await?;
@@ -118,7 +124,17 @@ async fn contents(
     let mut named = about.grants;
     named.extend(holds.iter().flat_map(|held| held.draws.iter().map(|draw| (held.row.account_id, draw.grant))));
     named.extend(used.iter().flat_map(|((account, _), used)| used.left.iter().map(|draw| (*account, draw.grant))));
-    let mut found = grants(txn, &places).await?;
+    let (mut found, mut parts) = (Vec::new(), HashMap::new());
+    for row in &rows {
+        let Some(credit_type) = types.get(&(row.account_id, row.credit_type_id)) else { continue };
+        let of_account = commands.iter().filter(|(account, _)| *account == row.account_id).map(|(_, command)| *command);
+        let Some(demand) = part::demand(row, credit_type, of_account) else { continue };
+        let part = part::read(txn, row, credit_type, demand, clocks[&row.account_id]).await?;
+        found.extend(part.grants);
+        parts.insert(place(row), (part.ends_from, credit_type));
+        places.remove(&place(row));
+    }
+    found.extend(grants(txn, &places).await?);
     for grant in &found {
         named.remove(&(grant.account_id, grant.id));
     }
@@ -133,12 +149,17 @@ async fn contents(
         let place = (held.row.account_id, (held.row.customer_id, held.row.credit_type_id));
         of_wallet.entry(place).or_default().push(held);
     }
-    let content = |row: wallet::Model| {
+    let mut wallets = BTreeMap::new();
+    for row in rows {
         let place = place(&row);
         let (grants, holds) = (grants.remove(&place).unwrap_or_default(), of_wallet.remove(&place).unwrap_or_default());
-        (place, Wallet::new(row, grants, holds))
-    };
-    Ok((rows.into_iter().map(content).collect(), used))
+        let mut wallet = Wallet::new(row, grants, holds);
+        if let Some((ends_from, credit_type)) = parts.remove(&place) {
+            part::leave_out(txn, &mut wallet, ends_from, credit_type).await?;
+        }
+        wallets.insert(place, wallet);
+    }
+    Ok((wallets, used))
 }
 
 /// What commands name beside their wallets.
@@ -195,7 +216,7 @@ async fn wallets(
 async fn grants(txn: &DatabaseTransaction, places: &BTreeSet<Place>) -> Result<Vec<credit_grant::Model>, DbErr> {
     use credit_grant::{Column, Entity};
     let select = Entity::keyed(txn.get_database_backend(), [Column::CustomerId, Column::CreditTypeId], keys(places))?;
-    select.filter(Column::Open.eq(true)).all(txn).await
+    select.filter(part::is_open()).all(txn).await
 }
 
 async fn grants_by_id(
@@ -341,5 +362,7 @@ pub fn empty(account: AccountId, (customer, credit_type): WalletKey) -> wallet::
         voided: Credits::ZERO,
         transferred: Credits::ZERO,
         noticed_at: None,
+        open_grants: 0,
+        last_begins_at: None,
     }
 }

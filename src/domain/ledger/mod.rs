@@ -43,6 +43,7 @@ pub mod grants;
 pub mod holds;
 pub mod load;
 pub mod opening;
+mod part;
 pub(super) mod post;
 pub(super) mod preview;
 mod record;

@@ -11,7 +11,7 @@ use super::books::{Ask, Books};
 use super::command::{Command, Cost, Issue, Words};
 use super::requests::{self, Recorded};
 use super::state::Wallet;
-use super::{IMPORT, load};
+use super::{IMPORT, load, part};
 use crate::domain::caller::{Caller, Scope};
 use crate::domain::clock::{Instant, fresh_id};
 use crate::domain::error::{Refusal, Result};
@@ -220,7 +220,7 @@ pub async fn export(caller: &Caller, mut each: impl FnMut(Vec<Exported>) -> Resu
         if let Some(after) = after {
             select = select.filter(Column::Id.gt(after));
         }
-        let open = Condition::any().add(Column::Open.eq(true)).add(Column::Held.gt(0_i64));
+        let open = Condition::any().add(part::is_open()).add(Column::Held.gt(0_i64));
         let grants = select.filter(open).order_by_asc(Column::Id).limit(CHUNK as u64).all(view.db()).await?;
         let Some(last) = grants.last() else { return Ok(()) };
         after = Some(last.id);

@@ -15,7 +15,7 @@ use super::command::{Command, Outcome};
 use super::load::{self, Library, Place, Purpose};
 use super::record::{Posted, Told, record};
 use super::requests::{self, Answer, Known, Recorded, RequestKey};
-use super::rows::{add, overwrite};
+use super::rows::{add, change};
 use super::runs::Runs;
 use super::state::WalletKey;
 use super::watch;
@@ -108,7 +108,8 @@ impl From<DbErr> for Failure {
 /// Posts jobs, in order. Nothing of it lasts until the caller commits.
 pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outcome>>, Failure> {
     let commands = jobs.iter().map(|job| (job.account, &job.command)).collect::<Vec<_>>();
-    let mut library = load::library(ground.txn, ground.accounts, &commands, Purpose::Change).await?;
+    let mut library =
+        load::library(ground.txn, ground.accounts, &commands, Purpose::Change, ground.store.clock.now()).await?;
     let due_before = due(&library);
     // The time is read after the locks: whoever waited for one decides by the time at which it got it.
     let server_clock = ground.store.clock.now();
@@ -219,15 +220,16 @@ async fn write(ground: &Ground<'_>, library: &Library, written: Written) -> Resu
     let wallets = || library.values().flat_map(|books| books.wallets.values());
     let touched = || wallets().filter(|wallet| wallet.noticed || !wallet.touched.is_empty());
     let mut wallets = touched().map(|wallet| wallet.row.clone()).collect::<Vec<_>>();
-    let grants =
-        touched().flat_map(|wallet| wallet.grants.iter().filter(|grant| wallet.touched.contains(&grant.id)).cloned());
-    let mut grants = grants.collect::<Vec<_>>();
-    let holds = touched().flat_map(|wallet| {
-        let rows = wallet.holds.iter().map(|held| &held.row);
-        rows.filter(|row| wallet.touched_holds.contains(&row.id)).cloned()
-    });
-    let mut holds = holds.collect::<Vec<_>>();
     wallets.sort_by_key(|row| (row.account_id, row.customer_id, row.credit_type_id));
+    let (mut new_grants, mut grants, mut new_holds, mut holds) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for wallet in touched() {
+        for grant in wallet.grants.iter().filter(|grant| wallet.touched.contains(&grant.id)) {
+            if wallet.made.contains(&grant.id.0) { &mut new_grants } else { &mut grants }.push(grant.clone());
+        }
+        for held in wallet.holds.iter().filter(|held| wallet.touched_holds.contains(&held.row.id)) {
+            if wallet.made.contains(&held.row.id.0) { &mut new_holds } else { &mut holds }.push(held.row.clone());
+        }
+    }
     grants.sort_by_key(|grant| (grant.account_id, grant.id));
     holds.sort_by_key(|hold| (hold.account_id, hold.id));
     let mut events = written.events;
@@ -236,10 +238,12 @@ async fn write(ground: &Ground<'_>, library: &Library, written: Written) -> Resu
         notices.collect::<Vec<_>>()
     };
     events.extend(library.values().flat_map(notices));
-    overwrite::<wallet::Entity>(ground.txn, wallets).await?;
-    overwrite::<credit_grant::Entity>(ground.txn, grants).await?;
+    change::<wallet::Entity>(ground.txn, wallets).await?;
+    change::<credit_grant::Entity>(ground.txn, grants).await?;
+    add::<credit_grant::Entity>(ground.txn, new_grants).await?;
     add::<activity::Entity>(ground.txn, written.activities).await?;
-    overwrite::<hold::Entity>(ground.txn, holds).await?;
+    change::<hold::Entity>(ground.txn, holds).await?;
+    add::<hold::Entity>(ground.txn, new_holds).await?;
     add::<allocation::Entity>(ground.txn, written.allocations).await?;
     add::<entity::event::Entity>(ground.txn, events).await
 }

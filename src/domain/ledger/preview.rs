@@ -7,14 +7,14 @@ use entity::activity::{Kind, Source};
 use super::books::{Ask, Author};
 use super::command::{Command, Preview};
 use super::load::{self, Purpose};
-use super::state::{Entry, makes_grants};
+use super::state::{Entry, Rest, makes_grants};
 use crate::domain::clock::fresh_id;
 use crate::domain::error::Result;
 use crate::domain::tx::View;
 
 /// What a command would do, if this led to it.
 pub async fn preview(view: &View, source: Source, command: &Command) -> Result<Preview> {
-    let mut books = load::books(view.db(), view.account(), &[command], Purpose::Look).await?;
+    let mut books = load::books(view.db(), view.account(), &[command], Purpose::Look, view.now()).await?;
     let mut entries: Vec<Entry> = Vec::new();
     let key = command.wallet();
     let ask = Ask { command, source, depth: 0, clock: view.now(), fresh: &fresh_id };
@@ -34,6 +34,7 @@ pub async fn preview(view: &View, source: Source, command: &Command) -> Result<P
         *cost.entry(currency).or_default() += draw.cost;
     }
     let mut left = wallet.clone();
+    left.rest = Rest::default();
     left.grants.retain(|grant| entries.iter().any(|entry| entry.draws.iter().any(|draw| draw.grant == grant.id)));
     let is_issue = first.is_some_and(|entry| makes_grants(entry.kind));
     Ok(Preview {

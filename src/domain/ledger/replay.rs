@@ -228,6 +228,13 @@ impl<'a> Walk<'a> {
         for (name, stored, counted) in figures.into_iter().filter(|(_, stored, counted)| stored != counted) {
             self.find(format!("the wallet's {name} is {stored}, its activities add up to {counted}"));
         }
+        let open = self.replayed.values().filter(|grant| grant.open).count();
+        if usize::try_from(row.open_grants).ok() != Some(open) {
+            self.find(format!("the wallet counts {} open grants, its activities say {open}", row.open_grants));
+        }
+        if row.last_begins_at != self.replayed.values().map(|grant| grant.effective_at).max() {
+            self.find("the wallet's last grant begins to count at another time than its activities say".to_owned());
+        }
         let named = self.replayed.keys().copied().collect::<HashSet<_>>();
         for id in self.grants.keys().filter(|id| !named.contains(id)) {
             self.found.push(format!("no activity issued {id}"));

@@ -1,26 +1,16 @@
-//! Many rows in one statement: added, added where they are new, or written over those with the same key. SeaORM has no
-//! multi-row UPDATE.
+//! Many rows in one statement: added, added where they are new, or changed. SeaORM has no multi-row UPDATE.
 //!
 //! SQLite takes a parameter for each value. PostgreSQL takes an array for each column, so that the text of the statement
 //! does not depend on how many rows there are, and is read and planned once.
 
-use entity::{array, is_null};
-use sea_orm::sea_query::OnConflict;
+use entity::{Owned, array, is_null};
 use sea_orm::{
-    ActiveModelBehavior, ActiveModelTrait, ActiveValue, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr,
-    EntityTrait, IdenStatic, IntoActiveModel, Iterable, PrimaryKeyToColumn, Statement, TryInsertResult, Value,
+    ActiveModelBehavior, ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend,
+    DbErr, EntityTrait, IdenStatic, IntoActiveModel, Iterable, PrimaryKeyToColumn, Statement, TryInsertResult, Value,
 };
 
 /// Rows of one statement on SQLite: the widest table has 36 columns, and it binds at most 32,766 values.
 const ROWS: usize = 900;
-
-/// What becomes of a row whose key is there already.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum There {
-    Fails,
-    Stays,
-    IsOverwritten,
-}
 
 /// Adds rows.
 pub async fn add<E>(txn: &DatabaseTransaction, rows: Vec<E::Model>) -> Result<(), DbErr>
@@ -29,7 +19,14 @@ where
     E::Model: IntoActiveModel<E::ActiveModel>,
     E::ActiveModel: ActiveModelTrait<Entity = E> + ActiveModelBehavior + Send,
 {
-    insert::<E>(txn, rows, There::Fails).await.map(drop)
+    let mut rows = rows.into_iter().map(IntoActiveModel::into_active_model).peekable();
+    if txn.get_database_backend() == DbBackend::Postgres {
+        return insert_arrays::<E>(txn, rows.collect(), "").await.map(drop);
+    }
+    while rows.peek().is_some() {
+        E::insert_many(rows.by_ref().take(ROWS)).exec_without_returning(txn).await?;
+    }
+    Ok(())
 }
 
 /// Adds those rows whose keys are new; answers how many were.
@@ -39,119 +36,139 @@ where
     E::Model: IntoActiveModel<E::ActiveModel>,
     E::ActiveModel: ActiveModelTrait<Entity = E> + ActiveModelBehavior + Send,
 {
-    insert::<E>(txn, rows, There::Stays).await
+    let mut rows = rows.into_iter().map(IntoActiveModel::into_active_model).peekable();
+    if txn.get_database_backend() == DbBackend::Postgres {
+        return insert_arrays::<E>(txn, rows.collect(), " ON CONFLICT DO NOTHING").await;
+    }
+    let mut added = 0;
+    while rows.peek().is_some() {
+        let some = E::insert_many(rows.by_ref().take(ROWS)).on_conflict_do_nothing();
+        added += match some.exec_without_returning(txn).await? {
+            TryInsertResult::Inserted(count) => count,
+            TryInsertResult::Empty | TryInsertResult::Conflicted => 0,
+        };
+    }
+    Ok(added)
 }
 
-/// Adds rows, and writes those whose keys are there over them.
-pub async fn overwrite<E>(txn: &DatabaseTransaction, rows: Vec<E::Model>) -> Result<(), DbErr>
+/// Changes rows that are there: every column but those of the key and those that are [fixed](Owned::FIXED).
+pub async fn change<E>(txn: &DatabaseTransaction, rows: Vec<E::Model>) -> Result<(), DbErr>
 where
-    E: EntityTrait,
+    E: Owned,
     E::Model: IntoActiveModel<E::ActiveModel>,
-    E::ActiveModel: ActiveModelTrait<Entity = E> + ActiveModelBehavior + Send,
+    E::ActiveModel: ActiveModelTrait<Entity = E>,
 {
-    insert::<E>(txn, rows, There::IsOverwritten).await.map(drop)
+    let key = E::PrimaryKey::iter().map(PrimaryKeyToColumn::into_column).collect::<Vec<E::Column>>();
+    let is_one = |column: &E::Column, of: &[E::Column]| of.iter().any(|one| one.as_str() == column.as_str());
+    let changed = E::Column::iter().filter(|column| !is_one(column, &key) && !is_one(column, E::FIXED));
+    let columns = key.iter().copied().chain(changed).collect::<Vec<_>>();
+    let rows = rows.into_iter().map(IntoActiveModel::into_active_model).collect::<Vec<_>>();
+    let backend = txn.get_database_backend();
+    for some in rows.chunks(if backend == DbBackend::Postgres { usize::MAX } else { ROWS }) {
+        let rows = Rows::of(some.to_vec(), &columns)?;
+        let table = E::default().table_name().to_owned();
+        let is = |place: usize| format!("\"{table}\".{} = rows.c{place}", rows.names[place]);
+        let keys = (0..key.len()).map(is).collect::<Vec<_>>().join(" AND ");
+        let set = |place: usize| format!("{} = {}", rows.names[place], rows.taken(backend, place));
+        let set = (key.len()..columns.len()).map(set).collect::<Vec<_>>().join(", ");
+        let count = some.len() as u64;
+        let (source, values) = rows.source(backend)?;
+        let sql = format!("UPDATE \"{table}\" SET {set} FROM {source} WHERE {keys}");
+        let written = txn.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?.rows_affected();
+        if written != count {
+            return Err(DbErr::Custom(format!("{count} rows of {table} were to be changed, {written} are there")));
+        }
+    }
+    Ok(())
 }
 
-async fn insert<E>(txn: &DatabaseTransaction, rows: Vec<E::Model>, there: There) -> Result<u64, DbErr>
+/// Adds rows by arrays; answers how many were.
+async fn insert_arrays<E>(txn: &DatabaseTransaction, rows: Vec<E::ActiveModel>, conflict: &str) -> Result<u64, DbErr>
 where
     E: EntityTrait,
-    E::Model: IntoActiveModel<E::ActiveModel>,
-    E::ActiveModel: ActiveModelTrait<Entity = E> + ActiveModelBehavior + Send,
+    E::ActiveModel: ActiveModelTrait<Entity = E>,
 {
     if rows.is_empty() {
         return Ok(0);
     }
-    let mut rows = rows.into_iter().map(IntoActiveModel::into_active_model).peekable();
-    if txn.get_database_backend() == DbBackend::Postgres {
-        let statement = with_arrays::<E>(rows.collect(), there)?;
-        return Ok(txn.execute_raw(statement).await?.rows_affected());
-    }
-    let mut written = 0;
-    while rows.peek().is_some() {
-        let some = E::insert_many(rows.by_ref().take(ROWS));
-        written += match there {
-            There::Fails => some.exec_without_returning(txn).await?,
-            There::IsOverwritten => some.on_conflict(over::<E>()).exec_without_returning(txn).await?,
-            There::Stays => match some.on_conflict_do_nothing().exec_without_returning(txn).await? {
-                TryInsertResult::Inserted(count) => count,
-                TryInsertResult::Empty | TryInsertResult::Conflicted => 0,
-            },
-        };
-    }
-    Ok(written)
-}
-
-fn key<E: EntityTrait>() -> Vec<E::Column> {
-    E::PrimaryKey::iter().map(PrimaryKeyToColumn::into_column).collect()
-}
-
-/// The columns that are not of the key.
-fn rest<E: EntityTrait>() -> impl Iterator<Item = E::Column> {
-    let key = key::<E>();
-    E::Column::iter().filter(move |column| !key.iter().any(|key| key.as_str() == column.as_str()))
-}
-
-fn over<E: EntityTrait>() -> OnConflict {
-    OnConflict::columns(key::<E>()).update_columns(rest::<E>()).to_owned()
+    let columns = E::Column::iter().collect::<Vec<_>>();
+    let rows = Rows::of(rows, &columns)?;
+    let taken = (0..columns.len()).map(|place| rows.taken(DbBackend::Postgres, place)).collect::<Vec<_>>().join(", ");
+    let (table, names) = (E::default().table_name().to_owned(), rows.names.join(", "));
+    let (source, values) = rows.source(DbBackend::Postgres)?;
+    let sql = format!("INSERT INTO \"{table}\" ({names}) SELECT {taken} FROM {source}{conflict}");
+    Ok(txn.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await?.rows_affected())
 }
 
 /// Columns of which one number can say, a bit for each, that they are null.
 const BITS: usize = 63;
 
-/// One array for each column, and one that says of each row which of its columns are null.
-fn with_arrays<E>(rows: Vec<E::ActiveModel>, there: There) -> Result<Statement, DbErr>
-where
-    E: EntityTrait,
-    E::ActiveModel: ActiveModelTrait<Entity = E>,
-{
-    let columns = E::Column::iter().collect::<Vec<_>>();
-    if columns.len() > BITS {
-        return Err(DbErr::Custom(format!("{} has too many columns", E::default().table_name())));
-    }
-    let mut values = columns.iter().map(|_| Vec::with_capacity(rows.len())).collect::<Vec<_>>();
-    let mut nulls = Vec::with_capacity(rows.len());
-    let mut may_be_null = 0_i64;
-    for mut row in rows {
-        let mut null = 0_i64;
-        for (place, column) in columns.iter().enumerate() {
-            let (ActiveValue::Set(value) | ActiveValue::Unchanged(value)) = row.take(*column) else {
-                return Err(DbErr::AttrNotSet(column.as_str().to_owned()));
-            };
-            null |= i64::from(is_null(&value)) << place;
-            values[place].push(value);
+/// Some columns of rows, as a statement takes them.
+struct Rows {
+    /// Quoted.
+    names: Vec<String>,
+    nullable: Vec<bool>,
+    /// A list for each column.
+    values: Vec<Vec<Value>>,
+    /// A bit for each column of a row that is null there.
+    nulls: Vec<i64>,
+}
+
+impl Rows {
+    fn of<M>(rows: Vec<M>, columns: &[<M::Entity as EntityTrait>::Column]) -> Result<Self, DbErr>
+    where
+        M: ActiveModelTrait,
+    {
+        if columns.len() > BITS {
+            return Err(DbErr::Custom(format!("{} columns are too many", columns.len())));
         }
-        may_be_null |= null;
-        nulls.push(Value::from(null));
-    }
-    let quoted = |names: Vec<String>| names.join(", ");
-    let names = columns.iter().map(|column| format!("\"{}\"", column.as_str())).collect::<Vec<_>>();
-    let nullable = columns.iter().map(|column| sea_orm::ColumnTrait::def(column).is_null()).collect::<Vec<_>>();
-    if let Some(place) = (0..columns.len()).find(|place| may_be_null & (1 << place) != 0 && !nullable[*place]) {
-        return Err(DbErr::Custom(format!("{} is never null", names[place])));
-    }
-    let taken = |place: usize| {
-        let bit = 1_i64 << place;
-        if nullable[place] { format!("CASE WHEN nulls & {bit} = 0 THEN c{place} END") } else { format!("c{place}") }
-    };
-    let conflict = match there {
-        There::Fails => String::new(),
-        There::Stays => " ON CONFLICT DO NOTHING".to_owned(),
-        There::IsOverwritten => {
-            let name = |column: E::Column| format!("\"{}\"", column.as_str());
-            let key = quoted(key::<E>().into_iter().map(name).collect());
-            let set = rest::<E>().map(|column| format!("{0} = EXCLUDED.{0}", name(column))).collect();
-            format!(" ON CONFLICT ({key}) DO UPDATE SET {}", quoted(set))
+        let mut values = columns.iter().map(|_| Vec::with_capacity(rows.len())).collect::<Vec<_>>();
+        let mut nulls = Vec::with_capacity(rows.len());
+        let nullable = columns.iter().map(|column| column.def().is_null()).collect::<Vec<_>>();
+        for mut row in rows {
+            let mut null = 0_i64;
+            for (place, column) in columns.iter().enumerate() {
+                let (ActiveValue::Set(value) | ActiveValue::Unchanged(value)) = row.take(*column) else {
+                    return Err(DbErr::AttrNotSet(column.as_str().to_owned()));
+                };
+                if is_null(&value) {
+                    if !nullable[place] {
+                        return Err(DbErr::Custom(format!("{} is never null", column.as_str())));
+                    }
+                    null |= 1 << place;
+                }
+                values[place].push(value);
+            }
+            nulls.push(null);
         }
-    };
-    let sql = format!(
-        "INSERT INTO \"{}\" ({}) SELECT {} FROM unnest({}) AS rows ({}, nulls){conflict}",
-        E::default().table_name(),
-        quoted(names.clone()),
-        quoted((0..columns.len()).map(taken).collect()),
-        quoted((1..=columns.len() + 1).map(|place| format!("${place}")).collect()),
-        quoted((0..columns.len()).map(|place| format!("c{place}")).collect()),
-    );
-    let mut arrays = values.into_iter().map(array).collect::<Result<Vec<_>, _>>()?;
-    arrays.push(array(nulls)?);
-    Ok(Statement::from_sql_and_values(DbBackend::Postgres, sql, arrays))
+        let names = columns.iter().map(|column| format!("\"{}\"", column.as_str())).collect();
+        Ok(Self { names, nullable, values, nulls })
+    }
+
+    /// A column's value, out of the source.
+    fn taken(&self, backend: DbBackend, place: usize) -> String {
+        if backend == DbBackend::Postgres && self.nullable[place] {
+            format!("CASE WHEN rows.nulls & {} = 0 THEN rows.c{place} END", 1_i64 << place)
+        } else {
+            format!("rows.c{place}")
+        }
+    }
+
+    /// The rows as a table `rows` with the columns c0, c1 and so on, and its parameters.
+    fn source(self, backend: DbBackend) -> Result<(String, Vec<Value>), DbErr> {
+        let list = |count: usize, of: &dyn Fn(usize) -> String| (0..count).map(of).collect::<Vec<_>>().join(", ");
+        let (columns, count) = (self.values.len(), self.nulls.len());
+        if backend == DbBackend::Postgres {
+            let mut arrays = self.values.into_iter().map(array).collect::<Result<Vec<_>, _>>()?;
+            arrays.push(array(self.nulls.into_iter().map(Value::from).collect())?);
+            let (places, names) = (list(columns + 1, &|n| format!("${}", n + 1)), list(columns, &|n| format!("c{n}")));
+            return Ok((format!("unnest({places}) AS rows ({names}, nulls)"), arrays));
+        }
+        let mut of_columns = self.values.into_iter().map(Vec::into_iter).collect::<Vec<_>>();
+        let values = (0..count).flat_map(|_| of_columns.iter_mut().filter_map(Iterator::next).collect::<Vec<_>>());
+        let values = values.collect();
+        let row = format!("({})", list(columns, &|_| "?".to_owned()));
+        let names = list(columns, &|n| format!("column{} AS c{n}", n + 1));
+        Ok((format!("(SELECT {names} FROM (VALUES {})) AS rows", list(count, &|_| row.clone())), values))
+    }
 }

@@ -8,7 +8,7 @@ use entity::{AccountId, Owned, RunId};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryOrder, QuerySelect};
 
 use super::requests::{Answer, Recorded};
-use super::rows::overwrite;
+use super::rows::change;
 use crate::domain::clock::Instant;
 use crate::domain::error::Refusal;
 
@@ -71,7 +71,7 @@ impl Runs {
     pub async fn write(&self, txn: &DatabaseTransaction) -> Result<(), DbErr> {
         let ended = self.ended.iter().map(|(place, _)| *place).collect::<BTreeSet<_>>();
         let rows = ended.iter().filter_map(|place| self.rows.get(place).cloned()).collect();
-        overwrite::<Entity>(txn, rows).await
+        change::<Entity>(txn, rows).await
     }
 
     /// What comes after those of an account that ended: the next action of the same trigger about the same event.

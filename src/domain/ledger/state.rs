@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use entity::activity::{Kind, Source};
 use entity::hold::Status;
 use entity::{ActivityId, CreditTypeId, Credits, CustomerId, GrantId, HoldId, Minor, credit_grant, hold, wallet};
+use uuid::Uuid;
 
 use super::fault::{self, Fault};
 use crate::domain::clock::Instant;
@@ -215,11 +216,23 @@ pub struct Held {
     pub draws: Vec<Draw>,
 }
 
+/// The open grants of a wallet that were not read. All of them can be used, and end no sooner than `ends_from`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rest {
+    pub credits: Credits,
+    /// None if none of them ends.
+    pub ends_from: Option<Instant>,
+    /// Of the credits, those that end at `ends_from`, where somebody asked.
+    pub ending: Credits,
+}
+
 /// A wallet with its open grants in burn order, its open holds, and whatever else a command is about.
 #[derive(Clone, Debug)]
 pub struct Wallet {
     pub row: wallet::Model,
     pub grants: Vec<credit_grant::Model>,
+    /// What is left out of them: nothing, of a wallet that was read whole.
+    pub rest: Rest,
     pub holds: Vec<Held>,
     /// Where each grant stands among them.
     places: HashMap<GrantId, usize>,
@@ -227,6 +240,8 @@ pub struct Wallet {
     pub touched: BTreeSet<GrantId>,
     /// The holds that differ from what is stored.
     pub touched_holds: BTreeSet<HoldId>,
+    /// Those of both that are not stored yet.
+    pub made: BTreeSet<Uuid>,
     /// Whether something that time crossed was told of, which its row remembers.
     pub noticed: bool,
 }
@@ -235,8 +250,17 @@ impl Wallet {
     /// A wallet as it is stored.
     #[must_use]
     pub fn new(row: wallet::Model, grants: Vec<credit_grant::Model>, holds: Vec<Held>) -> Self {
-        let (touched, touched_holds) = (BTreeSet::new(), BTreeSet::new());
-        let mut wallet = Self { row, grants, holds, places: HashMap::new(), touched, touched_holds, noticed: false };
+        let mut wallet = Self {
+            row,
+            grants,
+            rest: Rest::default(),
+            holds,
+            places: HashMap::new(),
+            touched: BTreeSet::new(),
+            touched_holds: BTreeSet::new(),
+            made: BTreeSet::new(),
+            noticed: false,
+        };
         wallet.sort();
         wallet
     }
@@ -274,12 +298,17 @@ impl Wallet {
     pub fn apply(&mut self, entry: &Entry) {
         for made in &entry.issued {
             self.places.insert(made.id, self.grants.len());
-            self.grants.push(credit_grant::Model { remaining: Credits::ZERO, cost_left: Minor::ZERO, ..made.clone() });
+            self.made.insert(made.id.0);
+            self.row.last_begins_at = self.row.last_begins_at.max(Some(made.effective_at));
+            let (remaining, cost_left, open) = (Credits::ZERO, Minor::ZERO, false);
+            self.grants.push(credit_grant::Model { remaining, cost_left, open, ..made.clone() });
         }
         let mut moved = !entry.issued.is_empty();
         for draw in &entry.draws {
             let grant = &mut self.grants[self.places[&draw.grant]];
+            let was_open = grant.open;
             shift(grant, entry.kind, *draw);
+            self.row.open_grants += i32::from(grant.open) - i32::from(was_open);
             if let Some(end) = sets_end(entry.kind, draw.ends_after) {
                 moved |= grant.expires_at != end;
                 grant.expires_at = end;
@@ -291,6 +320,7 @@ impl Wallet {
         }
         if let Some(opened) = &entry.opened {
             self.touched_holds.insert(opened.id);
+            self.made.insert(opened.id.0);
             self.holds.push(Held { row: opened.as_ref().clone(), draws: entry.draws.clone() });
         }
         self.close_hold(entry);
@@ -339,7 +369,8 @@ impl Wallet {
     /// The free credits that can be used now. The wallet is settled.
     #[must_use]
     pub fn available(&self, now: Instant) -> Credits {
-        self.grants.iter().filter(|grant| is_usable(grant, now)).map(|grant| grant.remaining).sum()
+        let read = self.grants.iter().filter(|grant| is_usable(grant, now)).map(|grant| grant.remaining);
+        read.sum::<Credits>() + self.rest.credits
     }
 
     /// The free credits that count only later.
@@ -348,10 +379,13 @@ impl Wallet {
         self.grants.iter().filter(|grant| grant.effective_at > now).map(|grant| grant.remaining).sum()
     }
 
-    /// What ends when, of the free credits: soonest first, credits of one instant together.
+    /// What ends when, of the free credits that were read, and of the others what may end first: soonest first, credits
+    /// of one instant together.
     #[must_use]
     pub fn expiries(&self) -> Vec<(Instant, Credits)> {
-        let mut ends = std::collections::BTreeMap::new();
+        let rest = self.rest.ends_from.filter(|_| !self.rest.ending.is_zero());
+        let mut ends =
+            rest.map(|end| (end, self.rest.ending)).into_iter().collect::<std::collections::BTreeMap<_, _>>();
         for grant in self.grants.iter().filter(|grant| grant.open) {
             if let Some(end) = grant.expires_at {
                 *ends.entry(end).or_insert(Credits::ZERO) += grant.remaining;

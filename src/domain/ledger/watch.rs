@@ -5,7 +5,7 @@
 //! watched stands on the wallet (`noticed_at`), so that each instant is looked at once, whoever comes first.
 
 use chrono::{Days, TimeDelta};
-use entity::{Credits, GrantId, credit_grant, credit_type};
+use entity::{Credits, GrantId, credit_grant, credit_type, wallet};
 
 use super::expiration::zone_of;
 use super::state::{Wallet, WalletKey, is_over, is_usable};
@@ -52,7 +52,7 @@ impl<'a> Watch<'a> {
 
     /// Looks at what time alone crosses, until an instant and with it.
     pub fn until(&mut self, wallet: &mut Wallet, now: Instant) {
-        let from = since(wallet, self.credit_type);
+        let from = since(&wallet.row, self.credit_type);
         if now <= from {
             return;
         }
@@ -74,7 +74,8 @@ impl<'a> Watch<'a> {
         }
         self.close(wallet);
         let earlier = wallet.grants.iter().filter(|grant| grant.effective_at < at);
-        self.instant = Some((at, earlier.map(|grant| grant.remaining).sum()));
+        let before = earlier.map(|grant| grant.remaining).sum::<Credits>() + wallet.rest.credits;
+        self.instant = Some((at, before));
     }
 
     /// Time has done all that it does to a wallet for now.
@@ -128,16 +129,30 @@ impl<'a> Watch<'a> {
 
 /// The free credits that count at an instant. What ends until then has been written off.
 fn standing(wallet: &Wallet, at: Instant) -> Credits {
-    wallet.grants.iter().filter(|grant| grant.effective_at <= at).map(|grant| grant.remaining).sum()
+    let read = wallet.grants.iter().filter(|grant| grant.effective_at <= at).map(|grant| grant.remaining);
+    read.sum::<Credits>() + wallet.rest.credits
 }
 
-/// When time alone next crosses something that is told of; the wallet need not be settled.
+/// When time alone next crosses something that is told of, or of what was not read may do so at the soonest; the wallet
+/// need not be settled.
 #[must_use]
 pub fn next_crossing(wallet: &Wallet, credit_type: &credit_type::Model) -> Option<Instant> {
-    let from = since(wallet, credit_type);
+    let from = since(&wallet.row, credit_type);
     let begins = begins(wallet, credit_type).filter(|at| *at > from).min();
     let told = notice_days(credit_type).filter_map(|days| next_told(wallet, days, from)).min();
-    begins.into_iter().chain(told).min()
+    let unread = wallet.rest.ends_from.filter(|_| told_days(credit_type).is_some());
+    begins.into_iter().chain(told).chain(unread.map(|end| end - horizon(credit_type))).min()
+}
+
+/// How long before their end credits are told of at the earliest.
+#[must_use]
+pub fn horizon(credit_type: &credit_type::Model) -> TimeDelta {
+    told_days(credit_type).map_or(TimeDelta::zero(), |days| TimeDelta::days(days) + SLACK)
+}
+
+/// How many days before their end credits are told of first.
+fn told_days(credit_type: &credit_type::Model) -> Option<i64> {
+    notice_days(credit_type).max()
 }
 
 /// When credits next end in so many days. The calendar is asked of the few grants whose end may be the first only:
@@ -157,8 +172,9 @@ fn next_told(wallet: &Wallet, days: i64, from: Instant) -> Option<Instant> {
 }
 
 /// Until when a wallet was watched.
-fn since(wallet: &Wallet, credit_type: &credit_type::Model) -> Instant {
-    let watched = wallet.row.noticed_at.unwrap_or(wallet.row.newest_at);
+#[must_use]
+pub fn since(row: &wallet::Model, credit_type: &credit_type::Model) -> Instant {
+    let watched = row.noticed_at.unwrap_or(row.newest_at);
     credit_type.noticed_from.map_or(watched, |changed| watched.max(changed))
 }
 
