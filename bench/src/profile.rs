@@ -52,8 +52,10 @@ impl<S: tracing::Subscriber> Layer<S> for Profile {
 /// The verb and the table that it names first: `INSERT activity`.
 fn name_of(sql: &str) -> String {
     let verb = sql.split(' ').next().unwrap_or_default();
-    let target =
-        ["INTO ", "FROM ", "UPDATE "].into_iter().find_map(|word| sql.split_once(word)).map_or("", |(_, rest)| rest);
+    let target = match sql.strip_prefix("UPDATE ") {
+        Some(rest) => rest,
+        None => ["INTO ", "FROM "].into_iter().find_map(|word| sql.split_once(word)).map_or("", |(_, rest)| rest),
+    };
     let table = target.trim_start_matches('"').split(|c: char| !c.is_ascii_lowercase() && c != '_').next();
     format!("{verb} {}", table.unwrap_or_default())
 }

@@ -15,7 +15,8 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        dialect::run(manager, DOWN).await
+        dialect::run(manager, DOWN).await?;
+        dialect::fix_statistics(manager).await
     }
 }
 

@@ -114,6 +114,7 @@ pub struct Reads {
     pub grants: By<GrantId, credit_grant::Model>,
     pub grant_pages: By<grants::Wanted, Slice<credit_grant::Model>>,
     pub wallets: By<CustomerId, Vec<Wallet>>,
+    pub whole_wallets: By<CustomerId, Vec<Wallet>>,
     pub holds: By<HoldId, hold::Model>,
     pub hold_pages: By<holds::Wanted, Slice<hold::Model>>,
     pub activities: By<ActivityId, activity::Model>,
@@ -171,6 +172,9 @@ impl Reads {
                 Box::pin(async move { Ok(wanted.iter().cloned().zip(grants::pages(&view, &wanted).await?).collect()) })
             }),
             wallets: By::new(&view, batches, |view, ids| Box::pin(async move { balances::wallets(&view, &ids).await })),
+            whole_wallets: By::new(&view, batches, |view, ids| {
+                Box::pin(async move { balances::whole_wallets(&view, &ids).await })
+            }),
             holds: By::new(&view, batches, |view, ids| Box::pin(async move { holds::by_ids(&view, &ids).await })),
             hold_pages: By::new(&view, batches, |view, wanted| {
                 Box::pin(async move { Ok(wanted.iter().cloned().zip(holds::pages(&view, &wanted).await?).collect()) })

@@ -361,7 +361,7 @@ impl CustomerWhy {
             let reads = ctx.reads(Scope::OwnRead).await?;
             let now = reads.view.now();
             let until = forecast::horizon(now, days).map_err(Error::from)?;
-            let wallets = reads.wallets.get(self.0).await?.unwrap_or_default();
+            let wallets = reads.whole_wallets.get(self.0).await?.unwrap_or_default();
             Ok(forecast::of_wallets(wallets, now, until).into_iter().map(ExpiryForecast).collect())
         };
         Some(found.await)

@@ -7,64 +7,16 @@
     reason = "figures to be read"
 )]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use futures_util::future::join_all;
 use scrip::domain::Role;
-use scrip::domain::ledger::{self, Consume, Words};
 use serde_json::json;
-use tracing::field::{Field, Visit};
-use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use crate::crash::server::Server;
 use crate::harness::{Backend, House, LEDGER_KEY, SIGNING_SECRET};
 use crate::live::{BALANCE, Client};
-
-/// How long statements took, by the table that they write or read first.
-#[derive(Clone, Default)]
-struct Profile(Arc<Mutex<BTreeMap<String, f64>>>);
-
-#[derive(Default)]
-struct Statement {
-    micros: u64,
-    sql: String,
-}
-
-impl Visit for Statement {
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        if field.name() == "micros" {
-            self.micros = value;
-        }
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == "sql" {
-            value.clone_into(&mut self.sql);
-        }
-    }
-
-    fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
-}
-
-impl<S: tracing::Subscriber> Layer<S> for Profile {
-    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-        if event.metadata().target() != "scrip::sql" {
-            return;
-        }
-        let mut statement = Statement::default();
-        event.record(&mut statement);
-        let verb = statement.sql.split(' ').next().unwrap_or_default();
-        let table = statement
-            .sql
-            .split(['"'])
-            .find(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '_') && word.len() > 2);
-        let name = format!("{verb} {}", table.unwrap_or_default());
-        let mut profile = self.0.lock().expect("no panic");
-        *profile.entry(name).or_default() += f64::from(u32::try_from(statement.micros).unwrap_or(u32::MAX)) / 1e6;
-    }
-}
 
 impl House {
     /// Many pending events at once, as if they had been tracked.
@@ -107,63 +59,12 @@ async fn ten_thousand_events_with_a_trigger(house: House) {
     );
 }
 
-/// What recording an event costs within a commit: the share of its statement in the time of all.
-async fn the_share_of_events_in_a_commit(house: House) {
-    let class = house.credit_type("Class", json!({ "never": true })).await;
-    let mut people = Vec::new();
-    for n in 0..500 {
-        let customer = house.customer(&format!("Customer {n}")).await;
-        house.issue(json!({ "customerId": customer, "creditTypeId": class, "amount": 1_000_000 })).await;
-        people.push(customer);
-    }
-    let staff = house.staff();
-    let (profile, began) = (Profile::default(), Instant::now());
-    let listening = tracing::subscriber::set_default(tracing_subscriber::registry().with(profile.clone()));
-    for round in 0..40 {
-        let all = people.iter().take(256).enumerate().map(|(n, customer)| {
-            let consume = Consume {
-                customer: customer.parse().expect("an id"),
-                credit_type: class.parse().expect("an id"),
-                amount: entity::Credits(1),
-                words: Words::default(),
-            };
-            let (staff, key) = (staff.clone(), format!("{round}-{n}"));
-            async move { ledger::consume(&staff, consume, &key).await.expect("consumed") }
-        });
-        join_all(all).await;
-    }
-    let took = began.elapsed();
-    drop(listening);
-    let profile = profile.0.lock().expect("no panic").clone();
-    let all = profile.values().sum::<f64>();
-    println!(
-        "{:?}: {} consumes in {took:.1?}; time in statements {all:.2} s, of which events {:.1} %",
-        house.backend,
-        40 * 256,
-        100.0 * profile.get("INSERT event").unwrap_or(&0.0) / all
-    );
-    for (table, seconds) in &profile {
-        println!("  {table:<24} {seconds:.3} s");
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement"]
 async fn speed_of_triggers() {
     for backend in [Backend::Sqlite, Backend::Postgres] {
         if let Some(house) = House::new(backend).await {
             ten_thousand_events_with_a_trigger(house).await;
-        }
-    }
-}
-
-/// On one thread, so that the statements of all tasks are heard.
-#[tokio::test]
-#[ignore = "a measurement"]
-async fn speed_of_recording() {
-    for backend in [Backend::Sqlite, Backend::Postgres] {
-        if let Some(house) = House::new(backend).await {
-            the_share_of_events_in_a_commit(house).await;
         }
     }
 }

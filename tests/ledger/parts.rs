@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use scrip::domain::error::Code;
 use scrip::domain::ledger::explanation::{Explanation, explain};
 use scrip::domain::ledger::{self, Command, Consume, Issue, Place, Transfer, Words, balances};
-use scrip::domain::{Caller, Error, Scope};
+use scrip::domain::{Caller, Error, Role, Scope};
 use scrip::worker;
 use serde_json::json;
 
@@ -173,5 +173,92 @@ on_both! {
         let history = house.history(&customer).await;
         assert_eq!(history.iter().filter(|(kind, ..)| kind == "EXPIRE").count(), 30, "{history:?}");
         house.assert_verified().await;
+    }
+
+    /// The customer sees what staff sees, and a forecast looks at every grant.
+    async fn a_customer_sees_its_own(house: House) {
+        let credit_type = house.credit_type("Class", json!({ "never": true })).await.parse().expect("an id");
+        let customer = house.customer("Ada").await;
+        let (staff, wallet) = (house.staff(), (customer.parse().expect("an id"), credit_type));
+        for n in 0..12_i64 {
+            let mut new = issue(wallet, 2);
+            new.expiration = Some(Expiration::At(house.now() + TimeDelta::days(100 + n / 2)));
+            ledger::issue(&staff, new, &format!("issue-{n}")).await.expect("an issue");
+        }
+        let query = "query($id: ID!) { customer(by: { id: $id }) {
+            balances { available nextExpiry { amount } } expiryForecast(days: 366) { amount } } }";
+        for role in [Role::Staff, Role::Customer(wallet.0)] {
+            let answer = house.ask(role, query, json!({ "id": customer })).await;
+            let seen = &answer["data"]["customer"];
+            assert_eq!(seen["balances"], json!([{ "available": 24, "nextExpiry": { "amount": 4 } }]), "{answer}");
+            assert_eq!(seen["expiryForecast"], json!([{ "amount": 4 }, { "amount": 4 }, { "amount": 4 }, { "amount": 4 }, { "amount": 4 }, { "amount": 4 }]));
+        }
+    }
+
+    /// What is wholly held ends sooner, and is not what ends next.
+    async fn what_is_held_does_not_hide_what_ends(house: House) {
+        let credit_type = house.credit_type("Class", json!({ "never": true })).await.parse().expect("an id");
+        let customer = house.customer("Ada").await.parse().expect("an id");
+        let (staff, wallet) = (house.staff(), (customer, credit_type));
+        for n in 0..10_i64 {
+            let mut new = issue(wallet, 1);
+            new.expiration = Some(Expiration::At(house.now() + TimeDelta::days(if n == 0 { 10 } else { 30 })));
+            ledger::issue(&staff, new, &format!("issue-{n}")).await.expect("an issue");
+        }
+        let (amount, expires_at, words) = (Credits(1), house.now() + TimeDelta::days(2), Words::default());
+        let place = Command::Place(Place { customer, credit_type, amount, expires_at, words });
+        ledger::submit(&staff, place, "hold").await.expect("a hold");
+        compare(&staff, wallet).await;
+    }
+
+    /// A wallet that gives is read by the time of the one that receives, where that is ahead.
+    async fn a_transfer_is_decided_by_the_later_wallet(house: House) {
+        let credit_type = house.credit_type("Class", json!({ "never": true })).await.parse().expect("an id");
+        let customer = house.customer("Ada").await.parse().expect("an id");
+        let other = house.customer("Grace").await.parse().expect("an id");
+        let (staff, begin) = (house.staff(), house.now());
+        for n in 0..8_i64 {
+            let mut new = issue((customer, credit_type), 1);
+            new.expiration = (n < 3).then(|| Expiration::At(begin + TimeDelta::hours(1)));
+            ledger::issue(&staff, new, &format!("issue-{n}")).await.expect("an issue");
+        }
+        house.clock.set(begin + TimeDelta::days(40));
+        ledger::issue(&staff, issue((other, credit_type), 1), "ahead").await.expect("an issue");
+        house.clock.set(begin);
+        let (amount, words) = (Credits(4), Words::default());
+        let transfer = Command::Transfer(Transfer { from: customer, to: other, credit_type, amount, words });
+        ledger::preview(&staff, transfer.clone()).await.expect("a preview");
+        let given = ledger::submit(&staff, transfer, "transfer").await.expect("a transfer");
+        assert_eq!(given.activities.len(), 2, "{given:?}");
+        assert_eq!(house.history(&customer.to_string()).await.iter().filter(|(kind, ..)| kind == "EXPIRE").count(), 3);
+        house.clock.set(begin + TimeDelta::days(40));
+        compare(&staff, (other, credit_type)).await;
+        house.assert_verified().await;
+    }
+
+    /// What ends, or is told of, a little sooner than all that was not read, is so in time.
+    async fn what_comes_sooner_than_the_rest_is_written_in_time(house: House) {
+        let input = json!({ "name": "Class", "expiryNoticeDays": [1], "expiration": { "never": true } });
+        let made = house.mutate("creditTypeCreate", "creditType { id }", input).await;
+        let credit_type = made["creditType"]["id"].as_str().unwrap_or_else(|| panic!("{made}")).parse().expect("an id");
+        let customer = house.customer("Ada").await;
+        let (staff, wallet, begin) = (house.staff(), (customer.parse().expect("an id"), credit_type), house.now());
+        let end = begin + TimeDelta::days(60);
+        for n in 0..10_i64 {
+            let mut new = issue(wallet, 1);
+            new.expiration = Some(Expiration::At(end));
+            ledger::issue(&staff, new, &format!("issue-{n}")).await.expect("an issue");
+        }
+        let mut new = issue(wallet, 1);
+        new.expiration = Some(Expiration::At(end - TimeDelta::hours(25)));
+        ledger::issue(&staff, new, "sooner").await.expect("an issue");
+        house.clock.set(end - TimeDelta::hours(48));
+        while worker::round(&house.app).await.expect("a round") > 0 {}
+        let query = "query($id: ID) { events(name: \"credits.expiring_soon\", customerId: $id) { nodes { at } } }";
+        let told = house.data(query, json!({ "id": customer })).await;
+        assert_eq!(told["events"]["nodes"].as_array().map(Vec::len), Some(1), "{told}");
+        house.clock.set(end - TimeDelta::hours(25));
+        while worker::round(&house.app).await.expect("a round") > 0 {}
+        assert_eq!(house.history(&customer).await.iter().filter(|(kind, ..)| kind == "EXPIRE").count(), 1);
     }
 }

@@ -207,7 +207,7 @@ async fn is_tagged(tx: &Tx, customer: CustomerId, tag: &str) -> Result<bool> {
 /// How many credits of a wallet can be used now.
 async fn available(tx: &Tx, (customer, credit_type): WalletKey) -> Result<Credits> {
     let settle = Command::Settle(Settle { customer, credit_type });
-    let books = load::books(tx.db(), &tx.account, &[&settle], Purpose::Look, tx.now).await?;
+    let books = load::books(tx.db(), &tx.account, &[&settle], Purpose::Glance, || tx.now).await?;
     let wallet = books.wallets.into_values().next();
     Ok(wallet.map(|wallet| ledger::balances::balance(wallet, tx.now).available).unwrap_or_default())
 }

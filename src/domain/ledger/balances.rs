@@ -2,15 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use entity::{CreditTypeId, Credits, CustomerId, credit_grant, credit_type, wallet};
-use sea_orm::sea_query::ExprTrait;
+use chrono::TimeDelta;
+use entity::{CreditTypeId, Credits, CustomerId, credit_grant, wallet};
 use sea_orm::{ColumnTrait, QueryFilter};
 
-use super::load::VALUES;
-use super::part::Part;
+use super::holds;
+use super::load::{self, VALUES};
+use super::part::{self, Part};
 use super::state::{Held, Wallet, WalletKey};
-use super::{holds, part};
-use crate::domain::catalog::credit_types;
 use crate::domain::clock::Instant;
 use crate::domain::error::Result;
 use crate::domain::tx::View;
@@ -47,44 +46,64 @@ pub struct Totals {
 /// credits of.
 ///
 /// Two statements, however many customers, and three more where some of their credits are held; a few for each wallet
-/// with many open grants, of which a part is read. While credits are
+/// with many open grants, of which a part is read: what can be used now, and what ends first. While credits are
 /// disabled a customer has none: that is data, not an error.
 pub async fn wallets(view: &View, customers: &[CustomerId]) -> Result<HashMap<CustomerId, Vec<Wallet>>> {
-    let mut wallets: HashMap<_, Vec<_>> = customers.iter().map(|customer| (*customer, Vec::new())).collect();
+    let rows = rows(view, customers).await?;
+    let mut parts = HashMap::new();
+    for row in rows.iter().filter(|row| part::will_do(row, view.now().max(row.newest_at))) {
+        let now = view.now().max(row.newest_at);
+        let part = part::read(view.db(), row, Credits::ZERO, (now, TimeDelta::zero())).await?;
+        parts.insert((row.customer_id, row.credit_type_id), part);
+    }
+    fill(view, customers, rows, parts).await
+}
+
+/// The same, each wallet whole: for whoever looks at what comes later.
+pub async fn whole_wallets(view: &View, customers: &[CustomerId]) -> Result<HashMap<CustomerId, Vec<Wallet>>> {
+    let rows = rows(view, customers).await?;
+    fill(view, customers, rows, HashMap::new()).await
+}
+
+async fn rows(view: &View, customers: &[CustomerId]) -> Result<Vec<wallet::Model>> {
     if !view.is_staff() && !view.account().credits_enabled {
-        return Ok(wallets);
+        return Ok(Vec::new());
     }
     let rows = view
         .customer_rows::<wallet::Entity>()
         .filter(wallet::Column::CustomerId.is_in(customers.iter().copied()))
         .filter(wallet::Column::Sequence.gt(0_i64))
-        .all(view.db())
-        .await?;
-    let mut parts = parts(view, &rows).await?;
-    let mut grants = view
-        .customer_rows::<credit_grant::Entity>()
-        .filter(credit_grant::Column::CustomerId.is_in(customers.iter().copied()))
-        .filter(part::is_open());
-    for (customer, credit_type) in parts.keys() {
-        let of_wallet = credit_grant::Column::CustomerId.eq(*customer);
-        grants = grants.filter(of_wallet.and(credit_grant::Column::CreditTypeId.eq(*credit_type)).not());
-    }
-    let grants = grants.all(view.db()).await?;
+        .all(view.db());
+    Ok(rows.await?)
+}
+
+/// Puts into wallets what is in them; of some there is a part.
+async fn fill(
+    view: &View,
+    customers: &[CustomerId],
+    rows: Vec<wallet::Model>,
+    mut parts: HashMap<WalletKey, Part>,
+) -> Result<HashMap<CustomerId, Vec<Wallet>>> {
+    let key = |row: &wallet::Model| (row.customer_id, row.credit_type_id);
+    // The caller may see these: their rows came through its sight.
+    let places = rows.iter().filter(|row| !parts.contains_key(&key(row)));
+    let places = places.map(|row| (row.account_id, key(row))).collect();
+    let mut grants = load::grants(view.db(), &places).await?;
+    grants.extend(parts.values_mut().flat_map(|part| std::mem::take(&mut part.grants)));
     let holding = rows.iter().any(|row| !row.held.is_zero());
     let mut held = if holding { holds::open(view, customers).await? } else { HashMap::new() };
-    let mut open: HashMap<_, Vec<_>> = HashMap::new();
-    let grants = grants.into_iter().chain(parts.values_mut().flat_map(|(part, _)| std::mem::take(&mut part.grants)));
-    let mut grants = grants.collect::<Vec<_>>();
     grants.extend(held_of(view, &held, &grants).await?);
+    let mut open: HashMap<_, Vec<_>> = HashMap::new();
     for grant in grants {
         open.entry((grant.customer_id, grant.credit_type_id)).or_default().push(grant);
     }
+    let mut wallets: HashMap<_, Vec<_>> = customers.iter().map(|customer| (*customer, Vec::new())).collect();
     for row in rows {
-        let key = (row.customer_id, row.credit_type_id);
+        let key = key(&row);
         let (grants, held) = (open.remove(&key).unwrap_or_default(), held.remove(&key).unwrap_or_default());
         let mut wallet = Wallet::new(row, grants, held);
-        if let Some((part, credit_type)) = parts.remove(&key) {
-            part::leave_out(view.db(), &mut wallet, part.ends_from, &credit_type).await?;
+        if let Some(part) = parts.remove(&key) {
+            part::leave_out(view.db(), &mut wallet, part.ends_from, None).await?;
             let now = wallet.instant(view.now());
             part::with_first_end(view.db(), &mut wallet, now).await?;
         }
@@ -94,24 +113,6 @@ pub async fn wallets(view: &View, customers: &[CustomerId]) -> Result<HashMap<Cu
         of_customer.sort_by_key(|wallet| wallet.row.credit_type_id);
     }
     Ok(wallets)
-}
-
-/// The wallets of which a part is read, with that part.
-async fn parts(view: &View, rows: &[wallet::Model]) -> Result<HashMap<WalletKey, (Part, credit_type::Model)>> {
-    let mut parts = HashMap::new();
-    let many = rows.iter().filter(|row| part::is_large(row)).collect::<Vec<_>>();
-    if many.is_empty() {
-        return Ok(parts);
-    }
-    let ids = many.iter().map(|row| row.credit_type_id).collect::<Vec<_>>();
-    let types = credit_types::by_ids(view, &ids).await?;
-    for row in many {
-        let Some(credit_type) = types.get(&row.credit_type_id) else { continue };
-        let Some(demand) = part::demand(row, credit_type, std::iter::empty()) else { continue };
-        let part = part::read(view.db(), row, credit_type, demand, view.now()).await?;
-        parts.insert((row.customer_id, row.credit_type_id), (part, credit_type.clone()));
-    }
-    Ok(parts)
 }
 
 /// The grants that a lapse may give something back to, beside those that were read: most have nothing free.

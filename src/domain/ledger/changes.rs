@@ -163,7 +163,7 @@ impl Changes {
     fn tell(&mut self, wallet: Wallet, view: &View) -> Balance {
         let (credit_type, sequence, now) = (wallet.row.credit_type_id, wallet.row.sequence, view.now());
         let begins = wallet.grants.iter().map(|grant| grant.effective_at);
-        let changes = begins.chain(wallet.next_due()).filter(|at| *at > now);
+        let changes = begins.chain(wallet.next_due()).chain(wallet.rest.ends_from).filter(|at| *at > now);
         self.due = changes.chain(self.due).min();
         let balance = balances::balance(wallet, now);
         self.told.insert(credit_type, (sequence, balance.clone()));

@@ -17,6 +17,7 @@ use super::command::Command;
 use super::decide::Used;
 use super::part;
 use super::state::{Draw, Held, Wallet, WalletKey, uses};
+use super::watch;
 use crate::domain::clock::Instant;
 
 /// Values of one statement: SQLite binds 32,766 at most.
@@ -27,8 +28,10 @@ pub const VALUES: usize = 20_000;
 pub enum Purpose {
     /// Wallets are locked, and made where they receive.
     Change,
-    /// Nothing is locked and nothing is made.
+    /// Nothing is locked and nothing is made: all statements see the same.
     Look,
+    /// The same where each statement may see more than the one before: wallets are read whole.
+    Glance,
 }
 
 /// What several accounts' commands look at and change, each account's by itself.
@@ -42,22 +45,23 @@ pub async fn books(
     account: &account::Model,
     commands: &[&Command],
     purpose: Purpose,
-    clock: Instant,
+    clock: impl FnOnce() -> Instant,
 ) -> Result<Books, DbErr> {
     let commands = commands.iter().map(|command| (account.id, *command)).collect::<Vec<_>>();
-    let mut library = library(txn, std::slice::from_ref(account), &commands, purpose, clock).await?;
+    let (mut library, _) = library(txn, std::slice::from_ref(account), &commands, purpose, clock).await?;
     Ok(library.remove(&account.id).expect("each account that was named has its books"))
 }
 
 /// The same for several accounts: each statement reads for all of them, and what it finds goes to its own account's
-/// books and to no other. `clock` is the server's time, before anything is locked.
+/// books and to no other. The clock is read after the locks, and the answer says what it showed: whoever waited for a lock
+/// decides by the time at which it got it, and by the one by which its wallets were read.
 pub async fn library(
     txn: &DatabaseTransaction,
     accounts: &[account::Model],
     commands: &[(AccountId, &Command)],
     purpose: Purpose,
-    clock: Instant,
-) -> Result<Library, DbErr> {
+    clock: impl FnOnce() -> Instant,
+) -> Result<(Library, Instant), DbErr> {
     let mut places = commands.iter().map(|(account, command)| (*account, command.wallet())).collect::<BTreeSet<_>>();
     let receive = commands.iter().filter_map(|(account, command)| Some((*account, command.receives()?)));
     let receive = receive.collect::<BTreeSet<Place>>();
@@ -83,8 +87,14 @@ pub async fn library(
         }
         _ => rows.extend(new.iter().map(|(account, key)| empty(*account, *key))),
     }
-    let clocks = accounts.iter().map(|account| (account.id, account.clock_at.unwrap_or(clock))).collect();
-    let (wallets, used) = contents(txn, rows, &types, commands, &clocks).await?;
+    let clock = clock();
+    // No command of an account is decided later than at the newest instant of all its wallets.
+    let mut nows = accounts.iter().map(|a| (a.id, a.clock_at.unwrap_or(clock))).collect::<BTreeMap<_, _>>();
+    for row in &rows {
+        nows.entry(row.account_id).and_modify(|now| *now = row.newest_at.max(*now));
+    }
+    let nows = Some(nows).filter(|_| purpose != Purpose::Glance).unwrap_or_default();
+    let (wallets, used) = contents(txn, rows, &types, commands, &nows).await?;
     let mut library = accounts.iter().map(|account| (account.id, Books::of(account.clone()))).collect::<Library>();
     for ((account, key), wallet) in wallets {
         library.entry(account).and_modify(|books| books.wallets.extend([(key, wallet)]));
@@ -98,7 +108,7 @@ pub async fn library(
     for ((account, id), used) in used {
         library.entry(account).and_modify(|books| books.used.extend([(id, used)]));
     }
-    Ok(library)
+    Ok((library, clock))
 }
 
 fn place(row: &wallet::Model) -> Place {
@@ -114,7 +124,7 @@ async fn contents(
     rows: Vec<wallet::Model>,
     types: &BTreeMap<(AccountId, CreditTypeId), credit_type::Model>,
     commands: &[(AccountId, &Command)],
-    clocks: &BTreeMap<AccountId, Instant>,
+    nows: &BTreeMap<AccountId, Instant>,
 ) -> Result<Contents, DbErr> {
     let mut places = rows.iter().map(place).collect::<BTreeSet<_>>();
     let holding = rows.iter().filter(|row| !row.held.is_zero()).map(place).collect::<BTreeSet<_>>();
@@ -126,12 +136,19 @@ async fn contents(
     named.extend(used.iter().flat_map(|((account, _), used)| used.left.iter().map(|draw| (*account, draw.grant))));
     let (mut found, mut parts) = (Vec::new(), HashMap::new());
     for row in &rows {
-        let Some(credit_type) = types.get(&(row.account_id, row.credit_type_id)) else { continue };
+        let (Some(now), Some(credit_type)) =
+            (nows.get(&row.account_id), types.get(&(row.account_id, row.credit_type_id)))
+        else {
+            continue;
+        };
+        if !part::will_do(row, part::looked_at_from(row, credit_type)) {
+            continue;
+        }
         let of_account = commands.iter().filter(|(account, _)| *account == row.account_id).map(|(_, command)| *command);
-        let Some(demand) = part::demand(row, credit_type, of_account) else { continue };
-        let part = part::read(txn, row, credit_type, demand, clocks[&row.account_id]).await?;
+        let Some(demand) = part::demand(row, of_account) else { continue };
+        let part = part::read(txn, row, demand, (*now, watch::horizon(credit_type))).await?;
         found.extend(part.grants);
-        parts.insert(place(row), (part.ends_from, credit_type));
+        parts.insert(place(row), (part.ends_from, credit_type.low_balance_at));
         places.remove(&place(row));
     }
     found.extend(grants(txn, &places).await?);
@@ -154,8 +171,8 @@ async fn contents(
         let place = place(&row);
         let (grants, holds) = (grants.remove(&place).unwrap_or_default(), of_wallet.remove(&place).unwrap_or_default());
         let mut wallet = Wallet::new(row, grants, holds);
-        if let Some((ends_from, credit_type)) = parts.remove(&place) {
-            part::leave_out(txn, &mut wallet, ends_from, credit_type).await?;
+        if let Some((ends_from, low)) = parts.remove(&place) {
+            part::leave_out(txn, &mut wallet, ends_from, low).await?;
         }
         wallets.insert(place, wallet);
     }
@@ -208,13 +225,19 @@ async fn wallets(
         .order_by_asc(Column::CreditTypeId);
     match purpose {
         Purpose::Change => select.lock_exclusive().all(txn).await,
-        Purpose::Look => select.all(txn).await,
+        Purpose::Look | Purpose::Glance => select.all(txn).await,
     }
 }
 
 /// The open grants of wallets.
-async fn grants(txn: &DatabaseTransaction, places: &BTreeSet<Place>) -> Result<Vec<credit_grant::Model>, DbErr> {
+pub(super) async fn grants(
+    txn: &DatabaseTransaction,
+    places: &BTreeSet<Place>,
+) -> Result<Vec<credit_grant::Model>, DbErr> {
     use credit_grant::{Column, Entity};
+    if places.is_empty() {
+        return Ok(Vec::new());
+    }
     let select = Entity::keyed(txn.get_database_backend(), [Column::CustomerId, Column::CreditTypeId], keys(places))?;
     select.filter(part::is_open()).all(txn).await
 }

@@ -3,6 +3,8 @@
 //! What is left out can be used throughout, ends later than anything that is looked at, and is used after all that is
 //! drawn: it takes part in decisions by its sum alone ([`Rest`]).
 
+use std::collections::BTreeSet;
+
 use chrono::TimeDelta;
 use entity::{Credits, Owned, credit_grant, credit_type, wallet};
 use sea_orm::sea_query::{Expr, Order, SimpleExpr};
@@ -18,14 +20,8 @@ const MANY: i32 = if cfg!(debug_assertions) { 4 } else { 128 };
 /// Grants that are read first; [`MORE`] times as many where they do not reach.
 const FIRST: u64 = if cfg!(debug_assertions) { 2 } else { 64 };
 const MORE: u64 = 8;
-/// By how much the instant of a command may lie behind the one at which its wallet was read.
+/// By how much more is read than what is looked at now: what was not read is asked for again so much later.
 const LATER: TimeDelta = TimeDelta::days(1);
-
-/// Whether a wallet has many open grants.
-#[must_use]
-pub fn is_large(row: &wallet::Model) -> bool {
-    row.open_grants > MANY
-}
 
 /// The first open grants of a wallet, by burn order of each priority.
 pub struct Part {
@@ -34,17 +30,21 @@ pub struct Part {
     pub ends_from: Option<Instant>,
 }
 
-/// How many credits commands draw from a wallet at most, if a part of it will do: it has many open grants, all of them
-/// count already, whatever is looked at, and each command draws in burn order or names what it is about.
-pub fn demand<'a>(
-    row: &wallet::Model,
-    credit_type: &credit_type::Model,
-    commands: impl Iterator<Item = &'a Command> + Clone,
-) -> Option<Credits> {
-    let from = watch::since(row, credit_type).min(row.newest_at);
-    if !is_large(row) || row.last_begins_at.is_some_and(|begins| begins > from) {
-        return None;
-    }
+/// Whether a part of a wallet will do: it has many open grants, and all of them count from `from` on, the first instant
+/// that is looked at.
+#[must_use]
+pub fn will_do(row: &wallet::Model, from: Instant) -> bool {
+    row.open_grants > MANY && row.last_begins_at.is_none_or(|begins| begins <= from)
+}
+
+/// The first instant at which commands look at a wallet.
+#[must_use]
+pub fn looked_at_from(row: &wallet::Model, credit_type: &credit_type::Model) -> Instant {
+    watch::since(row, credit_type).min(row.newest_at)
+}
+
+/// How many credits commands draw from a wallet at most; none if one looks for certain grants, and not in burn order.
+pub fn demand<'a>(row: &wallet::Model, commands: impl Iterator<Item = &'a Command> + Clone) -> Option<Credits> {
     let key = (row.customer_id, row.credit_type_id);
     let given = commands.clone().filter_map(|command| gives(command, key)).sum::<Credits>();
     // Whoever asks for more than there can be is refused by the sum.
@@ -75,19 +75,17 @@ fn gives(command: &Command, key: WalletKey) -> Option<Credits> {
     }
 }
 
-/// Reads the open grants of a wallet of which a part will do, as far as `demand` and whoever looks at `now` needs them;
-/// and from when on the others end, as far as they do.
+/// Reads the open grants of a wallet of which a part will do: as many as `demand` needs at `now` or before, and those
+/// that end within `horizon`; and says from when on the others end, as far as they do.
 ///
 /// Two statements, and one or two for each further priority; more where the first grants do not reach.
 pub async fn read(
     db: &impl ConnectionTrait,
     row: &wallet::Model,
-    credit_type: &credit_type::Model,
     demand: Credits,
-    now: Instant,
+    (now, horizon): (Instant, TimeDelta),
 ) -> Result<Part, DbErr> {
-    let now = now.max(row.newest_at);
-    let horizon = now + watch::horizon(credit_type) + LATER;
+    let horizon = now + horizon + LATER;
     let (mut grants, mut missing, mut ends_from, mut priority) = (Vec::new(), demand, None, 0);
     loop {
         let mut size = FIRST;
@@ -115,11 +113,14 @@ pub async fn leave_out(
     db: &impl ConnectionTrait,
     wallet: &mut Wallet,
     ends_from: Option<Instant>,
-    credit_type: &credit_type::Model,
+    low: Option<Credits>,
 ) -> Result<(), DbErr> {
     let credits = wallet.row.balance - wallet.grants.iter().map(|grant| grant.remaining).sum();
+    if credits.is_zero() {
+        return Ok(());
+    }
     // Who is told of a low balance is told of all that is left.
-    if !credits.is_zero() && credit_type.low_balance_at.is_some_and(|low| credits <= low) {
+    if low.is_some_and(|low| credits <= low) {
         let mut grants = in_burn_order(db, &wallet.row, 0).all(db).await?;
         grants.extend(wallet.grants.iter().filter(|grant| !grant.open).cloned());
         *wallet = Wallet::new(wallet.row.clone(), grants, std::mem::take(&mut wallet.holds));
@@ -136,11 +137,26 @@ fn usable(grants: &[credit_grant::Model], now: Instant) -> Credits {
 /// What ends first of what was not read, where that may be sooner than all that was.
 pub async fn with_first_end(db: &impl ConnectionTrait, wallet: &mut Wallet, now: Instant) -> Result<(), DbErr> {
     let Some(end) = wallet.rest.ends_from else { return Ok(()) };
-    let ends = || wallet.grants.iter().filter_map(|grant| grant.expires_at).filter(|end| *end > now);
-    if ends().any(|sooner| sooner < end) {
+    let open = wallet.grants.iter().filter(|grant| grant.open);
+    let mut ends = open.filter_map(|grant| grant.expires_at).filter(|end| *end > now);
+    if ends.any(|sooner| sooner < end) {
         return Ok(());
     }
-    let priorities = wallet.grants.iter().map(|grant| grant.priority).collect::<std::collections::BTreeSet<_>>();
+    let priorities = wallet.grants.iter().map(|grant| grant.priority).collect::<BTreeSet<_>>();
+    // Many often end together: then it is all that is left.
+    let mut all_end = true;
+    for priority in &priorities {
+        let last = of(&wallet.row)
+            .filter(credit_grant::Column::Priority.eq(*priority))
+            .order_by(self::end(db.get_database_backend()), Order::Desc)
+            .one(db)
+            .await?;
+        all_end &= last.is_none_or(|last| last.expires_at.is_some_and(|last| last <= end));
+    }
+    if all_end {
+        wallet.rest.ending = wallet.rest.credits;
+        return Ok(());
+    }
     let sum = of(&wallet.row)
         .select_only()
         .expr(Expr::cust("CAST(SUM(remaining) AS BIGINT)"))

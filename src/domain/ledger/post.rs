@@ -108,11 +108,9 @@ impl From<DbErr> for Failure {
 /// Posts jobs, in order. Nothing of it lasts until the caller commits.
 pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outcome>>, Failure> {
     let commands = jobs.iter().map(|job| (job.account, &job.command)).collect::<Vec<_>>();
-    let mut library =
-        load::library(ground.txn, ground.accounts, &commands, Purpose::Change, ground.store.clock.now()).await?;
+    let (mut library, server_clock) =
+        load::library(ground.txn, ground.accounts, &commands, Purpose::Change, || ground.store.clock.now()).await?;
     let due_before = due(&library);
-    // The time is read after the locks: whoever waited for one decides by the time at which it got it.
-    let server_clock = ground.store.clock.now();
     let wanted = jobs.iter().filter_map(|job| match &job.once {
         Once::Key(key, _) => Some((job.account, key.clone())),
         _ => None,
@@ -257,7 +255,8 @@ fn due(library: &Library) -> HashMap<Place, Instant> {
     library.iter().flat_map(of).collect()
 }
 
-/// When time next does something to a wallet, or crosses a threshold in it.
+/// When time next does something to what was read of a wallet, or crosses a threshold in it. What was not read has its job
+/// since it came.
 fn next_due(books: &Books, key: &WalletKey) -> Option<Instant> {
     let wallet = books.wallets.get(key)?;
     let crossing = books.types.get(&key.1).and_then(|credit_type| watch::next_crossing(wallet, credit_type));
@@ -281,6 +280,9 @@ async fn schedule(
         before.get(&(account.id, *key)).is_none_or(|due| next < *due).then(|| (wallet_key(*key), next))
     });
     jobs::schedule(ground.txn, account, job::Kind::Settle, sooner.collect(), ground.store.clock.now()).await?;
-    let settled = settled.iter().map(|key| (wallet_key(*key), next(key))).collect();
+    // Whoever settles looks at what was not read in time.
+    let unread = |key: &WalletKey| watch::next_look(books.wallets.get(key)?, books.types.get(&key.1)?);
+    let settled =
+        settled.iter().map(|key| (wallet_key(*key), next(key).into_iter().chain(unread(key)).min())).collect();
     jobs::reschedule(ground.txn, account, job::Kind::Settle, settled).await
 }

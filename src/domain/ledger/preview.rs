@@ -14,7 +14,7 @@ use crate::domain::tx::View;
 
 /// What a command would do, if this led to it.
 pub async fn preview(view: &View, source: Source, command: &Command) -> Result<Preview> {
-    let mut books = load::books(view.db(), view.account(), &[command], Purpose::Look, view.now()).await?;
+    let mut books = load::books(view.db(), view.account(), &[command], Purpose::Look, || view.now()).await?;
     let mut entries: Vec<Entry> = Vec::new();
     let key = command.wallet();
     let ask = Ask { command, source, depth: 0, clock: view.now(), fresh: &fresh_id };

@@ -78,13 +78,13 @@ impl Wallet {
         goes_on(self.grant(grant).expect("what comes back names loaded grants"), at)
     }
 
-    /// When time next does something to this wallet, or to what was not read of it at the soonest; none if nothing is to
-    /// come. The wallet need not be settled.
+    /// When time next does something to what was read of this wallet; none if nothing is to come. The wallet need not be
+    /// settled.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
         let ends = self.grants.iter().filter(|grant| grant.open).filter_map(|grant| grant.expires_at);
         let lapses = self.holds.iter().filter(|held| held.row.open).map(|held| held.row.expires_at);
-        ends.chain(lapses).chain(self.rest.ends_from).min()
+        ends.chain(lapses).min()
     }
 }
 

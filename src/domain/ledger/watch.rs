@@ -133,26 +133,25 @@ fn standing(wallet: &Wallet, at: Instant) -> Credits {
     read.sum::<Credits>() + wallet.rest.credits
 }
 
-/// When time alone next crosses something that is told of, or of what was not read may do so at the soonest; the wallet
-/// need not be settled.
+/// When time alone next crosses something that is told of; the wallet need not be settled.
 #[must_use]
 pub fn next_crossing(wallet: &Wallet, credit_type: &credit_type::Model) -> Option<Instant> {
     let from = since(&wallet.row, credit_type);
     let begins = begins(wallet, credit_type).filter(|at| *at > from).min();
     let told = notice_days(credit_type).filter_map(|days| next_told(wallet, days, from)).min();
-    let unread = wallet.rest.ends_from.filter(|_| told_days(credit_type).is_some());
-    begins.into_iter().chain(told).chain(unread.map(|end| end - horizon(credit_type))).min()
+    begins.into_iter().chain(told).min()
+}
+
+/// When what was not read of a wallet is to be looked at again: before any of it ends, or is told of.
+#[must_use]
+pub fn next_look(wallet: &Wallet, credit_type: &credit_type::Model) -> Option<Instant> {
+    wallet.rest.ends_from.map(|end| end - horizon(credit_type))
 }
 
 /// How long before their end credits are told of at the earliest.
 #[must_use]
 pub fn horizon(credit_type: &credit_type::Model) -> TimeDelta {
-    told_days(credit_type).map_or(TimeDelta::zero(), |days| TimeDelta::days(days) + SLACK)
-}
-
-/// How many days before their end credits are told of first.
-fn told_days(credit_type: &credit_type::Model) -> Option<i64> {
-    notice_days(credit_type).max()
+    notice_days(credit_type).max().map_or(TimeDelta::zero(), |days| TimeDelta::days(days) + SLACK)
 }
 
 /// When credits next end in so many days. The calendar is asked of the few grants whose end may be the first only:
