@@ -55,8 +55,12 @@ impl House {
         });
         let private = settings.flag("webhook_private")?;
         let poster = Poster::new(Arc::new(SystemNames), private).map_err(|error| anyhow::anyhow!(error))?;
+        let commands = settings.number("commands_per_commit")?;
+        if !(1..=256).contains(&commands) {
+            bail!("commands_per_commit must be 1 to 256, not {commands}");
+        }
         let app = App::start(store, crate::gateway::providers(), Arc::new(poster));
-        app.limit_batches(settings.number("commands_per_commit")?);
+        app.limit_batches(commands);
         app.keep_accounts_apart(settings.flag("accounts_apart")?);
         Ok(Self { app, tokens })
     }
