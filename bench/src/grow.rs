@@ -78,7 +78,7 @@ pub async fn grow(backend: Backend, activities: usize, customers: usize) -> Resu
     let connection = place.connect().await?;
     write_states(&connection, states).await?;
     connection.close().await?;
-    place.analyze().await?;
+    place.tidy().await?;
     Ok(Grown { place, purses, took: began.elapsed() })
 }
 

@@ -108,10 +108,18 @@ impl Growth {
         let lasts = Duration::from_secs(self.seconds);
         let keys = Arc::<AtomicU64>::default();
         let callers = |count: usize| {
-            (0..count).map(|n| Consumer { purses: purses.clone(), dice: Dice::new(n as u64 + 1), keys: keys.clone() })
+            let seed = keys.load(Ordering::Relaxed);
+            let (purses, keys) = (purses.clone(), keys.clone());
+            (1..=count as u64).map(move |n| Consumer {
+                purses: purses.clone(),
+                dice: Dice::new(seed + n),
+                keys: keys.clone(),
+            })
         };
-        // Once for warmth.
-        closed_loop(callers(64), lasts / 2).await?;
+        // Until most wallets were used: a page that is changed for the first time since a checkpoint is written whole.
+        while keys.load(Ordering::Relaxed) < 2 * wallets as u64 {
+            closed_loop(callers(64), lasts / 2).await?;
+        }
         let mut taken = vec![("consume, 64 callers, µs for each", 1e6 / closed_loop(callers(64), lasts).await?.rate())];
         taken.push(("consume, one caller, median ms", closed_loop(callers(1), lasts).await?.percentile(50)));
         let server = Server::start(&grown.place.url, 256).await?;

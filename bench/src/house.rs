@@ -72,6 +72,21 @@ impl Place {
         Ok(())
     }
 
+    /// Does now what the database would do in the background after so many writes: looks through its tables, and writes
+    /// what it changed to where it belongs.
+    pub async fn tidy(&self) -> Result<()> {
+        let connection = self.connect().await?;
+        let work: &[&str] = match self.backend {
+            Backend::Postgres => &["VACUUM (ANALYZE)", "CHECKPOINT"],
+            Backend::Sqlite => &["PRAGMA wal_checkpoint(TRUNCATE)"],
+        };
+        for statement in work {
+            connection.execute_unprepared(statement).await?;
+        }
+        connection.close().await?;
+        Ok(())
+    }
+
     /// A connection of our own, beside the server's.
     pub async fn connect(&self) -> Result<DatabaseConnection> {
         let url = if self.backend == Backend::Sqlite { format!("{}?mode=rwc", self.url) } else { self.url.clone() };

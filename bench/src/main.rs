@@ -20,6 +20,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+/// The same as the server's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures Scrip, and what it could be at most.
 #[derive(Parser)]
 #[command(name = "scrip-bench", version, arg_required_else_help = true)]

@@ -54,5 +54,5 @@ pub use ids::{
     CustomerSessionId, EnrolmentId, EventId, GrantId, HoldId, JobId, MalformedId, OrderId, PaymentId, PriceId,
     ProductId, RefundId, RunId, SubscriptionId, TriggerId, WebhookDeliveryId, WebhookEndpointId, is_id,
 };
-pub use owned::{CustomerOwned, Owned};
+pub use owned::{CustomerOwned, Owned, among};
 pub use units::{Credits, Minor};

@@ -59,3 +59,18 @@ pub trait CustomerOwned: Owned {
         Self::of(account).filter(Self::CUSTOMER.eq(customer))
     }
 }
+
+/// Whether a column has one of these values. On `PostgreSQL` they are an array, so that the text is the same for any number
+/// of them, and is parsed and planned once.
+pub fn among<C: ColumnTrait>(
+    backend: DbBackend,
+    column: C,
+    values: impl IntoIterator<Item = impl Into<Value>>,
+) -> Result<Expr, DbErr> {
+    let values = values.into_iter().map(Into::into).collect::<Vec<Value>>();
+    if backend != DbBackend::Postgres || values.is_empty() {
+        return Ok(column.is_in(values));
+    }
+    let sql = format!(r#""{}"."{}" = ANY($1)"#, column.entity_name(), column.as_str());
+    Ok(Expr::cust_with_values(sql, [array(values)?]))
+}

@@ -26,6 +26,10 @@ pub enum Role {
     Customer(CustomerId),
 }
 
+/// An account, and how much of it is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Seen(AccountId, Sight);
+
 /// What a caller may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -197,12 +201,22 @@ impl Caller {
     /// The way to read: a snapshot of what the caller may see.
     pub async fn view(&self, scope: Scope) -> Result<View> {
         let account = self.authorise(scope)?;
-        let sight = match self.role {
+        View::open(self.app.store(), account, self.sight()).await
+    }
+
+    /// What the caller sees, if it may read: who sees the same may be shown the same snapshot.
+    #[must_use]
+    pub fn sees(&self) -> Option<Seen> {
+        self.account()?;
+        Some(Seen(self.authorise(Scope::OwnRead).ok()?, self.sight()))
+    }
+
+    fn sight(&self) -> Sight {
+        match self.role {
             Role::Customer(customer) => Sight::Own(customer),
             Role::Anyone => Sight::OnSale,
             Role::Operator | Role::Owner | Role::Staff | Role::Key(..) => Sight::All,
-        };
-        View::open(self.app.store(), account, sight).await
+        }
     }
 
     /// A snapshot for the answer to what this caller has just changed: an API key that may write and not read hears what

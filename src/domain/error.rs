@@ -15,7 +15,7 @@ use super::sales::refusal::Sale;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why an operation did not happen.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// A business rule said no. The caller can change the request and try again.
     #[error("{}", .0.message())]

@@ -30,6 +30,6 @@ mod tx;
 pub mod webhooks;
 
 pub use app::App;
-pub use caller::{Caller, Role, Scope};
+pub use caller::{Caller, Role, Scope, Seen};
 pub use error::{Error, Refusal, Result};
 pub use tx::View;

@@ -1,9 +1,10 @@
 //! Pages of long lists: by key, so that the thousandth costs what the first does.
 
+use entity::array;
 use sea_orm::sea_query::{Alias, Asterisk, Expr, Query, SelectStatement, UnionType};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, ModelTrait, Order,
-    QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select, Value,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, FromQueryResult, IdenStatic,
+    ModelTrait, Order, QueryFilter, QueryOrder, QueryResult, QuerySelect, QueryTrait, Select, Statement, Value, Values,
 };
 
 use super::error::Refusal;
@@ -91,6 +92,44 @@ const TERMS: usize = 400;
 /// The column that says which select a row is of.
 const ORDINAL: &str = "ordinal";
 
+/// For each key a limited select of the rows that have it in a column, all in one statement; answers the rows of each.
+///
+/// On PostgreSQL selects that differ in nothing but the key are one select beside an array of keys: its text is the same
+/// for any number of them, and so is parsed and planned once.
+pub(super) async fn of_each<E>(
+    txn: &DatabaseTransaction,
+    column: E::Column,
+    wanted: Vec<(Value, Select<E>)>,
+) -> Result<Vec<Vec<E::Model>>, DbErr>
+where
+    E: EntityTrait,
+    E::Model: ModelTrait + FromQueryResult,
+{
+    let alike = |(_, select): &(Value, Select<E>)| select.as_query() == wanted[0].1.as_query();
+    if txn.get_database_backend() != DbBackend::Postgres || !wanted.iter().all(alike) {
+        return many(txn, wanted.into_iter().map(|(key, select)| select.filter(column.eq(key))).collect()).await;
+    }
+    let (keys, selects): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
+    let Some(select) = selects.into_iter().next() else { return Ok(Vec::new()) };
+    Ok(numbered::<E>(keys.len(), txn.query_all_raw(beside(select, column, keys)?).await?)?)
+}
+
+/// A select of `PostgreSQL`'s beside an array of keys, each row with the number of its key.
+fn beside<E: EntityTrait>(select: Select<E>, column: E::Column, keys: Vec<Value>) -> Result<Statement, DbErr> {
+    let (table, name) = (E::default().table_name().to_owned(), column.as_str().to_owned());
+    let select = select.filter(Expr::cust(format!(r#""{table}"."{name}" = keys.key"#))).into_query();
+    let Statement { sql, values, .. } = DbBackend::Postgres.build(&select);
+    let mut values = values.map(|values| values.0).unwrap_or_default();
+    let ordinals = (0_i32..).take(keys.len()).map(Value::from).collect();
+    values.extend([array(keys)?, array(ordinals)?]);
+    let (keys, ordinals) = (values.len() - 1, values.len());
+    let sql = format!(
+        "SELECT page.*, keys.{ORDINAL} FROM unnest(${keys}, ${ordinals}) AS keys(key, {ORDINAL}) \
+         CROSS JOIN LATERAL ({sql}) AS page"
+    );
+    Ok(Statement { sql, values: Some(Values(values)), db_backend: DbBackend::Postgres })
+}
+
 /// Many limited selects of one table in one statement; answers the rows of each.
 ///
 /// `UNION ALL` of limited selects reads the newest n of each from its index;
@@ -102,17 +141,26 @@ where
 {
     let mut answers = Vec::with_capacity(selects.len());
     for selects in selects.chunks(TERMS) {
-        let mut rows = selects.iter().map(|_| Vec::new()).collect::<Vec<_>>();
         let Some(union) = union(selects) else { continue };
-        for row in txn.query_all(&union).await? {
-            let number: i32 = row.try_get("", ORDINAL)?;
-            if let Some(rows) = usize::try_from(number).ok().and_then(|number| rows.get_mut(number)) {
-                rows.push(E::Model::from_query_result(&row, "")?);
-            }
-        }
-        answers.extend(rows);
+        answers.extend(numbered::<E>(selects.len(), txn.query_all(&union).await?)?);
     }
     Ok(answers)
+}
+
+/// The rows of each of so many selects, in the order in which they came.
+fn numbered<E>(selects: usize, rows: Vec<QueryResult>) -> Result<Vec<Vec<E::Model>>, DbErr>
+where
+    E: EntityTrait,
+    E::Model: FromQueryResult,
+{
+    let mut of_each = (0..selects).map(|_| Vec::new()).collect::<Vec<_>>();
+    for row in rows {
+        let number: i32 = row.try_get("", ORDINAL)?;
+        if let Some(rows) = usize::try_from(number).ok().and_then(|number| of_each.get_mut(number)) {
+            rows.push(E::Model::from_query_result(&row, "")?);
+        }
+    }
+    Ok(of_each)
 }
 
 /// The selects one below the other, each row with the number of its select.

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use entity::{AccountId, CustomerId, CustomerOwned, Owned, account};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Select};
+use entity::{AccountId, CustomerId, CustomerOwned, Owned, account, among};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, Select, Value};
 
 use super::caller::Scope;
 use super::clock::Instant;
@@ -66,7 +67,7 @@ impl Tx {
 }
 
 /// How much of an account is seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Sight {
     /// Everything.
     All,
@@ -128,6 +129,15 @@ impl View {
     /// The rows of this account in a table whose rows belong to no customer.
     pub(super) fn rows<E: Owned>(&self) -> Select<E> {
         E::of(self.account.id)
+    }
+
+    /// Whether a column has one of these values.
+    pub(super) fn among<C: ColumnTrait>(
+        &self,
+        column: C,
+        values: impl IntoIterator<Item = impl Into<Value>>,
+    ) -> Result<Expr, DbErr> {
+        among(self.txn.get_database_backend(), column, values)
     }
 
     /// The rows that the caller may see in a table whose rows belong to customers.

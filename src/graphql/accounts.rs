@@ -167,7 +167,7 @@ impl AccountQuery {
 
     /// The account that the token belongs to.
     async fn account(&self, ctx: &Context<'_>) -> Result<Account> {
-        Ok(Account(ctx.reads(Scope::OwnRead).await?.view.account().clone()))
+        Ok(Account(ctx.reads(Scope::OwnRead).await?.account().clone()))
     }
 }
 

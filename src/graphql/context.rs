@@ -11,6 +11,7 @@ use crate::domain::accounts::tokens::Tokens;
 use crate::domain::{Caller, Error, Result, Role, Scope};
 
 /// One request: its caller, and the snapshot that its answers are read from, opened when first needed.
+#[derive(Clone)]
 pub struct Session {
     caller: Caller,
     tokens: Arc<Tokens>,
@@ -28,6 +29,18 @@ impl Session {
     pub fn new(caller: Caller, tokens: Arc<Tokens>, id: &str, changes: bool) -> Self {
         let (reads, batches) = (Snapshot::default(), Batches::default());
         Self { caller, tokens, id: id.to_owned(), changes, reads, batches }
+    }
+
+    /// The same, read together with others of equal sight: from one snapshot, in the same batches.
+    #[must_use]
+    pub fn beside(&self, snapshot: &Snapshot, batches: &Batches) -> Self {
+        Self { reads: snapshot.clone(), batches: batches.clone(), ..self.clone() }
+    }
+
+    /// Who asks.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
     }
 
     /// The request's id.
@@ -48,15 +61,22 @@ impl Session {
         self.reads.clone()
     }
 
+    async fn open(&self, is_answer: bool) -> Result<Arc<Reads>> {
+        let view =
+            if is_answer { self.caller.view_of_answer().await? } else { self.caller.view(Scope::OwnRead).await? };
+        Ok(Arc::new(Reads::new(view, &self.batches)))
+    }
+
     /// Lets what follows see what was just written.
     pub(super) fn refresh(&self) {
         self.reads.release();
     }
 }
 
-/// The snapshot of a request, which may be let go.
+/// The snapshot of a request or of a group of them, which may be let go. What could not be opened is not tried again for
+/// each who asks.
 #[derive(Clone, Default)]
-pub struct Snapshot(Arc<Mutex<Arc<OnceCell<Arc<Reads>>>>>);
+pub struct Snapshot(Arc<Mutex<Arc<OnceCell<Result<Arc<Reads>>>>>>);
 
 impl Snapshot {
     /// Lets it go: what is read next is read from a new one.
@@ -64,7 +84,14 @@ impl Snapshot {
         *self.0.lock().expect("nobody panics while changing snapshots") = Arc::default();
     }
 
-    fn cell(&self) -> Arc<OnceCell<Arc<Reads>>> {
+    /// Whether what was read could be read for others as well; unknown if nothing was.
+    #[must_use]
+    pub fn suits_company(&self) -> Option<bool> {
+        let opened = self.cell().get()?.clone();
+        opened.ok().map(|reads| !reads.was_alone())
+    }
+
+    fn cell(&self) -> Arc<OnceCell<Result<Arc<Reads>>>> {
         self.0.lock().expect("nobody panics while changing snapshots").clone()
     }
 }
@@ -102,16 +129,16 @@ impl Ask for Context<'_> {
         if !(is_answer && matches!(session.caller.role(), Role::Key(..))) {
             session.caller.authorise(scope)?;
         }
+        if !session.changes {
+            // Whoever opens a snapshot may read; so must whoever reads from one that is open.
+            session.caller.authorise(Scope::OwnRead)?;
+        }
         let cell = session.reads.cell();
-        let reads = cell.get_or_try_init(|| async {
-            let view = if is_answer {
-                session.caller.view_of_answer().await?
-            } else {
-                session.caller.view(Scope::OwnRead).await?
-            };
-            Ok::<_, Error>(Arc::new(Reads::new(view, &session.batches)))
-        });
-        reads.await.cloned()
+        if let Some(opened) = cell.get() {
+            return opened.clone();
+        }
+        // Boxed, because the future of every field that reads has this one within, and is as large.
+        Box::pin(cell.get_or_init(|| session.open(is_answer))).await.clone()
     }
 
     fn is_staff(&self) -> bool {

@@ -53,22 +53,31 @@ pub fn mask(response: &mut Response, request_id: &str) -> Masked {
     worst
 }
 
+/// Whether something in an answer went wrong that has nothing to do with what was asked.
+pub fn broke(response: &Response) -> bool {
+    response.errors.iter().any(|error| match domain(error) {
+        Some(error) => matches!(error, Error::Internal(_)) || error.passes(),
+        None => error.source.is_some(),
+    })
+}
+
+/// What of the domain is behind an error.
+fn domain(error: &ServerError) -> Option<&Error> {
+    let source = error.source.as_deref()?;
+    source.downcast_ref::<Error>().or_else(|| source.downcast_ref::<Arc<Error>>().map(Arc::as_ref))
+}
+
 /// The seconds after which somebody may ask again, if that is what is wrong.
 fn wait(error: &ServerError) -> Option<u64> {
-    match error.source.as_deref().and_then(|source| source.downcast_ref::<Error>()) {
+    match domain(error) {
         Some(Error::RateLimited { wait }) => Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
         _ => None,
     }
 }
 
 fn code_of(error: &mut ServerError, request_id: &str) -> &'static str {
-    let source = error.source.clone();
-    let source = source.as_deref();
-    let domain = source.and_then(|source| {
-        source.downcast_ref::<Error>().or_else(|| source.downcast_ref::<Arc<Error>>().map(Arc::as_ref))
-    });
-    let (code, message) = match domain {
-        None if source.is_some() => {
+    let (code, message) = match domain(error) {
+        None if error.source.is_some() => {
             tracing::error!(request_id, error = error.message, "a request failed");
             ("INTERNAL", INTERNAL.to_owned())
         }

@@ -325,8 +325,8 @@ async fn counter(ctx: &Context<'_>, account: Option<&str>) -> crate::domain::Res
     let caller = ctx.caller()?;
     if caller.role().may(Scope::OwnRead) {
         let reads = ctx.reads(Scope::OwnRead).await?;
-        if account.is_none_or(|slug| slug == reads.view.account().slug) {
-            return Ok(Some(reads.view.clone()));
+        if account.is_none_or(|slug| slug == reads.account().slug) {
+            return Ok(Some(reads.alone().clone()));
         }
     }
     let missing = || Refusal::invalid("account", "Say whose price it is: give the account's slug.");

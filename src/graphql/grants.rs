@@ -89,7 +89,7 @@ impl Grant {
 
     /// What it is good for now.
     async fn status(&self, ctx: &Context<'_>) -> Result<GrantStatus> {
-        let now = ctx.reads(Scope::OwnRead).await?.view.now();
+        let now = ctx.reads(Scope::OwnRead).await?.now();
         Ok(grants::status(&self.0, now).into())
     }
 

@@ -1,17 +1,18 @@
-//! One statement for many: what resolvers ask for one by one is read a set at a time, within the request's snapshot.
+//! One statement for many: what resolvers ask for one by one is read a set at a time, within one snapshot.
 //!
 //! Nothing is kept: a cache would show a second mutation what was true before the first.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use dataloader::BatchFn;
 use dataloader::non_cached::Loader;
 use entity::{
     ActivityId, AutomationId, CreditTypeId, CustomerId, EnrolmentId, EventId, GrantId, HoldId, OrderId, PriceId,
-    ProductId, SubscriptionId, TriggerId, WebhookEndpointId, activity, allocation, automation, credit_grant,
+    ProductId, SubscriptionId, TriggerId, WebhookEndpointId, account, activity, allocation, automation, credit_grant,
     credit_type, customer, customer_session, enrolment, event, event_trigger, fulfilment, hold, order_line, payment,
     price, product, product_order, refund, renewal, run, subscription, webhook_delivery, webhook_endpoint,
 };
@@ -34,10 +35,12 @@ use crate::domain::sales::{orders, subscriptions};
 use crate::domain::webhooks::{deliveries, endpoints};
 use crate::domain::{Error, Result, View, customers, events};
 
-/// Keys in one batch. The statements of a batch bind one value per key, pages a few.
+/// Keys in one batch. SQLite's statements bind one value per key, pages a few.
 const BATCH: usize = 1_000;
 
 type Found<T> = Result<Option<T>, Arc<Error>>;
+/// The same on its way through the loader, which clones what it hands on.
+type Shared<T> = Found<Arc<T>>;
 type Fetch<K, T> = fn(Arc<View>, Vec<K>) -> BoxFuture<'static, Result<HashMap<K, T>>>;
 
 /// Reads a set of keys with one function of the domain.
@@ -46,10 +49,10 @@ struct Batch<K, T> {
     fetch: Fetch<K, T>,
 }
 
-impl<K: Clone + Eq + Hash, T: Clone> BatchFn<K, Found<T>> for Batch<K, T> {
-    async fn load(&mut self, keys: &[K]) -> HashMap<K, Found<T>> {
+impl<K: Clone + Eq + Hash, T> BatchFn<K, Shared<T>> for Batch<K, T> {
+    async fn load(&mut self, keys: &[K]) -> HashMap<K, Shared<T>> {
         match (self.fetch)(self.view.clone(), keys.to_vec()).await {
-            Ok(mut found) => keys.iter().map(|key| (key.clone(), Ok(found.remove(key)))).collect(),
+            Ok(mut found) => keys.iter().map(|key| (key.clone(), Ok(found.remove(key).map(Arc::new)))).collect(),
             Err(error) => {
                 let error = Arc::new(error);
                 keys.iter().map(|key| (key.clone(), Err(error.clone()))).collect()
@@ -62,8 +65,8 @@ impl<K: Clone + Eq + Hash, T: Clone> BatchFn<K, Found<T>> for Batch<K, T> {
 pub struct By<K: Clone + Eq + Hash, T: Clone>(Arc<Asked<K, T>>);
 
 struct Asked<K: Clone + Eq + Hash, T: Clone> {
-    loader: Loader<K, Found<T>, Batch<K, T>>,
-    waiting: Mutex<Vec<(K, oneshot::Sender<Found<T>>)>>,
+    loader: Loader<K, Shared<T>, Batch<K, T>>,
+    waiting: Mutex<Vec<(K, oneshot::Sender<Shared<T>>)>>,
     batches: Batches,
 }
 
@@ -90,7 +93,9 @@ where
         if first {
             self.0.batches.add(Box::pin(read(self.0.clone())));
         }
-        found.await.unwrap_or_else(|_| Err(Arc::new(Error::Internal("a batch was not read".to_owned()))))
+        let found =
+            found.await.unwrap_or_else(|_| Err(Arc::new(Error::Internal("a batch was not read".to_owned()))))?;
+        Ok(found.map(Arc::unwrap_or_clone))
     }
 }
 
@@ -107,7 +112,9 @@ async fn read<K: Clone + Debug + Eq + Hash, T: Clone>(asked: Arc<Asked<K, T>>) {
 
 /// A snapshot and the loaders that read from it.
 pub struct Reads {
-    pub view: Arc<View>,
+    view: Arc<View>,
+    /// Whether something was read past the loaders.
+    alone: AtomicBool,
     pub customers: By<CustomerId, customer::Model>,
     pub tags: By<CustomerId, Vec<String>>,
     pub credit_types: By<CreditTypeId, credit_type::Model>,
@@ -273,8 +280,30 @@ impl Reads {
             affordable: By::new(&view, batches, |view, ids| {
                 Box::pin(async move { forms::affordable(&view, &ids).await })
             }),
+            alone: AtomicBool::new(false),
             view,
         }
+    }
+
+    /// The snapshot itself, for what is read for one query alone.
+    pub fn alone(&self) -> &Arc<View> {
+        self.alone.store(true, Ordering::Relaxed);
+        &self.view
+    }
+
+    /// Whether something was read for one query alone: then it is of no use to others to be asked beside it.
+    pub fn was_alone(&self) -> bool {
+        self.alone.load(Ordering::Relaxed)
+    }
+
+    /// The account.
+    pub fn account(&self) -> &account::Model {
+        self.view.account()
+    }
+
+    /// The account's time when the snapshot was taken.
+    pub fn now(&self) -> Instant {
+        self.view.now()
     }
 
     /// The balances of a customer, as they are at the snapshot's instant.

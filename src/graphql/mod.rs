@@ -8,7 +8,7 @@ mod answered;
 mod api_keys;
 mod automations;
 mod balances;
-mod batches;
+pub mod batches;
 mod bulk;
 mod conditions;
 pub mod context;
@@ -52,7 +52,7 @@ mod why;
 use async_graphql::connection::Connection;
 use async_graphql::{MergedObject, SDLExportOptions, Schema, SchemaBuilder};
 
-pub use error::{Masked, mask};
+pub use error::{Masked, broke, mask};
 
 /// Everything that can be read. A query sees one snapshot: all of its answers are true at the same instant.
 #[derive(MergedObject, Default)]

@@ -66,7 +66,7 @@ impl Product {
     /// The path of its order form on this server, for anyone to open while it is on sale.
     async fn order_form_path(&self, ctx: &Context<'_>) -> Result<String> {
         let reads = ctx.reads(Scope::OwnRead).await?;
-        Ok(format!("/o/{}/{}", reads.view.account().slug, self.0.slug))
+        Ok(format!("/o/{}/{}", reads.account().slug, self.0.slug))
     }
 
     /// The name that people read.
@@ -167,7 +167,7 @@ impl ProductQuery {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let reads = ctx.reads(Scope::StaffRead).await?;
-            let slice = products::list(&reads.view, status.map(Into::into), &page).await?;
+            let slice = products::list(reads.alone(), status.map(Into::into), &page).await?;
             Ok(page::connection(slice, |row| row.id, Product))
         };
         Some(found.await)

@@ -322,11 +322,11 @@ impl CustomerWhy {
             }
             let wallets = reads.wallets.get(self.0).await?.unwrap_or_default();
             let wallet = wallets.into_iter().find(|wallet| wallet.row.credit_type_id == credit_type);
-            let account = reads.view.account();
+            let account = reads.account();
             let hidden = !account.credits_enabled && !ctx.is_staff();
             let pending = reads.pending.get(self.0).await?.unwrap_or_default();
             let ordered = pending::reasons(&pending, credit_type);
-            Ok(Some(CreditStatus(status::status(account, wallet, hidden, wanted, &ordered, reads.view.now()))))
+            Ok(Some(CreditStatus(status::status(account, wallet, hidden, wanted, &ordered, reads.now()))))
         };
         found.await.transpose()
     }
@@ -345,9 +345,9 @@ impl CustomerWhy {
         let wallets = reads.wallets.get(self.0).await?.unwrap_or_default();
         let wallet = wallets.into_iter().find(|wallet| wallet.row.credit_type_id == credit_type);
         let Some(wallet) = wallet else { return Ok(None) };
-        let at = at.map_or_else(|| wallet.instant(reads.view.now()), |at| truncate(at.0));
+        let at = at.map_or_else(|| wallet.instant(reads.now()), |at| truncate(at.0));
         let at = input::instant("at", at).map_err(Error::from)?;
-        Ok(Some(BalanceExplanation(explanation::explain(&reads.view, self.0, credit_type, at).await?)))
+        Ok(Some(BalanceExplanation(explanation::explain(reads.alone(), self.0, credit_type, at).await?)))
     }
 
     /// What will end in the days to come, soonest first, if nothing more happens.
@@ -359,7 +359,7 @@ impl CustomerWhy {
     ) -> Option<Result<Vec<ExpiryForecast>>> {
         let found = async {
             let reads = ctx.reads(Scope::OwnRead).await?;
-            let now = reads.view.now();
+            let now = reads.now();
             let until = forecast::horizon(now, days).map_err(Error::from)?;
             let wallets = reads.whole_wallets.get(self.0).await?.unwrap_or_default();
             Ok(forecast::of_wallets(wallets, now, until).into_iter().map(ExpiryForecast).collect())
@@ -383,8 +383,8 @@ impl WhyQuery {
     ) -> Option<Result<Vec<ExpiryForecast>>> {
         let found = async {
             let reads = ctx.reads(Scope::StaffRead).await?;
-            let until = forecast::horizon(reads.view.now(), days).map_err(Error::from)?;
-            Ok(forecast::of_account(&reads.view, until).await?.into_iter().map(ExpiryForecast).collect())
+            let until = forecast::horizon(reads.now(), days).map_err(Error::from)?;
+            Ok(forecast::of_account(reads.alone(), until).await?.into_iter().map(ExpiryForecast).collect())
         };
         Some(found.await)
     }

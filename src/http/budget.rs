@@ -8,7 +8,7 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextValidation};
@@ -123,7 +123,34 @@ impl Purse {
     }
 }
 
-/// The extension that charges an operation for what it could answer, on whichever way it came in.
+/// What an operation came to, and who pays for it.
+#[derive(Clone)]
+pub struct Bill {
+    purse: Purse,
+    points: Arc<AtomicUsize>,
+}
+
+impl Bill {
+    /// One to be paid from a purse.
+    #[must_use]
+    pub fn to(purse: &Purse) -> Self {
+        Self { purse: purse.clone(), points: Arc::default() }
+    }
+
+    fn pay(&self, points: usize) -> Result<(), Error> {
+        self.points.store(points, Ordering::Relaxed);
+        self.purse.spend(points)
+    }
+
+    /// What it came to.
+    #[must_use]
+    pub fn points(&self) -> usize {
+        self.points.load(Ordering::Relaxed)
+    }
+}
+
+/// The extension that charges an operation that is valid for what it could answer, and goes no further: what runs it has
+/// no extension, since each of them costs every field something.
 pub struct Charge;
 
 impl ExtensionFactory for Charge {
@@ -140,15 +167,15 @@ impl Extension for Charge {
         next: NextValidation<'_>,
     ) -> Result<ValidationResult, Vec<ServerError>> {
         let valid = next.run(ctx).await?;
-        if let Some(purse) = ctx.data_opt::<Purse>() {
-            purse.spend(valid.complexity).map_err(|error| {
-                let mut told = ServerError::new(error.to_string(), None);
-                told.source = Some(Arc::new(error));
-                vec![told]
-            })?;
-        }
-        Ok(valid)
+        let paid = ctx.data_opt::<Bill>().map_or(Ok(()), |bill| bill.pay(valid.complexity));
+        Err(paid.err().into_iter().map(told).collect())
     }
+}
+
+fn told(error: Error) -> ServerError {
+    let mut told = ServerError::new(error.to_string(), None);
+    told.source = Some(Arc::new(error));
+    told
 }
 
 #[cfg(test)]

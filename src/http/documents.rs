@@ -1,15 +1,25 @@
 //! Trusted documents: queries that were written down when a client was built, and are asked for by their ids.
 //! <https://benjie.dev/graphql/trusted-documents>; the appendix "Persisted Documents" of GraphQL over HTTP.
+//!
+//! And those that were asked lately, trusted or not, so that a text which comes again is not parsed again.
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use async_graphql::parser::parse_query;
+use async_graphql::parser::types::ExecutableDocument;
+use moka::sync::Cache;
 use serde::Deserialize;
 
 /// Bytes of a file.
 const LARGEST: u64 = 64 * 1024 * 1024;
+/// Bytes of text whose documents are kept, each counted as if it had so many more. A document may be a hundred times as
+/// large as its text, as far as any is run.
+const KEPT: u64 = 512 * 1024;
+const EACH: usize = 1024;
 
 /// What this server's own order form asks for: always known, whatever else is.
 const ORDER_FORM: (&str, &str) = ("scrip:order-form", include_str!("assets/order.graphql"));
@@ -26,11 +36,45 @@ pub enum Trust {
     Require,
 }
 
-/// The documents that are trusted, by their ids.
-#[derive(Default)]
+/// The documents that are trusted, by their ids, and those asked lately, by their texts.
 pub struct Documents {
     trust: Trust,
     texts: HashMap<String, String>,
+    lately: Cache<String, Arc<Document>>,
+}
+
+/// A document, and what became of it when it was run.
+pub struct Document {
+    pub parsed: ExecutableDocument,
+    run: AtomicBool,
+    alone: AtomicBool,
+}
+
+impl Document {
+    /// One that was never run.
+    #[must_use]
+    pub fn new(parsed: ExecutableDocument) -> Self {
+        Self { parsed, run: AtomicBool::new(false), alone: AtomicBool::new(false) }
+    }
+
+    /// It was run; whether what it read could be read for others as well, if it read anything.
+    pub fn was_run(&self, suits_company: Option<bool>) {
+        if let Some(suits) = suits_company {
+            self.alone.fetch_or(!suits, Ordering::Relaxed);
+            self.run.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it is known to read nothing but what can be read for many at once.
+    pub fn suits_company(&self) -> bool {
+        self.run.load(Ordering::Relaxed) && !self.alone.load(Ordering::Relaxed)
+    }
+}
+
+impl Default for Documents {
+    fn default() -> Self {
+        Self::new(Trust::default(), HashMap::new())
+    }
 }
 
 /// Why a request brings no query to run.
@@ -52,6 +96,21 @@ struct Operation {
 }
 
 impl Documents {
+    fn new(trust: Trust, texts: HashMap<String, String>) -> Self {
+        let bytes = |text: &String, _: &Arc<_>| u32::try_from(text.len() + EACH).unwrap_or(u32::MAX);
+        Self { trust, texts, lately: Cache::builder().weigher(bytes).max_capacity(KEPT).build() }
+    }
+
+    /// The document of a text that was kept lately.
+    pub fn kept(&self, text: &str) -> Option<Arc<Document>> {
+        self.lately.get(text)
+    }
+
+    /// Keeps a document that may be asked again.
+    pub fn keep(&self, text: &str, document: &Arc<Document>) {
+        self.lately.insert(text.to_owned(), document.clone());
+    }
+
     /// Reads a manifest: a JSON object of ids and texts, or an `apollo-persisted-query-manifest`.
     pub fn read(trust: Trust, file: Option<&Path>) -> Result<Self> {
         let Some(file) = file.filter(|_| trust != Trust::Off) else {
@@ -82,7 +141,7 @@ impl Documents {
             parse_query(text).with_context(|| format!("documents_file {shown}: the document {id} is no GraphQL"))?;
         }
         tracing::info!(documents = texts.len(), ?trust, "trusted documents were read");
-        Ok(Self { trust, texts })
+        Ok(Self::new(trust, texts))
     }
 
     /// The query that a request is for.

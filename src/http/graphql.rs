@@ -1,7 +1,7 @@
 //! GraphQL over HTTP: <https://graphql.github.io/graphql-over-http/draft/>.
 //!
 //! The method is looked at first, then what the client accepts, then who it is, and only then the body.
-//! A request runs in a task of its own: a client that hangs up does not cancel a write half-way.
+//! A request runs in a task of its own or of its group: a client that hangs up does not cancel a write half-way.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use poem::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, Request, Response};
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
 
 use super::accept::{Media, negotiate};
 use super::budget::{Budgets, Purse, WRONG_TOKEN};
 use super::gate::{Busy, Gate, Places};
+use super::groups::Groups;
 use super::operation::{Operation, Params, Unfit};
 use super::rules::Rules;
 use super::shell::{From, RequestId};
@@ -40,7 +40,11 @@ const DEADLINE: Duration = Duration::from_secs(25);
 /// The endpoint.
 pub struct GraphQL {
     pub app: App,
+    /// Validates, and charges for what could be answered.
+    pub checker: ScripSchema,
+    /// Runs what is valid.
     pub schema: ScripSchema,
+    pub groups: Groups,
     pub tokens: Arc<Tokens>,
     pub tracker: TaskTracker,
     pub rules: Arc<Rules>,
@@ -130,7 +134,7 @@ impl GraphQL {
         if let Err(Error::RateLimited { wait }) = purse.spend(params.points()) {
             return Ok(rate_limited(wait, id));
         }
-        let operation = match Operation::of(params, &self.rules.documents) {
+        let mut operation = match Operation::of(params, &self.rules.documents, purse) {
             Ok(operation) => operation,
             Err(Unfit::Missing(message)) => return Err(failed(Rejection::bad(message))),
             Err(Unfit::TooLarge(message)) => {
@@ -160,28 +164,28 @@ impl GraphQL {
         let failed = |rejection| (media, rejection);
         let changes = operation.kind == Some(OperationType::Mutation);
         let session = Session::new(known.caller, self.tokens.clone(), id, changes);
-        let operation = operation.paid_by(purse);
         if media == Media::Events {
             let full = || failed(Rejection::busy("The server has no place for another stream."));
             let place = self.streams.take(from).ok_or_else(full)?;
             let (to, answers) = mpsc::channel(1);
             let ended = CancellationToken::new();
-            let with = (&self.schema, &self.tracker);
+            let with = ((&self.checker, &self.schema), &self.tracker);
             let tokens = (ended.clone(), ended.clone());
             stream::run(with, (operation, session), tokens, ((), to), (id.clone(), self.gate.clone()));
             let value = bearer::value(request).ok().flatten().filter(|_| known.revocable);
             let revoked = value.map(|value| bearer::revoked(&self.app, &self.tokens, value));
             return Ok(events::response(answers, ended, (known.left, revoked), self.stop.clone(), place));
         }
-        let executed = operation.executed.clone();
         let kind = operation.kind;
-        let answer = self.execute(operation.query, session).await.map_err(failed)?;
-        telemetry::operation(kind, &answer);
-        if executed.has_begun() {
-            Ok(executed_answer(media, answer, id))
-        } else {
-            Ok(request_error(media, answer.errors, id))
+        let busy = |_: Busy| failed(Rejection::busy("The server is busy: nothing was done. Try again in a moment."));
+        let place = self.gate.enter().await.map_err(busy)?;
+        if let Err(errors) = operation.check(&self.checker).await {
+            telemetry::operation(kind, false);
+            return Ok(request_error(media, errors, id));
         }
+        let answer = self.execute(operation, session, place).await.map_err(failed)?;
+        telemetry::operation(kind, answer.is_ok());
+        Ok(executed_answer(media, answer, id))
     }
 
     /// Who comes in.
@@ -205,21 +209,18 @@ impl GraphQL {
         })
     }
 
-    /// Runs a request in a task of its own, for as long as an answer is waited for.
-    async fn execute(&self, query: async_graphql::Request, session: Session) -> Result<Answer, Rejection> {
-        let busy = |_: Busy| Rejection::busy("The server is busy: nothing was done. Try again in a moment.");
-        let place = self.gate.enter().await.map_err(busy)?;
-        let (schema, batches) = (self.schema.clone(), session.batches());
-        let request = async move {
-            let answer = batches.run(schema.execute(query.data(session))).await;
-            drop(place);
-            answer
-        };
-        let running = self.tracker.spawn(request.instrument(tracing::info_span!("operation")));
+    /// Runs an operation apart from the connection that it came in by, for as long as an answer is waited for.
+    async fn execute(
+        &self,
+        operation: Operation,
+        session: Session,
+        place: OwnedSemaphorePermit,
+    ) -> Result<Answer, Rejection> {
+        let running = self.groups.ask(operation, session, place);
         match tokio::time::timeout(DEADLINE, running).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => {
-                tracing::error!(%error, "a request ended in a panic");
+            Ok(Err(_)) => {
+                tracing::error!("a request ended in a panic");
                 let message = "Something went wrong on our side. Give the requestId to those who run this server.";
                 Err(Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", message))
             }

@@ -1,20 +1,19 @@
 //! A request that can be run: parsed, looked at, and not yet anything else.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextExecute};
 use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection,
 };
-use async_graphql::{Request as Query, Response as Answer, ServerError, Variables};
+use async_graphql::{Request as Query, ServerError, Variables};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::budget::Purse;
-use super::documents::{Documents, NoDocument};
+use super::budget::{Bill, Purse};
+use super::documents::{Document, Documents, NoDocument};
 use super::guard::{Refused, inspect};
+use crate::graphql::ScripSchema;
 
 /// The parameters of a request.
 #[derive(Deserialize)]
@@ -44,10 +43,15 @@ impl Params {
 
 /// What can be run.
 pub struct Operation {
-    pub query: Query,
-    /// None where the request does not say which: running it says so.
+    text: String,
+    pub document: Arc<Document>,
+    name: Option<String>,
+    variables: Variables,
+    purse: Purse,
+    /// What it could answer, in fields, once it was checked.
+    pub cost: usize,
+    /// None where the request does not say which.
     pub kind: Option<OperationType>,
-    pub executed: Executed,
 }
 
 /// What cannot.
@@ -61,17 +65,21 @@ pub enum Unfit {
 }
 
 impl Operation {
-    /// Parses and looks at a request.
-    pub fn of(params: Params, documents: &Documents) -> Result<Self, Unfit> {
+    /// Parses and looks at a request, for which somebody pays.
+    pub fn of(params: Params, documents: &Documents, purse: Purse) -> Result<Self, Unfit> {
         let id = params.document_id();
         let text = documents.query(params.query, id.as_deref());
         let text = text.map_err(|NoDocument(message)| Unfit::Missing(message))?;
         let text = text.ok_or_else(|| Unfit::Missing("`query` is missing, and so is `documentId`.".to_owned()))?;
         let variables = Variables::from_json(Value::Object(params.variables.unwrap_or_default()));
-        let document = parse_query(&text).map_err(|error| Unfit::Invalid(vec![error.into()]))?;
-        let operation = selected(&document, params.operation_name.as_deref());
+        let kept = documents.kept(&text);
+        let document = match &kept {
+            Some(document) => document.clone(),
+            None => Arc::new(Document::new(parse_query(&text).map_err(|error| Unfit::Invalid(vec![error.into()]))?)),
+        };
+        let operation = selected(&document.parsed, params.operation_name.as_deref());
         let kind = operation.map(|operation| operation.ty);
-        inspect(&document, operation, &variables).map_err(|refused| match refused {
+        inspect(&document.parsed, operation, &variables).map_err(|refused| match refused {
             Refused::TooLarge(message) => Unfit::TooLarge(message),
             Refused::Invalid(message) => Unfit::Invalid(vec![ServerError::new(message, None)]),
         })?;
@@ -80,16 +88,35 @@ impl Operation {
             let message = "A subscription must select exactly one top-level field, and not in a fragment.";
             return Err(Unfit::Invalid(vec![ServerError::new(message, None)]));
         }
-        let executed = Executed::default();
-        let mut query = Query::new(text).variables(variables).data(executed.clone());
-        query.operation_name = params.operation_name;
-        query.set_parsed_query(document);
-        Ok(Self { query, kind, executed })
+        if kept.is_none() {
+            documents.keep(&text, &document);
+        }
+        Ok(Self { text, document, name: params.operation_name, variables, purse, cost: 0, kind })
     }
 
-    /// The same, for which somebody pays.
-    pub fn paid_by(self, purse: Purse) -> Self {
-        Self { query: self.query.data(purse), ..self }
+    /// Validates it, and charges for what it could answer: whatever is wrong then is no error of running it.
+    pub async fn check(&mut self, checker: &ScripSchema) -> Result<(), Vec<ServerError>> {
+        let bill = Bill::to(&self.purse);
+        let mut errors = checker.execute(self.query().data(bill.clone())).await.errors;
+        self.cost = bill.points();
+        if errors.is_empty() && self.kind.is_none() {
+            let message = "Which operation of the document? `operationName` must be the name of one of them.";
+            errors.push(ServerError::new(message, None));
+        }
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    /// What the library runs, which uses it up.
+    pub fn query(&self) -> Query {
+        let mut query = Query::new(&self.text).variables(self.variables.clone());
+        query.operation_name.clone_from(&self.name);
+        query.set_parsed_query(self.document.parsed.clone());
+        query
+    }
+
+    /// What is asked, whatever the values of its variables.
+    pub fn question(&self) -> (String, Option<String>) {
+        (self.text.clone(), self.name.clone())
     }
 }
 
@@ -108,35 +135,5 @@ fn selected<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Option<
         }
         (DocumentOperations::Multiple(operations), Some(name)) => operations.get(name).map(|operation| &operation.node),
         _ => None,
-    }
-}
-
-/// Set once validation has passed and execution begins: tells an error of the request from one of its execution.
-#[derive(Clone, Default)]
-pub struct Executed(Arc<AtomicBool>);
-
-impl Executed {
-    /// Whether execution has begun.
-    pub fn has_begun(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// The extension that sets [`Executed`].
-pub struct MarkExecuted;
-
-impl ExtensionFactory for MarkExecuted {
-    fn create(&self) -> Arc<dyn Extension> {
-        Arc::new(Self)
-    }
-}
-
-#[async_trait::async_trait]
-impl Extension for MarkExecuted {
-    async fn execute(&self, ctx: &ExtensionContext<'_>, operation: Option<&str>, next: NextExecute<'_>) -> Answer {
-        if let Some(executed) = ctx.data_opt::<Executed>() {
-            executed.0.store(true, Ordering::Relaxed);
-        }
-        next.run(ctx, operation).await
     }
 }

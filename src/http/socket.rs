@@ -280,7 +280,7 @@ impl Connection {
             told.source = Some(Arc::new(error));
             return self.fail(socket, &id, vec![told]).await;
         }
-        match Operation::of(params, &self.doors.rules.documents) {
+        match Operation::of(params, &self.doors.rules.documents, purse) {
             Ok(operation) if operation.kind == Some(OperationType::Mutation) => {
                 self.refuse(socket, &id, "A socket runs queries and subscriptions only. Send mutations by POST.").await
             }
@@ -288,9 +288,8 @@ impl Connection {
                 let ended = self.ended.child_token();
                 self.begun += 1;
                 self.running.insert(id.clone(), (self.begun, ended.clone()));
-                let operation = operation.paid_by(purse);
                 let session = Session::new(caller, self.doors.tokens.clone(), &self.id, false);
-                let with = (&self.doors.schema, &self.doors.tracker);
+                let with = ((&self.doors.checker, &self.doors.schema), &self.doors.tracker);
                 let tokens = (ended, self.ended.clone());
                 let name = (id, self.begun);
                 stream::run(

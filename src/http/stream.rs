@@ -43,8 +43,8 @@ fn busy() -> ServerError {
 /// Runs an operation until it is over, or ended; answers go to `to`, each under a name. `slow` is told of a reader that
 /// takes nothing for too long.
 pub fn run<N>(
-    (schema, tracker): (&ScripSchema, &TaskTracker),
-    (operation, session): (Operation, Session),
+    ((checker, schema), tracker): ((&ScripSchema, &ScripSchema), &TaskTracker),
+    (mut operation, session): (Operation, Session),
     (ended, slow): (CancellationToken, CancellationToken),
     (name, to): (N, mpsc::Sender<(N, Said)>),
     (id, gate): (RequestId, Gate),
@@ -53,15 +53,17 @@ pub fn run<N>(
 {
     let (batches, snapshot) = (session.batches(), session.snapshot());
     let lives = operation.kind == Some(OperationType::Subscription);
-    let executed = operation.executed.clone();
-    let mut answers = schema.execute_stream(operation.query.data(session).data(Ended(ended.clone())));
+    let checker = checker.clone();
+    let mut answers = schema.execute_stream(operation.query().data(session).data(Ended(ended.clone())));
     tracker.spawn(async move {
         // What lives on waits for changes, and takes no place; what answers once takes one like any other.
         let place = if lives { None } else { Some(gate.enter().await) };
-        if matches!(place, Some(Err(_))) {
-            let mut busy = Answer::from_errors(vec![busy()]);
-            mask(&mut busy, &id);
-            drop(tokio::time::timeout(PATIENCE, to.send((name, Said::Error(busy)))).await);
+        let unfit =
+            if matches!(place, Some(Err(_))) { Some(vec![busy()]) } else { operation.check(&checker).await.err() };
+        if let Some(errors) = unfit {
+            let mut unfit = Answer::from_errors(errors);
+            mask(&mut unfit, &id);
+            drop(tokio::time::timeout(PATIENCE, to.send((name, Said::Error(unfit)))).await);
             return;
         }
         let mut begun = false;
@@ -72,7 +74,7 @@ pub fn run<N>(
                 return;
             }
             mask(&mut answer, &id);
-            let unfit = !begun && (!executed.has_begun() || (lives && answer.is_err()));
+            let unfit = !begun && lives && answer.is_err();
             let said = if unfit { Said::Error(answer) } else { Said::Next(answer) };
             let over = matches!(said, Said::Error(_));
             begun = true;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use async_graphql::Response as Answer;
 use async_graphql::parser::types::OperationType;
 
 /// Counts an answer. The path is one of few: what else is asked for is one kind.
@@ -20,14 +19,14 @@ pub fn answered(path: &str, status: u16, took: Duration) {
 }
 
 /// Counts an operation by what it was and how it ended.
-pub fn operation(kind: Option<OperationType>, answer: &Answer) {
+pub fn operation(kind: Option<OperationType>, is_ok: bool) {
     let kind = match kind {
         Some(OperationType::Query) => "query",
         Some(OperationType::Mutation) => "mutation",
         Some(OperationType::Subscription) => "subscription",
         None => "unknown",
     };
-    let outcome = if answer.is_ok() { "answered" } else { "errors" };
+    let outcome = if is_ok { "answered" } else { "errors" };
     metrics::counter!("scrip_operations_total", "kind" => kind, "outcome" => outcome).increment(1);
 }
 

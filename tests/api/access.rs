@@ -69,6 +69,22 @@ on_both! {
         }
     }
 
+    /// It is remembered that a token was good, and not for longer than it is.
+    async fn a_token_that_was_good_ends_all_the_same(house: House) {
+        let seconds = || chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).timestamp();
+        // Two machines' clocks may differ by thirty seconds.
+        let end = seconds() + 5 - 30;
+        let claims = json!({ "iss": "scrip", "aud": "scrip", "sub": "x", "exp": end, "role": "staff", "account": house.account.id });
+        let token = forged(&claims, SIGNING_SECRET, Algorithm::HS256);
+        for _ in 0..2 {
+            assert_eq!(house.ask_with(Some(&token), "{ account { slug } }", json!({})).await.0, 200);
+        }
+        while seconds() <= end + 30 {
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+        assert_eq!(house.ask_with(Some(&token), "{ account { slug } }", json!({})).await.0, 401);
+    }
+
     async fn without_a_token_there_is_the_schema_and_nothing_else(house: House) {
         let (status, response) = house.ask_with(None, "{ __schema { queryType { name } } }", json!({})).await;
         assert_eq!((status, &response["data"]["__schema"]["queryType"]["name"]), (200, &json!("Query")));

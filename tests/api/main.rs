@@ -7,6 +7,7 @@ mod access;
 mod accounts;
 mod customers;
 mod faults;
+mod groups;
 mod input;
 mod library;
 mod reads;

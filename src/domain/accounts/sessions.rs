@@ -93,15 +93,15 @@ pub type Wanted = (CustomerId, Page<CustomerSessionId>);
 /// Sessions of customers, newest first, for staff.
 pub async fn pages(view: &View, wanted: &[Wanted]) -> Result<Vec<Slice<Model>>> {
     view.staff_only()?;
-    let select = |(customer, page): &Wanted| {
-        page.of(view.customer_rows::<Entity>().filter(Column::CustomerId.eq(*customer)), Column::Id, true)
-    };
-    let rows = page::many(view.db(), wanted.iter().map(select).collect()).await?;
+    let select =
+        |(customer, page): &Wanted| ((*customer).into(), page.of(view.customer_rows::<Entity>(), Column::Id, true));
+    let rows = page::of_each(view.db(), Column::CustomerId, wanted.iter().map(select).collect()).await?;
     Ok(rows.into_iter().zip(wanted).map(|(rows, (_, page))| page.slice(rows)).collect())
 }
 
 /// Sessions by id: a customer's own, for staff anyone's.
 pub async fn by_ids(view: &View, ids: &[CustomerSessionId]) -> Result<HashMap<CustomerSessionId, Model>> {
-    let rows = view.customer_rows::<Entity>().filter(Column::Id.is_in(ids.iter().copied())).all(view.db()).await?;
+    let rows =
+        view.customer_rows::<Entity>().filter(view.among(Column::Id, ids.iter().copied())?).all(view.db()).await?;
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
 }

@@ -4,12 +4,15 @@
 //! Claims of our own: `iss`, `aud`, `sub`, `exp`, `role`, `account` (not for operators), `customer` (for customers), and `nbf`,
 //! checked where it is there. The algorithm belongs to the key: what a token says about it is only compared.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use entity::{AccountId, CustomerId};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use moka::sync::Cache;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::credential::{Credential, Kind};
 use super::identity::Identity;
@@ -22,6 +25,8 @@ use crate::domain::input;
 
 /// Seconds by which two machines' clocks may differ.
 pub(super) const LEEWAY: u64 = 30;
+/// Tokens whose claims are kept.
+const LATELY: u64 = 10_000;
 /// Bytes in a token that is looked at.
 const LONGEST: usize = 4_096;
 
@@ -33,6 +38,8 @@ pub struct Tokens {
     issuer: String,
     audience: String,
     identity: Option<Identity>,
+    /// What tokens said that were good lately, by their digests: until one ends it is as good as it was.
+    lately: Cache<[u8; 32], Arc<Claims>>,
 }
 
 /// Someone who was let in.
@@ -87,6 +94,7 @@ impl Tokens {
             issuer: issuer.to_owned(),
             audience: audience.to_owned(),
             identity: None,
+            lately: Cache::new(LATELY),
         }
     }
 
@@ -119,8 +127,14 @@ impl Tokens {
             .map_err(|error| Error::Internal(format!("a token could not be signed: {error}")))
     }
 
-    /// Who comes in with a token. What is wrong with one is nobody's business: it is invalid or expired.
-    pub async fn know(&self, app: &App, token: &str) -> Result<Known> {
+    /// Who comes in with a token of our own, for which nothing has to be looked up.
+    #[must_use]
+    pub fn know_at_once(&self, app: &App, token: &str) -> Option<Known> {
+        if Credential::is_meant(token) { None } else { self.own(app, token).ok() }
+    }
+
+    /// Who comes in with any other token. What is wrong with one is nobody's business: it is invalid or expired.
+    pub async fn look_up(&self, app: &App, token: &str) -> Result<Known> {
         if token.len() > LONGEST {
             return Err(Error::Unauthenticated);
         }
@@ -131,21 +145,32 @@ impl Tokens {
                 Kind::Session => sessions::know(app, &credential).await,
             };
         }
-        match (self.own(app, token), &self.identity) {
-            (Ok(known), _) => Ok(known),
-            (Err(_), Some(identity)) => identity.know(app, token).await,
-            (Err(error), None) => Err(error),
+        match &self.identity {
+            Some(identity) => identity.know(app, token).await,
+            None => Err(Error::Unauthenticated),
         }
     }
 
     /// Who comes in with a token of our own.
     fn own(&self, app: &App, token: &str) -> Result<Known> {
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
-            .map_err(|_| Error::Unauthenticated)?
-            .claims;
-        if !is_subject(&claims.sub) {
+        if token.len() > LONGEST {
             return Err(Error::Unauthenticated);
         }
+        let digest = <[u8; 32]>::from(Sha256::digest(token));
+        let leeway = i64::try_from(LEEWAY).unwrap_or_default();
+        let still_good = |claims: &Arc<Claims>| claims.exp.saturating_add(leeway) >= SystemClock.now().timestamp();
+        let claims = match self.lately.get(&digest).filter(still_good) {
+            Some(claims) => claims,
+            None => {
+                let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation);
+                let claims = Arc::new(claims.map_err(|_| Error::Unauthenticated)?.claims);
+                if !is_subject(&claims.sub) {
+                    return Err(Error::Unauthenticated);
+                }
+                self.lately.insert(digest, claims.clone());
+                claims
+            }
+        };
         let end = Instant::from_timestamp(claims.exp, 0).unwrap_or(Instant::MAX_UTC);
         let left = Some((end - SystemClock.now()).to_std().unwrap_or_default());
         let known = |caller| Ok(Known { caller, left, revocable: false });

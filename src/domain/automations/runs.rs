@@ -262,7 +262,7 @@ pub async fn list(view: &View, status: Status, page: &Page<RunId>) -> Result<Sli
 /// The steps that enrolments took, oldest first, for staff.
 pub async fn of_enrolments(view: &View, ids: &[EnrolmentId]) -> Result<HashMap<EnrolmentId, Vec<Model>>> {
     view.staff_only()?;
-    let rows = view.rows::<Entity>().filter(Column::EnrolmentId.is_in(ids.iter().copied()));
+    let rows = view.rows::<Entity>().filter(view.among(Column::EnrolmentId, ids.iter().copied())?);
     let rows = rows.order_by_asc(Column::EnrolmentId).order_by_asc(Column::Position).all(view.db()).await?;
     let mut steps: HashMap<_, Vec<_>> = HashMap::new();
     for row in rows {
@@ -276,7 +276,7 @@ pub async fn of_enrolments(view: &View, ids: &[EnrolmentId]) -> Result<HashMap<E
 /// Runs by id, for staff.
 pub async fn by_ids(view: &View, ids: &[RunId]) -> Result<HashMap<RunId, Model>> {
     view.staff_only()?;
-    let rows = view.rows::<Entity>().filter(Column::Id.is_in(ids.iter().copied())).all(view.db()).await?;
+    let rows = view.rows::<Entity>().filter(view.among(Column::Id, ids.iter().copied())?).all(view.db()).await?;
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
 }
 

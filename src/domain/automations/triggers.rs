@@ -164,6 +164,6 @@ pub async fn list(view: &View, page: &Page<TriggerId>) -> Result<Slice<Model>> {
 /// Triggers by id, those that were deleted as well, for staff.
 pub async fn by_ids(view: &View, ids: &[TriggerId]) -> Result<HashMap<TriggerId, Model>> {
     view.staff_only()?;
-    let rows = view.rows::<Entity>().filter(Column::Id.is_in(ids.iter().copied())).all(view.db()).await?;
+    let rows = view.rows::<Entity>().filter(view.among(Column::Id, ids.iter().copied())?).all(view.db()).await?;
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
 }

@@ -283,7 +283,7 @@ async fn mark(txn: &DatabaseTransaction, job: &job::Model, status: Status, finis
 /// Bulk operations by id, for staff.
 pub async fn by_ids(view: &View, ids: &[BulkOperationId]) -> Result<HashMap<BulkOperationId, Model>> {
     view.staff_only()?;
-    let rows = view.rows::<Entity>().filter(Column::Id.is_in(ids.iter().copied())).all(view.db()).await?;
+    let rows = view.rows::<Entity>().filter(view.among(Column::Id, ids.iter().copied())?).all(view.db()).await?;
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
 }
 

@@ -143,7 +143,7 @@ pub async fn by_ids(view: &View, ids: &[CreditTypeId]) -> Result<HashMap<CreditT
 
 /// The credit types of rows that the caller was allowed to see.
 pub async fn of_rows_in_hand(view: &View, ids: &[CreditTypeId]) -> Result<HashMap<CreditTypeId, Model>> {
-    let rows = view.rows::<Entity>().filter(Column::Id.is_in(ids.iter().copied())).all(view.db()).await?;
+    let rows = view.rows::<Entity>().filter(view.among(Column::Id, ids.iter().copied())?).all(view.db()).await?;
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
 }
 

@@ -311,7 +311,7 @@ fn with_renewals(price: &mut Model, renews: &Renews) -> Result<(), Refusal> {
 
 /// The prices of products: those on sale, or all of them, oldest first.
 pub async fn of_products(view: &View, wanted: &[(ProductId, bool)]) -> Result<HashMap<(ProductId, bool), Vec<Model>>> {
-    let select = view.rows::<Entity>().filter(Column::ProductId.is_in(wanted.iter().map(|(id, _)| *id)));
+    let select = view.rows::<Entity>().filter(view.among(Column::ProductId, wanted.iter().map(|(id, _)| *id))?);
     let select = if wanted.iter().any(|(_, all)| *all) { select } else { select.filter(Column::ArchivedAt.is_null()) };
     let mut prices: HashMap<_, Vec<_>> = HashMap::new();
     for row in select.order_by_asc(Column::Id).all(view.db()).await? {
@@ -324,7 +324,7 @@ pub async fn of_products(view: &View, wanted: &[(ProductId, bool)]) -> Result<Ha
 
 /// Prices by id, for whoever has something in hand that names them.
 pub async fn of_rows_in_hand(view: &View, ids: &[PriceId]) -> Result<HashMap<PriceId, Model>> {
-    let rows = view.rows::<Entity>().filter(Column::Id.is_in(ids.iter().copied())).all(view.db()).await?;
+    let rows = view.rows::<Entity>().filter(view.among(Column::Id, ids.iter().copied())?).all(view.db()).await?;
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
 }
 

@@ -261,7 +261,7 @@ pub async fn list(view: &View, status: Option<Status>, page: &Page<ProductId>) -
 
 /// Products by id, for whoever has something in hand that names them.
 pub async fn of_rows_in_hand(view: &View, ids: &[ProductId]) -> Result<HashMap<ProductId, Model>> {
-    let rows = view.rows::<Entity>().filter(Column::Id.is_in(ids.iter().copied())).all(view.db()).await?;
+    let rows = view.rows::<Entity>().filter(view.among(Column::Id, ids.iter().copied())?).all(view.db()).await?;
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
 }
 

@@ -94,7 +94,8 @@ pub async fn by_external_id(view: &View, external_id: &str) -> Result<Option<Mod
 
 /// Customers by id, as far as the caller may see them.
 pub async fn by_ids(view: &View, ids: &[CustomerId]) -> Result<HashMap<CustomerId, Model>> {
-    let rows = view.customer_rows::<Entity>().filter(Column::Id.is_in(ids.iter().copied())).all(view.db()).await?;
+    let rows =
+        view.customer_rows::<Entity>().filter(view.among(Column::Id, ids.iter().copied())?).all(view.db()).await?;
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
 }
 
@@ -102,7 +103,7 @@ pub async fn by_ids(view: &View, ids: &[CustomerId]) -> Result<HashMap<CustomerI
 pub async fn tags(view: &View, customers: &[CustomerId]) -> Result<HashMap<CustomerId, Vec<String>>> {
     let rows = view
         .customer_rows::<customer_tag::Entity>()
-        .filter(customer_tag::Column::CustomerId.is_in(customers.iter().copied()))
+        .filter(view.among(customer_tag::Column::CustomerId, customers.iter().copied())?)
         .order_by_asc(customer_tag::Column::Tag)
         .all(view.db())
         .await?;

@@ -209,7 +209,7 @@ pub async fn list(view: &View, wish: &Wish, page: &Page<EventId>) -> Result<Slic
 /// Events by id, for staff.
 pub async fn by_ids(view: &View, ids: &[EventId]) -> Result<HashMap<EventId, Model>> {
     view.staff_only()?;
-    let rows = view.rows::<Entity>().filter(Column::Id.is_in(ids.iter().copied())).all(view.db()).await?;
+    let rows = view.rows::<Entity>().filter(view.among(Column::Id, ids.iter().copied())?).all(view.db()).await?;
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
 }
 

@@ -30,7 +30,7 @@ pub async fn list(view: &View, dead: bool, page: &Page<JobId>) -> Result<Slice<M
 /// Jobs by id, for staff.
 pub async fn by_ids(view: &View, ids: &[JobId]) -> Result<HashMap<JobId, Model>> {
     view.staff_only()?;
-    let rows = view.rows::<Entity>().filter(Column::Id.is_in(ids.iter().copied())).all(view.db()).await?;
+    let rows = view.rows::<Entity>().filter(view.among(Column::Id, ids.iter().copied())?).all(view.db()).await?;
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
 }
 

@@ -36,7 +36,7 @@ pub async fn pages(view: &View, wanted: &[Wanted]) -> Result<Vec<Slice<Model>>> 
         .map(|wanted| {
             let page = &wanted.page;
             let order = if page.backwards { Order::Asc } else { Order::Desc };
-            let mut select = view.customer_rows::<Entity>().filter(Column::CustomerId.eq(wanted.customer));
+            let mut select = view.customer_rows::<Entity>();
             if let Some(credit_type) = wanted.credit_type {
                 select = select.filter(Column::CreditTypeId.eq(credit_type));
             }
@@ -58,16 +58,17 @@ pub async fn pages(view: &View, wanted: &[Wanted]) -> Result<Vec<Slice<Model>>> 
                 select = select.filter(key().gt(tuple(before)));
             }
             let select = select.order_by(Column::At, order.clone()).order_by(Column::Sequence, order.clone());
-            select.order_by(Column::Id, order).limit(page.limit())
+            (wanted.customer.into(), select.order_by(Column::Id, order).limit(page.limit()))
         })
         .collect();
-    let rows = page::many(view.db(), selects).await?;
+    let rows = page::of_each(view.db(), Column::CustomerId, selects).await?;
     Ok(wanted.iter().zip(rows).map(|(wanted, rows)| wanted.page.slice(rows)).collect())
 }
 
 /// Activities by id, as far as the caller may see them.
 pub async fn by_ids(view: &View, ids: &[ActivityId]) -> Result<HashMap<ActivityId, Model>> {
-    let rows = view.customer_rows::<Entity>().filter(Column::Id.is_in(ids.iter().copied())).all(view.db()).await?;
+    let rows =
+        view.customer_rows::<Entity>().filter(view.among(Column::Id, ids.iter().copied())?).all(view.db()).await?;
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
 }
 
@@ -78,7 +79,7 @@ pub async fn allocations(
 ) -> Result<HashMap<ActivityId, Vec<allocation::Model>>> {
     let rows = view
         .rows::<allocation::Entity>()
-        .filter(allocation::Column::ActivityId.is_in(activities.iter().copied()))
+        .filter(view.among(allocation::Column::ActivityId, activities.iter().copied())?)
         .order_by_asc(allocation::Column::ActivityId)
         .order_by_asc(allocation::Column::Position)
         .all(view.db())
@@ -94,7 +95,7 @@ pub async fn allocations(
 pub async fn reversals(view: &View, ids: &[ActivityId]) -> Result<HashMap<ActivityId, Vec<Model>>> {
     let rows = view
         .customer_rows::<Entity>()
-        .filter(Column::ReversesId.is_in(ids.iter().copied()))
+        .filter(view.among(Column::ReversesId, ids.iter().copied())?)
         .order_by_asc(Column::Sequence)
         .all(view.db())
         .await?;

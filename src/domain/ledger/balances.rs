@@ -71,7 +71,7 @@ async fn rows(view: &View, customers: &[CustomerId]) -> Result<Vec<wallet::Model
     }
     let rows = view
         .customer_rows::<wallet::Entity>()
-        .filter(wallet::Column::CustomerId.is_in(customers.iter().copied()))
+        .filter(view.among(wallet::Column::CustomerId, customers.iter().copied())?)
         .filter(wallet::Column::Sequence.gt(0_i64))
         .all(view.db());
     Ok(rows.await?)
@@ -128,8 +128,9 @@ async fn held_of(
     }
     let mut closed = Vec::new();
     for ids in ids.into_iter().collect::<Vec<_>>().chunks(VALUES) {
-        let select =
-            view.customer_rows::<credit_grant::Entity>().filter(credit_grant::Column::Id.is_in(ids.iter().copied()));
+        let select = view
+            .customer_rows::<credit_grant::Entity>()
+            .filter(view.among(credit_grant::Column::Id, ids.iter().copied())?);
         closed.extend(select.all(view.db()).await?);
     }
     Ok(closed)

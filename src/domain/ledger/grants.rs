@@ -56,17 +56,17 @@ pub async fn pages(view: &View, wanted: &[Wanted]) -> Result<Vec<Slice<Model>>> 
     let selects = wanted
         .iter()
         .map(|wanted| {
-            let mut select = view.customer_rows::<Entity>().filter(Column::CustomerId.eq(wanted.customer));
+            let mut select = view.customer_rows::<Entity>();
             if let Some(credit_type) = wanted.credit_type {
                 select = select.filter(Column::CreditTypeId.eq(credit_type));
             }
             if let Some(status) = wanted.status {
                 select = select.filter(has(view, wanted.customer, status));
             }
-            wanted.page.of(select, Column::Id, true)
+            (wanted.customer.into(), wanted.page.of(select, Column::Id, true))
         })
         .collect();
-    let rows = page::many(view.db(), selects).await?;
+    let rows = page::of_each(view.db(), Column::CustomerId, selects).await?;
     let now = holds::grants_now(view, rows.iter().flatten().cloned().collect()).await?;
     let now = now.into_iter().map(|grant| (grant.id, grant)).collect::<HashMap<_, _>>();
     let as_now = |rows: Vec<Model>| rows.iter().filter_map(|grant| now.get(&grant.id).cloned()).collect::<Vec<_>>();
@@ -96,6 +96,7 @@ fn has(view: &View, customer: CustomerId, status: Status) -> Condition {
 
 /// Grants by id, as far as the caller may see them, each as it is now.
 pub async fn by_ids(view: &View, ids: &[GrantId]) -> Result<HashMap<GrantId, Model>> {
-    let rows = view.customer_rows::<Entity>().filter(Column::Id.is_in(ids.iter().copied())).all(view.db()).await?;
+    let rows =
+        view.customer_rows::<Entity>().filter(view.among(Column::Id, ids.iter().copied())?).all(view.db()).await?;
     Ok(holds::grants_now(view, rows).await?.into_iter().map(|grant| (grant.id, grant)).collect())
 }

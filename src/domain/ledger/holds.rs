@@ -40,17 +40,17 @@ pub async fn pages(view: &View, wanted: &[Wanted]) -> Result<Vec<Slice<Model>>> 
     let selects = wanted
         .iter()
         .map(|wanted| {
-            let mut select = view.customer_rows::<Entity>().filter(Column::CustomerId.eq(wanted.customer));
+            let mut select = view.customer_rows::<Entity>();
             if let Some(credit_type) = wanted.credit_type {
                 select = select.filter(Column::CreditTypeId.eq(credit_type));
             }
             if let Some(status) = wanted.status {
                 select = select.filter(has(status, now));
             }
-            wanted.page.of(select, Column::Id, true)
+            (wanted.customer.into(), wanted.page.of(select, Column::Id, true))
         })
         .collect();
-    let rows = page::many(view.db(), selects).await?;
+    let rows = page::of_each(view.db(), Column::CustomerId, selects).await?;
     let as_now = |rows: Vec<Model>| rows.into_iter().map(|hold| hold_at(hold, now)).collect();
     Ok(wanted.iter().zip(rows).map(|(wanted, rows)| wanted.page.slice(as_now(rows))).collect())
 }
@@ -69,7 +69,8 @@ fn has(status: Status, now: Instant) -> Condition {
 
 /// Holds by id, as far as the caller may see them, each as it is now.
 pub async fn by_ids(view: &View, ids: &[HoldId]) -> Result<HashMap<HoldId, Model>> {
-    let rows = view.customer_rows::<Entity>().filter(Column::Id.is_in(ids.iter().copied())).all(view.db()).await?;
+    let rows =
+        view.customer_rows::<Entity>().filter(view.among(Column::Id, ids.iter().copied())?).all(view.db()).await?;
     Ok(rows.into_iter().map(|hold| (hold.id, hold_at(hold, view.now()))).collect())
 }
 
@@ -77,7 +78,7 @@ pub async fn by_ids(view: &View, ids: &[HoldId]) -> Result<HashMap<HoldId, Model
 pub(super) async fn open(view: &View, customers: &[CustomerId]) -> Result<HashMap<WalletKey, Vec<Held>>> {
     let select = view
         .customer_rows::<Entity>()
-        .filter(Column::CustomerId.is_in(customers.iter().copied()))
+        .filter(view.among(Column::CustomerId, customers.iter().copied())?)
         .filter(Column::Open.eq(true));
     let mut found: HashMap<WalletKey, Vec<_>> = HashMap::new();
     for held in load::held(view.db(), select).await? {
@@ -96,7 +97,7 @@ pub(super) async fn lapsed(view: &View, grants: &[credit_grant::Model]) -> Resul
     }
     let select = view
         .customer_rows::<Entity>()
-        .filter(Column::CustomerId.is_in(customers))
+        .filter(view.among(Column::CustomerId, customers)?)
         .filter(Column::Open.eq(true))
         .filter(Column::ExpiresAt.lte(view.now()));
     Ok(load::held(view.db(), select).await?)

@@ -216,11 +216,8 @@ pub struct Wish {
 
 /// The orders of customers, newest first: a page of each.
 pub async fn pages(view: &View, wishes: &[Wish]) -> Result<Vec<Slice<Model>>> {
-    let select = |wish: &Wish| {
-        let own = view.customer_rows::<Entity>().filter(Column::CustomerId.eq(wish.customer));
-        wish.page.of(own, Column::Id, true)
-    };
-    let rows = page::many(view.db(), wishes.iter().map(select).collect()).await?;
+    let select = |wish: &Wish| (wish.customer.into(), wish.page.of(view.customer_rows::<Entity>(), Column::Id, true));
+    let rows = page::of_each(view.db(), Column::CustomerId, wishes.iter().map(select).collect()).await?;
     Ok(wishes.iter().zip(rows).map(|(wish, rows)| wish.page.slice(rows)).collect())
 }
 
@@ -237,7 +234,8 @@ pub async fn list(view: &View, status: Option<Status>, page: &Page<OrderId>) -> 
 
 /// Orders by id, as far as the caller may see them.
 pub async fn by_ids(view: &View, ids: &[OrderId]) -> Result<HashMap<OrderId, Model>> {
-    let rows = view.customer_rows::<Entity>().filter(Column::Id.is_in(ids.iter().copied())).all(view.db()).await?;
+    let rows =
+        view.customer_rows::<Entity>().filter(view.among(Column::Id, ids.iter().copied())?).all(view.db()).await?;
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
 }
 
@@ -246,7 +244,7 @@ macro_rules! of_orders {
     ($($(#[$meta:meta])* $name:ident = $table:ident by $($order:ident),+;)+) => {$(
         $(#[$meta])*
         pub async fn $name(view: &View, ids: &[OrderId]) -> Result<HashMap<OrderId, Vec<$table::Model>>> {
-            let rows = view.rows::<$table::Entity>().filter($table::Column::OrderId.is_in(ids.iter().copied()));
+            let rows = view.rows::<$table::Entity>().filter(view.among($table::Column::OrderId, ids.iter().copied())?);
             let mut by_order: HashMap<_, Vec<_>> = HashMap::new();
             for row in rows$(.order_by_asc($table::Column::$order))+.all(view.db()).await? {
                 by_order.entry(row.order_id).or_default().push(row);

@@ -26,19 +26,21 @@ pub struct Pending {
 /// What customers have ordered and have no credits of.
 pub async fn of_customers(view: &View, customers: &[CustomerId]) -> Result<HashMap<CustomerId, Vec<Pending>>> {
     let select = |customer: &CustomerId| {
-        view.customer_rows::<Entity>()
-            .filter(Column::CustomerId.eq(*customer))
+        let open = view
+            .customer_rows::<Entity>()
             .filter(Column::Status.is_in([Status::AwaitingPayment, Status::Paid]))
             .order_by_desc(Column::Id)
-            .limit(ORDERS)
+            .limit(ORDERS);
+        ((*customer).into(), open)
     };
-    let orders = page::many(view.db(), customers.iter().map(select).collect()).await?;
+    let orders = page::of_each(view.db(), Column::CustomerId, customers.iter().map(select).collect()).await?;
     let orders = orders.into_iter().flatten().map(|order| (order.id, order)).collect::<HashMap<_, _>>();
     if orders.is_empty() {
         return Ok(HashMap::new());
     }
     let late = past_due(view, orders.values()).await?;
-    let lines = view.rows::<order_line::Entity>().filter(order_line::Column::OrderId.is_in(orders.keys().copied()));
+    let lines =
+        view.rows::<order_line::Entity>().filter(view.among(order_line::Column::OrderId, orders.keys().copied())?);
     let mut pending: HashMap<_, Vec<_>> = HashMap::new();
     for line in lines.all(view.db()).await? {
         let Some(order) = orders.get(&line.order_id) else { continue };
@@ -64,7 +66,7 @@ async fn past_due(view: &View, orders: impl Iterator<Item = &Model>) -> Result<V
     }
     let rows = view
         .rows::<renewal::Entity>()
-        .filter(renewal::Column::SubscriptionId.is_in(renewing))
+        .filter(view.among(renewal::Column::SubscriptionId, renewing)?)
         .filter(renewal::Column::Status.eq(renewal::Status::PastDue));
     Ok(rows.all(view.db()).await?.into_iter().map(|row| (row.subscription_id, row.number)).collect())
 }

@@ -294,11 +294,8 @@ pub struct Wish {
 
 /// The subscriptions of customers, newest first: a page of each.
 pub async fn pages(view: &View, wishes: &[Wish]) -> Result<Vec<Slice<Model>>> {
-    let select = |wish: &Wish| {
-        let own = view.customer_rows::<Entity>().filter(Column::CustomerId.eq(wish.customer));
-        wish.page.of(own, Column::Id, true)
-    };
-    let rows = page::many(view.db(), wishes.iter().map(select).collect()).await?;
+    let select = |wish: &Wish| (wish.customer.into(), wish.page.of(view.customer_rows::<Entity>(), Column::Id, true));
+    let rows = page::of_each(view.db(), Column::CustomerId, wishes.iter().map(select).collect()).await?;
     Ok(wishes.iter().zip(rows).map(|(wish, rows)| wish.page.slice(rows)).collect())
 }
 
@@ -315,7 +312,8 @@ pub async fn list(view: &View, status: Option<Status>, page: &Page<SubscriptionI
 
 /// Subscriptions by id, as far as the caller may see them.
 pub async fn by_ids(view: &View, ids: &[SubscriptionId]) -> Result<HashMap<SubscriptionId, Model>> {
-    let rows = view.customer_rows::<Entity>().filter(Column::Id.is_in(ids.iter().copied())).all(view.db()).await?;
+    let rows =
+        view.customer_rows::<Entity>().filter(view.among(Column::Id, ids.iter().copied())?).all(view.db()).await?;
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
 }
 
@@ -329,9 +327,9 @@ pub struct PeriodWish {
 /// The periods of subscriptions in hand, newest first: a page of each.
 pub async fn renewal_pages(view: &View, wishes: &[PeriodWish]) -> Result<Vec<Slice<renewal::Model>>> {
     let select = |wish: &PeriodWish| {
-        let own = view.rows::<renewal::Entity>().filter(renewal::Column::SubscriptionId.eq(wish.subscription));
-        wish.page.of(own, renewal::Column::Number, true)
+        (wish.subscription.into(), wish.page.of(view.rows::<renewal::Entity>(), renewal::Column::Number, true))
     };
-    let rows = page::many(view.db(), wishes.iter().map(select).collect()).await?;
+    let wanted = wishes.iter().map(select).collect();
+    let rows = page::of_each(view.db(), renewal::Column::SubscriptionId, wanted).await?;
     Ok(wishes.iter().zip(rows).map(|(wish, rows)| wish.page.slice(rows)).collect())
 }

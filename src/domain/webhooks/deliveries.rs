@@ -281,20 +281,20 @@ pub struct Wish {
 pub async fn pages(view: &View, wanted: &[Wish]) -> Result<Vec<Slice<Model>>> {
     view.staff_only()?;
     let select = |wish: &Wish| {
-        let mut select = view.rows::<Entity>().filter(Column::EndpointId.eq(wish.endpoint));
+        let mut select = view.rows::<Entity>();
         if let Some(status) = wish.status {
             select = select.filter(Column::Status.eq(status));
         }
-        wish.page.of(select, Column::Id, true)
+        (wish.endpoint.into(), wish.page.of(select, Column::Id, true))
     };
-    let rows = page::many(view.db(), wanted.iter().map(select).collect()).await?;
+    let rows = page::of_each(view.db(), Column::EndpointId, wanted.iter().map(select).collect()).await?;
     Ok(rows.into_iter().zip(wanted).map(|(rows, wish)| wish.page.slice(rows)).collect())
 }
 
 /// Deliveries by id, for the owner.
 pub async fn by_ids(view: &View, ids: &[WebhookDeliveryId]) -> Result<HashMap<WebhookDeliveryId, Model>> {
     view.staff_only()?;
-    let rows = view.rows::<Entity>().filter(Column::Id.is_in(ids.iter().copied())).all(view.db()).await?;
+    let rows = view.rows::<Entity>().filter(view.among(Column::Id, ids.iter().copied())?).all(view.db()).await?;
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
 }
 

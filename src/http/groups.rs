@@ -1,0 +1,205 @@
+//! Queries that ask the same of the same account at the same time are read together: from one snapshot, in one statement
+//! for each level and table, whatever their variables. As the ledger commits in groups, so these are answered in groups.
+//!
+//! Nobody waits for company: who comes while enough groups of a question are under way is in the next one, with all that
+//! came meanwhile, and so sees a snapshot that is younger than its request. Each is still authorised by itself; what a
+//! group shares is what all of it may see, and a question, so that nobody waits for a dearer one. A question whose answer
+//! takes reads of its own, a report or a search, is asked alone: which it is, its first run shows.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::num::NonZero;
+use std::ops::RangeInclusive;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex};
+
+use async_graphql::Response as Answer;
+use async_graphql::parser::types::OperationType;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, Span};
+
+use super::operation::Operation;
+use crate::domain::Seen;
+use crate::graphql::batches::Batches;
+use crate::graphql::context::{Session, Snapshot};
+use crate::graphql::{COMPLEXITY, ScripSchema, broke};
+
+/// Groups of one question that run at once: at least one for each processor and one that waits for the database, at most
+/// as many as there are connections to read by.
+const AT_ONCE: RangeInclusive<usize> = 3..=8;
+/// Queries in one group, which together cost no more than one may.
+const MOST: usize = 32;
+
+/// What is under way, and what waits for the next group.
+#[derive(Clone)]
+pub struct Groups {
+    schema: ScripSchema,
+    tracker: TaskTracker,
+    asked: Arc<Mutex<HashMap<Arc<Question>, Asked>>>,
+    at_once: usize,
+}
+
+/// What makes queries alike: what they read, and the text that says what of it.
+#[derive(PartialEq, Eq, Hash)]
+struct Question {
+    seen: Seen,
+    text: String,
+    operation: Option<String>,
+}
+
+#[derive(Default)]
+struct Asked {
+    running: usize,
+    waiting: VecDeque<Asking>,
+}
+
+impl Asked {
+    /// Who is in the next group: those who still wait, oldest first.
+    fn next(&mut self) -> Vec<Asking> {
+        let (mut group, mut cost) = (Vec::new(), 0_usize);
+        while let Some(asking) = self.waiting.pop_front_if(|asking| {
+            cost = cost.saturating_add(asking.operation.cost);
+            group.is_empty() || (group.len() < MOST && cost <= COMPLEXITY)
+        }) {
+            if asking.waits() {
+                group.push(asking);
+            }
+        }
+        group
+    }
+}
+
+/// Somebody who waits for an answer.
+struct Asking {
+    operation: Operation,
+    session: Session,
+    span: Span,
+    /// Where the answer goes, once, and the place in the server that is free again then.
+    answer: Mutex<Option<(oneshot::Sender<Answer>, OwnedSemaphorePermit)>>,
+}
+
+impl Asking {
+    /// Whether somebody waits: nobody was told, and nobody hung up.
+    fn waits(&self) -> bool {
+        let answer = self.answer.lock().expect("nobody panics while answering");
+        answer.as_ref().is_some_and(|(to, _place)| !to.is_closed())
+    }
+
+    /// Who has hung up hears nothing.
+    fn tell(&self, answer: Answer) {
+        let waits = self.answer.lock().expect("nobody panics while answering").take();
+        if let Some((to, _place)) = waits {
+            drop(to.send(answer));
+        }
+    }
+}
+
+impl Groups {
+    /// Groups of operations that a schema answers, in tasks that are kept track of.
+    #[must_use]
+    pub fn new(schema: ScripSchema, tracker: TaskTracker) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let at_once = (processors + 1).clamp(*AT_ONCE.start(), *AT_ONCE.end());
+        Self { schema, tracker, asked: Arc::default(), at_once }
+    }
+
+    /// Runs an operation in a task of its own or, if it is a query, of its group. The receiver fails if that panicked.
+    pub fn ask(
+        &self,
+        operation: Operation,
+        session: Session,
+        place: OwnedSemaphorePermit,
+    ) -> oneshot::Receiver<Answer> {
+        let (to, answer) = oneshot::channel();
+        let question = question(&operation, &session);
+        let span = tracing::info_span!("operation");
+        let asking = Asking { operation, session, span, answer: Mutex::new(Some((to, place))) };
+        let Some(question) = question else {
+            self.tracker.spawn(self.clone().alone(asking));
+            return answer;
+        };
+        let mut asked = self.asked.lock().expect("nobody panics while asking");
+        let of_question = asked.entry(question.clone()).or_default();
+        if of_question.running == self.at_once {
+            of_question.waiting.push_back(asking);
+        } else {
+            of_question.running += 1;
+            self.tracker.spawn(self.clone().run(question, vec![asking]));
+        }
+        answer
+    }
+
+    /// Answers one group after another, for as long as somebody waits.
+    async fn run(self, question: Arc<Question>, mut group: Vec<Asking>) {
+        loop {
+            self.answer(group).await;
+            group = match self.asked.lock().expect("nobody panics while asking").entry(question.clone()) {
+                Entry::Vacant(_) => return,
+                Entry::Occupied(mut asked) => {
+                    let next = asked.get_mut().next();
+                    if next.is_empty() {
+                        asked.get_mut().running -= 1;
+                        if asked.get().running == 0 {
+                            asked.remove();
+                        }
+                        return;
+                    }
+                    next
+                }
+            };
+        }
+    }
+
+    /// Answers a group. What breaks one query may break the others that share its transaction: whoever was not answered
+    /// is asked again, each alone, since a query changes nothing.
+    async fn answer(&self, group: Vec<Asking>) {
+        let company = group.len() > 1;
+        let together = AssertUnwindSafe(together(&self.schema, &group, company)).catch_unwind();
+        if together.await.is_err() {
+            tracing::error!(queries = group.len(), "a group of queries ended in a panic");
+        }
+        for asking in group.into_iter().filter(|asking| company && asking.waits()) {
+            self.tracker.spawn(self.clone().alone(asking));
+        }
+    }
+
+    async fn alone(self, asking: Asking) {
+        together(&self.schema, &[asking], false).await;
+    }
+}
+
+/// What a query has in common with others; none where it shares nothing.
+fn question(operation: &Operation, session: &Session) -> Option<Arc<Question>> {
+    if operation.kind != Some(OperationType::Query) || !operation.document.suits_company() {
+        return None;
+    }
+    let seen = session.caller().sees()?;
+    let (text, name) = operation.question();
+    Some(Arc::new(Question { seen, text, operation: name }))
+}
+
+/// Runs a group as one request, each of whose answers is told as soon as it is there. In company what broke is left, but
+/// for what nobody could have read.
+async fn together(schema: &ScripSchema, group: &[Asking], company: bool) {
+    let (snapshot, batches) = (Snapshot::default(), Batches::default());
+    let all = group.iter().map(|asking| {
+        let query = asking.operation.query().data(asking.session.beside(&snapshot, &batches));
+        let snapshot = &snapshot;
+        let run = async move {
+            let answer = schema.execute(query).await;
+            if !(company && broke(&answer) && snapshot.suits_company().is_some()) {
+                asking.tell(answer);
+            }
+        };
+        run.instrument(asking.span.clone())
+    });
+    let all = all.collect::<FuturesUnordered<_>>();
+    let span = group.first().filter(|_| !company).map_or_else(Span::none, |asking| asking.span.clone());
+    batches.run(all.for_each(|()| std::future::ready(()))).instrument(span).await;
+    for asking in group {
+        asking.operation.document.was_run(snapshot.suits_company());
+    }
+}
