@@ -111,7 +111,7 @@ where
     }
     let (keys, selects): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
     let Some(select) = selects.into_iter().next() else { return Ok(Vec::new()) };
-    Ok(numbered::<E>(keys.len(), txn.query_all_raw(beside(select, column, keys)?).await?)?)
+    numbered::<E>(keys.len(), txn.query_all_raw(beside(select, column, keys)?).await?)
 }
 
 /// A select of `PostgreSQL`'s beside an array of keys, each row with the number of its key.

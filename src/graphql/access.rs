@@ -83,7 +83,7 @@ impl AccessQuery {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let whose = actor.map(|actor| Whose { kind: actor.kind.into(), subject: actor.subject });
             let reads = ctx.reads(Scope::StaffRead).await?;
-            Ok(page::connection(access::list(reads.alone(), whose.as_ref(), &page).await?, |row| row.id, AccessEntry))
+            Ok(page::connection(access::list(reads.alone()?, whose.as_ref(), &page).await?, |row| row.id, AccessEntry))
         };
         Some(found.await)
     }

@@ -152,6 +152,7 @@ impl AccountQuery {
                     Some(Viewer::Customer(Customer(row.ok_or(Error::Unauthenticated)?)))
                 }
                 Role::Key(id, _) => {
+                    ctx.leave_company()?;
                     let view = caller.view_of_answer().await?;
                     let key = api_keys::by_ids(&view, &[id]).await?.remove(&id).ok_or(Error::Unauthenticated)?;
                     Some(Viewer::ApiKey(ApiKey(key)))

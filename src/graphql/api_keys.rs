@@ -107,7 +107,7 @@ impl ApiKeyQuery {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let reads = ctx.reads(Scope::KeysWrite).await?;
-            Ok(page::connection(api_keys::list(reads.alone(), &page).await?, |row| row.id, ApiKey))
+            Ok(page::connection(api_keys::list(reads.alone()?, &page).await?, |row| row.id, ApiKey))
         };
         Some(found.await)
     }

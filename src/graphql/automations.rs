@@ -110,7 +110,7 @@ impl AutomationQuery {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let reads = ctx.reads(Scope::StaffRead).await?;
-            Ok(page::connection(definitions::list(reads.alone(), &page).await?, |row| row.id, Automation))
+            Ok(page::connection(definitions::list(reads.alone()?, &page).await?, |row| row.id, Automation))
         };
         Some(found.await)
     }

@@ -125,7 +125,7 @@ impl BulkOperation {
     ) -> Result<Connection<String, BulkRefusal>> {
         let page = page::page::<Uuid>(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
         let reads = ctx.reads(Scope::StaffRead).await?;
-        let slice = bulk::refusals(reads.alone(), self.0.id, &page).await?;
+        let slice = bulk::refusals(reads.alone()?, self.0.id, &page).await?;
         Ok(page::connection(slice, |(row, _)| row.subject_id, |(row, refusal)| BulkRefusal { row, why: refusal }))
     }
 
@@ -238,7 +238,7 @@ impl BulkQuery {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let reads = ctx.reads(Scope::StaffRead).await?;
-            Ok(page::connection(bulk::list(reads.alone(), &page).await?, |row| row.id, BulkOperation))
+            Ok(page::connection(bulk::list(reads.alone()?, &page).await?, |row| row.id, BulkOperation))
         };
         Some(found.await)
     }
@@ -252,7 +252,7 @@ impl BulkQuery {
         let found = async {
             let reads = ctx.reads(Scope::StaffRead).await?;
             let Ok(id) = id.parse() else { return Ok(None) };
-            Ok(bulk::by_ids(reads.alone(), &[id]).await?.remove(&id).map(BulkOperation))
+            Ok(bulk::by_ids(reads.alone()?, &[id]).await?.remove(&id).map(BulkOperation))
         };
         found.await.transpose()
     }

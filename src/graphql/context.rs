@@ -1,5 +1,6 @@
 //! What a request brings along: who asks, and one snapshot to read from.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_graphql::Context;
@@ -61,10 +62,10 @@ impl Session {
         self.reads.clone()
     }
 
-    async fn open(&self, is_answer: bool) -> Result<Arc<Reads>> {
-        let view =
-            if is_answer { self.caller.view_of_answer().await? } else { self.caller.view(Scope::OwnRead).await? };
-        Ok(Arc::new(Reads::new(view, &self.batches)))
+    async fn open(&self) -> Result<Arc<Reads>> {
+        let caller = &self.caller;
+        let view = if self.changes { caller.view_of_answer().await? } else { caller.view(Scope::OwnRead).await? };
+        Ok(Arc::new(Reads::new(view, &self.batches, &self.reads.company)))
     }
 
     /// Lets what follows see what was just written.
@@ -76,23 +77,52 @@ impl Session {
 /// The snapshot of a request or of a group of them, which may be let go. What could not be opened is not tried again for
 /// each who asks.
 #[derive(Clone, Default)]
-pub struct Snapshot(Arc<Mutex<Arc<OnceCell<Result<Arc<Reads>>>>>>);
+pub struct Snapshot {
+    reads: Arc<Mutex<Opened>>,
+    company: Arc<Company>,
+}
+
+/// What came of opening a snapshot, once somebody needed it.
+type Opened = Arc<OnceCell<Result<Arc<Reads>>>>;
+
+/// Whether a snapshot is read from for several queries, and whether one of them wanted to read past the loaders.
+#[derive(Default)]
+pub struct Company {
+    several: bool,
+    left: AtomicBool,
+}
+
+impl Company {
+    /// Refuses to a query in company what is read for one alone. It is asked again alone, and its question from then on.
+    pub fn leave(&self) -> Result<()> {
+        self.left.store(true, Ordering::Relaxed);
+        if self.several { Err(Error::Conflict("the rest of its group".to_owned())) } else { Ok(()) }
+    }
+}
 
 impl Snapshot {
+    /// One for several queries.
+    #[must_use]
+    pub fn of_several() -> Self {
+        Self { company: Arc::new(Company { several: true, ..Company::default() }), ..Self::default() }
+    }
+
     /// Lets it go: what is read next is read from a new one.
     pub fn release(&self) {
-        *self.0.lock().expect("nobody panics while changing snapshots") = Arc::default();
+        *self.reads.lock().expect("nobody panics while changing snapshots") = Arc::default();
     }
 
-    /// Whether what was read could be read for others as well; unknown if nothing was.
+    /// Whether all that was read was read by the loaders; unknown if nothing was.
     #[must_use]
     pub fn suits_company(&self) -> Option<bool> {
-        let opened = self.cell().get()?.clone();
-        opened.ok().map(|reads| !reads.was_alone())
+        if self.company.left.load(Ordering::Relaxed) {
+            return Some(false);
+        }
+        matches!(self.cell().get(), Some(Ok(_))).then_some(true)
     }
 
-    fn cell(&self) -> Arc<OnceCell<Result<Arc<Reads>>>> {
-        self.0.lock().expect("nobody panics while changing snapshots").clone()
+    fn cell(&self) -> Opened {
+        self.reads.lock().expect("nobody panics while changing snapshots").clone()
     }
 }
 
@@ -106,6 +136,8 @@ pub(super) trait Ask {
     fn session(&self) -> Result<&Session>;
     /// The request's snapshot, for a caller that may read so much.
     async fn reads(&self, scope: Scope) -> Result<Arc<Reads>>;
+    /// Lets a query leave its company before it reads past the loaders.
+    fn leave_company(&self) -> Result<()>;
     /// Whether what only staff sees is shown.
     fn is_staff(&self) -> bool;
 }
@@ -138,7 +170,11 @@ impl Ask for Context<'_> {
             return opened.clone();
         }
         // Boxed, because the future of every field that reads has this one within, and is as large.
-        Box::pin(cell.get_or_init(|| session.open(is_answer))).await.clone()
+        Box::pin(cell.get_or_init(|| session.open())).await.clone()
+    }
+
+    fn leave_company(&self) -> Result<()> {
+        self.session()?.reads.company.leave()
     }
 
     fn is_staff(&self) -> bool {

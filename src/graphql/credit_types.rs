@@ -94,7 +94,7 @@ impl CreditTypeQuery {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let reads = ctx.reads(Scope::StaffRead).await?;
-            let slice = credit_types::list(reads.alone(), include_archived, &page).await?;
+            let slice = credit_types::list(reads.alone()?, include_archived, &page).await?;
             Ok(page::connection(slice, |row| row.id, CreditType))
         };
         Some(found.await)

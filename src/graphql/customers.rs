@@ -217,8 +217,8 @@ impl CustomerQuery {
                     Ok(id) => reads.customers.get(id).await?,
                     Err(_) => None,
                 },
-                CustomerBy::Email(email) => customers::by_email(reads.alone(), &email).await?,
-                CustomerBy::ExternalId(id) => customers::by_external_id(reads.alone(), &id).await?,
+                CustomerBy::Email(email) => customers::by_email(reads.alone()?, &email).await?,
+                CustomerBy::ExternalId(id) => customers::by_external_id(reads.alone()?, &id).await?,
             };
             Ok(found.map(Customer))
         };
@@ -245,7 +245,8 @@ impl CustomerQuery {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let reads = ctx.reads(Scope::StaffRead).await?;
-            let slice = customers::search(reads.alone(), &Search { text: search, tag, include_archived, page }).await?;
+            let slice =
+                customers::search(reads.alone()?, &Search { text: search, tag, include_archived, page }).await?;
             Ok(page::connection(slice, |row| row.id, Customer))
         };
         Some(found.await)

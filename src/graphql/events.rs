@@ -162,7 +162,7 @@ impl EventQuery {
             let Ok(customer) = customer_id.map(|id| id.parse()).transpose() else {
                 return Ok(Connection::new(false, false));
             };
-            let slice = events::list(reads.alone(), &Wish { name, customer }, &page).await?;
+            let slice = events::list(reads.alone()?, &Wish { name, customer }, &page).await?;
             Ok(page::connection(slice, |row| row.id, Event))
         };
         Some(found.await)

@@ -326,10 +326,11 @@ async fn counter(ctx: &Context<'_>, account: Option<&str>) -> crate::domain::Res
     if caller.role().may(Scope::OwnRead) {
         let reads = ctx.reads(Scope::OwnRead).await?;
         if account.is_none_or(|slug| slug == reads.account().slug) {
-            return Ok(Some(reads.alone().clone()));
+            return Ok(Some(reads.alone()?.clone()));
         }
     }
     let missing = || Refusal::invalid("account", "Say whose price it is: give the account's slug.");
+    ctx.leave_company()?;
     let view = forms::counter(caller, account.ok_or_else(missing)?).await?;
     Ok(view.map(Arc::new))
 }

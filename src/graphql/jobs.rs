@@ -99,7 +99,7 @@ impl JobQuery {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let reads = ctx.reads(Scope::StaffRead).await?;
-            Ok(page::connection(jobs::list(reads.alone(), dead, &page).await?, |row| row.id, Job))
+            Ok(page::connection(jobs::list(reads.alone()?, dead, &page).await?, |row| row.id, Job))
         };
         Some(found.await)
     }

@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use dataloader::BatchFn;
@@ -20,6 +19,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use super::batches::Batches;
+use super::context::Company;
 use crate::domain::accounts::sessions;
 use crate::domain::automations::steps::Step;
 use crate::domain::automations::{definitions, enrolments, runs, triggers};
@@ -113,8 +113,7 @@ async fn read<K: Clone + Debug + Eq + Hash, T: Clone>(asked: Arc<Asked<K, T>>) {
 /// A snapshot and the loaders that read from it.
 pub struct Reads {
     view: Arc<View>,
-    /// Whether something was read past the loaders.
-    alone: AtomicBool,
+    company: Arc<Company>,
     pub customers: By<CustomerId, customer::Model>,
     pub tags: By<CustomerId, Vec<String>>,
     pub credit_types: By<CreditTypeId, credit_type::Model>,
@@ -164,7 +163,7 @@ impl Reads {
     /// The loaders of a snapshot.
     #[must_use]
     #[expect(clippy::too_many_lines, reason = "a line or three for each kind of thing")]
-    pub fn new(view: View, batches: &Batches) -> Self {
+    pub fn new(view: View, batches: &Batches, company: &Arc<Company>) -> Self {
         let view = Arc::new(view);
         Self {
             customers: By::new(&view, batches, |view, ids| {
@@ -280,20 +279,15 @@ impl Reads {
             affordable: By::new(&view, batches, |view, ids| {
                 Box::pin(async move { forms::affordable(&view, &ids).await })
             }),
-            alone: AtomicBool::new(false),
             view,
+            company: company.clone(),
         }
     }
 
-    /// The snapshot itself, for what is read for one query alone.
-    pub fn alone(&self) -> &Arc<View> {
-        self.alone.store(true, Ordering::Relaxed);
-        &self.view
-    }
-
-    /// Whether something was read for one query alone: then it is of no use to others to be asked beside it.
-    pub fn was_alone(&self) -> bool {
-        self.alone.load(Ordering::Relaxed)
+    /// The snapshot itself, for what is read for one query alone; refused to a query in company.
+    pub fn alone(&self) -> Result<&Arc<View>> {
+        self.company.leave()?;
+        Ok(&self.view)
     }
 
     /// The account.

@@ -113,7 +113,7 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
         return Ok(reads.subscriptions.get(id).await?.map(|row| Node::Subscription(Subscription(row))));
     }
     if let Ok(id) = id.parse() {
-        let found = sessions::by_ids(reads.alone(), &[id]).await?.remove(&id);
+        let found = sessions::by_ids(reads.alone()?, &[id]).await?.remove(&id);
         return Ok(found.map(|row| Node::CustomerSession(CustomerSession(row))));
     }
     // What only staff works with is not there for a customer.
@@ -125,11 +125,11 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
             return Ok(reads.prices.get(id).await?.map(|row| Node::Price(Price(row))));
         }
         if let Ok(id) = id.parse() {
-            let found = bulk::by_ids(reads.alone(), &[id]).await?.remove(&id);
+            let found = bulk::by_ids(reads.alone()?, &[id]).await?.remove(&id);
             return Ok(found.map(|row| Node::BulkOperation(BulkOperation(row))));
         }
         if let Ok(id) = id.parse() {
-            return Ok(jobs::by_ids(reads.alone(), &[id]).await?.remove(&id).map(|row| Node::Job(Job(row))));
+            return Ok(jobs::by_ids(reads.alone()?, &[id]).await?.remove(&id).map(|row| Node::Job(Job(row))));
         }
         if let Ok(id) = id.parse() {
             return Ok(reads.events.get(id).await?.map(|row| Node::Event(Event(row))));
@@ -141,29 +141,29 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
             return Ok(reads.automations.get(id).await?.map(|row| Node::Automation(Automation(row))));
         }
         if let Ok(id) = id.parse() {
-            let found = automations::enrolments::by_ids(reads.alone(), &[id]).await?.remove(&id);
+            let found = automations::enrolments::by_ids(reads.alone()?, &[id]).await?.remove(&id);
             return Ok(found.map(|row| Node::Enrolment(Enrolment(row))));
         }
         if let Ok(id) = id.parse() {
-            let found = automations::runs::by_ids(reads.alone(), &[id]).await?.remove(&id);
+            let found = automations::runs::by_ids(reads.alone()?, &[id]).await?.remove(&id);
             return Ok(found.map(|row| Node::Run(Run(row))));
         }
     }
     // What only the owner works with is not there for staff.
     if ctx.caller()?.role().may(Scope::WebhooksWrite) {
         if let Ok(id) = id.parse() {
-            let found = webhooks::endpoints::by_ids(reads.alone(), &[id]).await?.remove(&id);
+            let found = webhooks::endpoints::by_ids(reads.alone()?, &[id]).await?.remove(&id);
             return Ok(found.map(|row| Node::WebhookEndpoint(WebhookEndpoint(row))));
         }
         if let Ok(id) = id.parse() {
-            let found = webhooks::deliveries::by_ids(reads.alone(), &[id]).await?.remove(&id);
+            let found = webhooks::deliveries::by_ids(reads.alone()?, &[id]).await?.remove(&id);
             return Ok(found.map(|row| Node::WebhookDelivery(WebhookDelivery(row))));
         }
     }
     if ctx.caller()?.role().may(Scope::KeysWrite)
         && let Ok(id) = id.parse()
     {
-        return Ok(api_keys::by_ids(reads.alone(), &[id]).await?.remove(&id).map(|row| Node::ApiKey(ApiKey(row))));
+        return Ok(api_keys::by_ids(reads.alone()?, &[id]).await?.remove(&id).map(|row| Node::ApiKey(ApiKey(row))));
     }
     let account = reads.account();
     Ok(id.parse().is_ok_and(|id: entity::AccountId| id == account.id).then(|| Node::Account(Account(account.clone()))))

@@ -167,7 +167,7 @@ impl ProductQuery {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let reads = ctx.reads(Scope::StaffRead).await?;
-            let slice = products::list(reads.alone(), status.map(Into::into), &page).await?;
+            let slice = products::list(reads.alone()?, status.map(Into::into), &page).await?;
             Ok(page::connection(slice, |row| row.id, Product))
         };
         Some(found.await)

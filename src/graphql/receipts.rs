@@ -107,7 +107,10 @@ impl ReceiptQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "The secret: `orderToken` of `orderPlace`.")] token: String,
     ) -> Option<Result<OrderReceipt>> {
-        let found = async { Ok(receipts::by_token(ctx.caller()?, &token).await?.map(OrderReceipt)) };
+        let found = async {
+            ctx.leave_company()?;
+            Ok(receipts::by_token(ctx.caller()?, &token).await?.map(OrderReceipt))
+        };
         found.await.transpose()
     }
 }

@@ -152,7 +152,7 @@ impl RunQuery {
         let found = async {
             let reads = ctx.reads(Scope::StaffRead).await?;
             let Ok(id) = id.parse() else { return Ok(None) };
-            Ok(runs::by_ids(reads.alone(), &[id]).await?.remove(&id).map(Run))
+            Ok(runs::by_ids(reads.alone()?, &[id]).await?.remove(&id).map(Run))
         };
         found.await.transpose()
     }
@@ -171,7 +171,7 @@ impl RunQuery {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let reads = ctx.reads(Scope::StaffRead).await?;
-            Ok(page::connection(runs::list(reads.alone(), status.into(), &page).await?, |row| row.id, Run))
+            Ok(page::connection(runs::list(reads.alone()?, status.into(), &page).await?, |row| row.id, Run))
         };
         Some(found.await)
     }

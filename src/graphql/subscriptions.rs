@@ -265,7 +265,7 @@ impl SubscriptionQuery {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let reads = ctx.reads(Scope::StaffRead).await?;
-            let slice = subscriptions::list(reads.alone(), status.map(Into::into), &page).await?;
+            let slice = subscriptions::list(reads.alone()?, status.map(Into::into), &page).await?;
             Ok(page::connection(slice, |row| row.id, Subscription))
         };
         Some(found.await)

@@ -132,7 +132,7 @@ impl TriggerQuery {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let reads = ctx.reads(Scope::StaffRead).await?;
-            Ok(page::connection(triggers::list(reads.alone(), &page).await?, |row| row.id, Trigger))
+            Ok(page::connection(triggers::list(reads.alone()?, &page).await?, |row| row.id, Trigger))
         };
         Some(found.await)
     }

@@ -201,7 +201,7 @@ impl WebhookQuery {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let reads = ctx.reads(Scope::WebhooksWrite).await?;
-            Ok(page::connection(endpoints::list(reads.alone(), &page).await?, |row| row.id, WebhookEndpoint))
+            Ok(page::connection(endpoints::list(reads.alone()?, &page).await?, |row| row.id, WebhookEndpoint))
         };
         Some(found.await)
     }

@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use async_graphql::parser::parse_query;
@@ -40,35 +39,7 @@ pub enum Trust {
 pub struct Documents {
     trust: Trust,
     texts: HashMap<String, String>,
-    lately: Cache<String, Arc<Document>>,
-}
-
-/// A document, and what became of it when it was run.
-pub struct Document {
-    pub parsed: ExecutableDocument,
-    run: AtomicBool,
-    alone: AtomicBool,
-}
-
-impl Document {
-    /// One that was never run.
-    #[must_use]
-    pub fn new(parsed: ExecutableDocument) -> Self {
-        Self { parsed, run: AtomicBool::new(false), alone: AtomicBool::new(false) }
-    }
-
-    /// It was run; whether what it read could be read for others as well, if it read anything.
-    pub fn was_run(&self, suits_company: Option<bool>) {
-        if let Some(suits) = suits_company {
-            self.alone.fetch_or(!suits, Ordering::Relaxed);
-            self.run.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether it is known to read nothing but what can be read for many at once.
-    pub fn suits_company(&self) -> bool {
-        self.run.load(Ordering::Relaxed) && !self.alone.load(Ordering::Relaxed)
-    }
+    lately: Cache<String, Arc<ExecutableDocument>>,
 }
 
 impl Default for Documents {
@@ -102,12 +73,13 @@ impl Documents {
     }
 
     /// The document of a text that was kept lately.
-    pub fn kept(&self, text: &str) -> Option<Arc<Document>> {
+    #[must_use]
+    pub fn kept(&self, text: &str) -> Option<Arc<ExecutableDocument>> {
         self.lately.get(text)
     }
 
     /// Keeps a document that may be asked again.
-    pub fn keep(&self, text: &str, document: &Arc<Document>) {
+    pub fn keep(&self, text: &str, document: &Arc<ExecutableDocument>) {
         self.lately.insert(text.to_owned(), document.clone());
     }
 

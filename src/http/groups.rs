@@ -12,11 +12,13 @@ use std::num::NonZero;
 use std::ops::RangeInclusive;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_graphql::Response as Answer;
 use async_graphql::parser::types::OperationType;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
+use moka::sync::Cache;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span};
@@ -32,6 +34,9 @@ use crate::graphql::{COMPLEXITY, ScripSchema, broke};
 const AT_ONCE: RangeInclusive<usize> = 3..=8;
 /// Queries in one group, which together cost no more than one may.
 const MOST: usize = 32;
+/// Bytes of questions of which it is known how they are read, and for how long.
+const KNOWN: u64 = 4 * 1024 * 1024;
+const KNOWN_FOR: Duration = Duration::from_mins(10);
 
 /// What is under way, and what waits for the next group.
 #[derive(Clone)]
@@ -39,6 +44,8 @@ pub struct Groups {
     schema: ScripSchema,
     tracker: TaskTracker,
     asked: Arc<Mutex<HashMap<Arc<Question>, Asked>>>,
+    /// Whether a question that was asked lately takes nothing but what the loaders read.
+    known: Cache<Arc<Question>, bool>,
     at_once: usize,
 }
 
@@ -59,12 +66,12 @@ struct Asked {
 impl Asked {
     /// Who is in the next group: those who still wait, oldest first.
     fn next(&mut self) -> Vec<Asking> {
-        let (mut group, mut cost) = (Vec::new(), 0_usize);
+        let (mut group, mut left) = (Vec::new(), COMPLEXITY);
         while let Some(asking) = self.waiting.pop_front_if(|asking| {
-            cost = cost.saturating_add(asking.operation.cost);
-            group.is_empty() || (group.len() < MOST && cost <= COMPLEXITY)
+            group.is_empty() || !asking.waits() || (group.len() < MOST && asking.operation.cost <= left)
         }) {
             if asking.waits() {
+                left = left.saturating_sub(asking.operation.cost);
                 group.push(asking);
             }
         }
@@ -103,7 +110,9 @@ impl Groups {
     pub fn new(schema: ScripSchema, tracker: TaskTracker) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         let at_once = (processors + 1).clamp(*AT_ONCE.start(), *AT_ONCE.end());
-        Self { schema, tracker, asked: Arc::default(), at_once }
+        let bytes = |question: &Arc<Question>, _: &bool| u32::try_from(question.text.len() + 256).unwrap_or(u32::MAX);
+        let known = Cache::builder().weigher(bytes).max_capacity(KNOWN).time_to_live(KNOWN_FOR).build();
+        Self { schema, tracker, asked: Arc::default(), known, at_once }
     }
 
     /// Runs an operation in a task of its own or, if it is a query, of its group. The receiver fails if that panicked.
@@ -117,8 +126,9 @@ impl Groups {
         let question = question(&operation, &session);
         let span = tracing::info_span!("operation");
         let asking = Asking { operation, session, span, answer: Mutex::new(Some((to, place))) };
-        let Some(question) = question else {
-            self.tracker.spawn(self.clone().alone(asking));
+        let suits = |question: &Arc<Question>| self.known.get(question) == Some(true);
+        let Some(question) = question.as_ref().filter(|question| suits(question)) else {
+            self.tracker.spawn(self.clone().alone(question, asking));
             return answer;
         };
         let mut asked = self.asked.lock().expect("nobody panics while asking");
@@ -127,7 +137,7 @@ impl Groups {
             of_question.waiting.push_back(asking);
         } else {
             of_question.running += 1;
-            self.tracker.spawn(self.clone().run(question, vec![asking]));
+            self.tracker.spawn(self.clone().run(question.clone(), vec![asking]));
         }
         answer
     }
@@ -135,7 +145,7 @@ impl Groups {
     /// Answers one group after another, for as long as somebody waits.
     async fn run(self, question: Arc<Question>, mut group: Vec<Asking>) {
         loop {
-            self.answer(group).await;
+            self.answer(&question, group).await;
             group = match self.asked.lock().expect("nobody panics while asking").entry(question.clone()) {
                 Entry::Vacant(_) => return,
                 Entry::Occupied(mut asked) => {
@@ -153,27 +163,41 @@ impl Groups {
         }
     }
 
-    /// Answers a group. What breaks one query may break the others that share its transaction: whoever was not answered
-    /// is asked again, each alone, since a query changes nothing.
-    async fn answer(&self, group: Vec<Asking>) {
+    /// Answers a group. Whoever is not answered in it is asked again, each alone, since a query changes nothing: what
+    /// breaks one query may break the others that share its transaction.
+    async fn answer(&self, question: &Arc<Question>, group: Vec<Asking>) {
         let company = group.len() > 1;
         let together = AssertUnwindSafe(together(&self.schema, &group, company)).catch_unwind();
-        if together.await.is_err() {
+        if let Ok(suits) = together.await {
+            self.learn(question, suits);
+        } else {
             tracing::error!(queries = group.len(), "a group of queries ended in a panic");
         }
         for asking in group.into_iter().filter(|asking| company && asking.waits()) {
-            self.tracker.spawn(self.clone().alone(asking));
+            self.tracker.spawn(self.clone().alone(Some(question.clone()), asking));
         }
     }
 
-    async fn alone(self, asking: Asking) {
-        together(&self.schema, &[asking], false).await;
+    async fn alone(self, question: Option<Arc<Question>>, asking: Asking) {
+        let suits = together(&self.schema, &[asking], false).await;
+        if let Some(question) = question {
+            self.learn(&question, suits);
+        }
+    }
+
+    /// Remembers how a question was read, as far as that is news: once alone, alone for as long as it is known.
+    fn learn(&self, question: &Arc<Question>, suits: Option<bool>) {
+        match (suits, self.known.get(question)) {
+            (Some(suits), None) => self.known.insert(question.clone(), suits),
+            (Some(false), Some(true)) => self.known.insert(question.clone(), false),
+            _ => {}
+        }
     }
 }
 
 /// What a query has in common with others; none where it shares nothing.
 fn question(operation: &Operation, session: &Session) -> Option<Arc<Question>> {
-    if operation.kind != Some(OperationType::Query) || !operation.document.suits_company() {
+    if operation.kind != Some(OperationType::Query) {
         return None;
     }
     let seen = session.caller().sees()?;
@@ -182,9 +206,10 @@ fn question(operation: &Operation, session: &Session) -> Option<Arc<Question>> {
 }
 
 /// Runs a group as one request, each of whose answers is told as soon as it is there. In company what broke is left, but
-/// for what nobody could have read.
-async fn together(schema: &ScripSchema, group: &[Asking], company: bool) {
-    let (snapshot, batches) = (Snapshot::default(), Batches::default());
+/// for what nobody could have read. Answers whether it took nothing but what the loaders read.
+async fn together(schema: &ScripSchema, group: &[Asking], company: bool) -> Option<bool> {
+    let snapshot = if company { Snapshot::of_several() } else { Snapshot::default() };
+    let batches = Batches::default();
     let all = group.iter().map(|asking| {
         let query = asking.operation.query().data(asking.session.beside(&snapshot, &batches));
         let snapshot = &snapshot;
@@ -199,7 +224,5 @@ async fn together(schema: &ScripSchema, group: &[Asking], company: bool) {
     let all = all.collect::<FuturesUnordered<_>>();
     let span = group.first().filter(|_| !company).map_or_else(Span::none, |asking| asking.span.clone());
     batches.run(all.for_each(|()| std::future::ready(()))).instrument(span).await;
-    for asking in group {
-        asking.operation.document.was_run(snapshot.suits_company());
-    }
+    snapshot.suits_company()
 }

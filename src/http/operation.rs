@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::budget::{Bill, Purse};
-use super::documents::{Document, Documents, NoDocument};
+use super::documents::{Documents, NoDocument};
 use super::guard::{Refused, inspect};
 use crate::graphql::ScripSchema;
 
@@ -44,7 +44,7 @@ impl Params {
 /// What can be run.
 pub struct Operation {
     text: String,
-    pub document: Arc<Document>,
+    document: Arc<ExecutableDocument>,
     name: Option<String>,
     variables: Variables,
     purse: Purse,
@@ -75,11 +75,11 @@ impl Operation {
         let kept = documents.kept(&text);
         let document = match &kept {
             Some(document) => document.clone(),
-            None => Arc::new(Document::new(parse_query(&text).map_err(|error| Unfit::Invalid(vec![error.into()]))?)),
+            None => Arc::new(parse_query(&text).map_err(|error| Unfit::Invalid(vec![error.into()]))?),
         };
-        let operation = selected(&document.parsed, params.operation_name.as_deref());
+        let operation = selected(&document, params.operation_name.as_deref());
         let kind = operation.map(|operation| operation.ty);
-        inspect(&document.parsed, operation, &variables).map_err(|refused| match refused {
+        inspect(&document, operation, &variables).map_err(|refused| match refused {
             Refused::TooLarge(message) => Unfit::TooLarge(message),
             Refused::Invalid(message) => Unfit::Invalid(vec![ServerError::new(message, None)]),
         })?;
@@ -106,11 +106,11 @@ impl Operation {
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
-    /// What the library runs, which uses it up.
+    /// What the library runs.
     pub fn query(&self) -> Query {
         let mut query = Query::new(&self.text).variables(self.variables.clone());
         query.operation_name.clone_from(&self.name);
-        query.set_parsed_query(self.document.parsed.clone());
+        query.set_parsed_query(ExecutableDocument::clone(&self.document));
         query
     }
 

@@ -159,17 +159,16 @@ impl Tokens {
         let digest = <[u8; 32]>::from(Sha256::digest(token));
         let leeway = i64::try_from(LEEWAY).unwrap_or_default();
         let still_good = |claims: &Arc<Claims>| claims.exp.saturating_add(leeway) >= SystemClock.now().timestamp();
-        let claims = match self.lately.get(&digest).filter(still_good) {
-            Some(claims) => claims,
-            None => {
-                let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation);
-                let claims = Arc::new(claims.map_err(|_| Error::Unauthenticated)?.claims);
-                if !is_subject(&claims.sub) {
-                    return Err(Error::Unauthenticated);
-                }
-                self.lately.insert(digest, claims.clone());
-                claims
+        let claims = if let Some(claims) = self.lately.get(&digest).filter(still_good) {
+            claims
+        } else {
+            let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation);
+            let claims = Arc::new(claims.map_err(|_| Error::Unauthenticated)?.claims);
+            if !is_subject(&claims.sub) {
+                return Err(Error::Unauthenticated);
             }
+            self.lately.insert(digest, claims.clone());
+            claims
         };
         let end = Instant::from_timestamp(claims.exp, 0).unwrap_or(Instant::MAX_UTC);
         let left = Some((end - SystemClock.now()).to_std().unwrap_or_default());
