@@ -1,4 +1,5 @@
-//! Each deliberate fault is found by the model test: `cargo test --features faults --test faults`.
+//! Each deliberate fault is found by the model test, and without one nothing is.
+#![cfg(debug_assertions)]
 
 #[path = "naive/database.rs"]
 mod database;

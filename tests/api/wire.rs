@@ -103,7 +103,7 @@ async fn a_mutation_runs_by_post_only_and_once() {
     let get = house
         .client()
         .get("/graphql")
-        .query("query", &mutation)
+        .query("query", mutation)
         .header("authorization", format!("Bearer {token}"))
         .send()
         .await;
@@ -112,8 +112,8 @@ async fn a_mutation_runs_by_post_only_and_once() {
     let get = house
         .client()
         .get("/graphql")
-        .query("query", &hidden)
-        .query("operationName", &"B")
+        .query("query", hidden)
+        .query("operationName", "B")
         .header("authorization", format!("Bearer {token}"))
         .send()
         .await;

@@ -164,7 +164,7 @@ async fn trusted_documents_run_by_their_ids_and_where_they_must_nothing_else() {
         let request = house.client().post("/graphql").header("authorization", format!("Bearer {token}"));
         let response = request.body_json(&body).send().await;
         let status = response.0.status().as_u16();
-        (status, response.json().await.value().deserialize::<Value>())
+        (status, response.json::<Value>().await)
     };
     let allow =
         house(Rules { documents: Documents::read(Trust::Allow, Some(&file)).expect("a manifest"), ..Rules::default() })
@@ -182,7 +182,7 @@ async fn trusted_documents_run_by_their_ids_and_where_they_must_nothing_else() {
     let by_get = require
         .client()
         .get("/graphql")
-        .query("documentId", &"me")
+        .query("documentId", "me")
         .header("authorization", format!("Bearer {}", require.token(Role::Staff)));
     assert_eq!(by_get.send().await.0.status().as_u16(), 200);
     for body in [

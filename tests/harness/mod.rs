@@ -1,9 +1,11 @@
 //! What tests stand on: a house of their own on either database, a clock that they set, and the API over HTTP.
 #![allow(dead_code, reason = "each test binary uses its part of the harness")]
 
+mod client;
 pub mod postgres;
 mod variants;
 
+pub use client::{Answer, Client};
 pub use variants::doors;
 
 use std::sync::Arc;
@@ -11,9 +13,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use entity::account::{Mode, Model};
-use poem::endpoint::BoxEndpoint;
-use poem::test::{TestClient, TestResponse};
-use poem::{EndpointExt, Response};
 use scrip::domain::accounts::tokens::Tokens;
 use scrip::domain::accounts::{self, NewAccount};
 use scrip::domain::clock::{Clock, Instant, ManualClock};
@@ -21,7 +20,7 @@ use scrip::domain::ledger::{LedgerKey, verify};
 use scrip::domain::store::{Missing, Store};
 use scrip::domain::{App, Caller, Role};
 use scrip::gateway::{Poster, SystemNames};
-use scrip::http::{Rules, endpoint};
+use scrip::http::Rules;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
@@ -76,7 +75,7 @@ pub struct House {
     pub account: Model,
     pub url: String,
     pub backend: Backend,
-    client: TestClient<BoxEndpoint<'static, Response>>,
+    client: Client,
     keys: AtomicU64,
     _folder: Option<tempfile::TempDir>,
 }
@@ -147,10 +146,10 @@ impl House {
         }
         let response = request.send().await;
         let status = response.0.status().as_u16();
-        (status, response.json().await.value().deserialize())
+        (status, response.json().await)
     }
 
-    pub fn client(&self) -> &TestClient<BoxEndpoint<'static, Response>> {
+    pub fn client(&self) -> &Client {
         &self.client
     }
 
@@ -335,8 +334,8 @@ pub fn tokens() -> Tokens {
     Tokens::new(&SecretString::from(SIGNING_SECRET), "scrip", "scrip")
 }
 
-fn client(app: &App, tokens: &Arc<Tokens>) -> TestClient<BoxEndpoint<'static, Response>> {
-    TestClient::new(endpoint(doors(app, tokens, Rules::default())).boxed())
+fn client(app: &App, tokens: &Arc<Tokens>) -> Client {
+    Client::before(doors(app, tokens, Rules::default()))
 }
 
 /// A server on a database, its tables made where they are not.
@@ -372,6 +371,6 @@ pub fn codes(payload: &Value) -> Vec<&str> {
 }
 
 /// The body of a response as JSON.
-pub async fn body(response: TestResponse) -> Value {
-    response.json().await.value().deserialize()
+pub async fn body(response: Answer) -> Value {
+    response.json().await
 }

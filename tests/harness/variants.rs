@@ -4,19 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use poem::EndpointExt;
-use poem::test::TestClient;
 use scrip::domain::accounts::{self, tokens::Tokens};
 use scrip::domain::clock::{Clock, ManualClock, SystemClock};
 use scrip::domain::{App, Caller};
-use scrip::http::{Doors, Rules, Start, endpoint};
+use scrip::http::{Doors, Rules, Start};
 
-use super::{Backend, House, client, open, tokens};
+use super::{Backend, Client, House, client, open, tokens};
 
 impl House {
     /// The same server behind doors with other rules.
     pub fn behind(mut self, rules: Rules) -> Self {
-        self.client = TestClient::new(endpoint(doors(&self.app, &self.tokens, rules)).boxed());
+        self.client = Client::before(doors(&self.app, &self.tokens, rules));
         self
     }
 
