@@ -1,7 +1,12 @@
 //! `activity`: the ledger. Rows are added, never changed and never removed.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;
+use sea_orm::sqlx::postgres::{PgRow, Postgres};
+use sea_orm::sqlx::{Decode, Row, Type};
+use sea_orm::{FromQueryResult, QueryResult, RuntimeErr};
 use serde::{Deserialize, Serialize};
 
 use crate::{AccountId, ActivityId, CreditTypeId, Credits, CustomerId, CustomerOwned, HoldId, Owned};
@@ -120,6 +125,45 @@ impl ActiveModelBehavior for ActiveModel {}
 
 impl Owned for Entity {
     const ACCOUNT: Column = Column::AccountId;
+
+    /// Nothing is read as often as pages of activity. By name SeaORM looks every column up, and makes a message for every
+    /// null; PostgreSQL's rows are read by their places.
+    fn read(row: &QueryResult) -> Result<Model, DbErr> {
+        let Some(row) = row.try_as_pg_row() else { return Model::from_query_result(row, "") };
+        Ok(Model {
+            account_id: AccountId(at(row, 0)?),
+            id: ActivityId(at(row, 1)?),
+            customer_id: CustomerId(at(row, 2)?),
+            credit_type_id: CreditTypeId(at(row, 3)?),
+            sequence: at(row, 4)?,
+            kind: Kind::try_from_value(&at(row, 5)?)?,
+            amount: Credits(at(row, 6)?),
+            held_amount: Credits(at(row, 7)?),
+            balance_before: Credits(at(row, 8)?),
+            balance_after: Credits(at(row, 9)?),
+            actor_kind: ActorKind::try_from_value(&at(row, 10)?)?,
+            actor: at(row, 11)?,
+            source: Source::try_from_value(&at(row, 12)?)?,
+            reference: at(row, 13)?,
+            reason: at(row, 14)?,
+            note: at(row, 15)?,
+            internal_note: at(row, 16)?,
+            note_salt: at(row, 17)?,
+            note_digest: at(row, 18)?,
+            hold_id: at::<Option<Uuid>>(row, 19)?.map(HoldId),
+            reverses_id: at::<Option<Uuid>>(row, 20)?.map(ActivityId),
+            at: at(row, 21)?,
+            hash: at(row, 22)?,
+        })
+    }
+}
+
+/// The column at a place, in the order of [`Column`].
+fn at<'r, T>(row: &'r PgRow, place: usize) -> Result<T, DbErr>
+where
+    T: Decode<'r, Postgres> + Type<Postgres>,
+{
+    row.try_get(place).map_err(|error| DbErr::Query(RuntimeErr::SqlxError(Arc::new(error))))
 }
 
 impl CustomerOwned for Entity {

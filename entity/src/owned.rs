@@ -1,7 +1,9 @@
 //! The door to an account's rows: a query that starts here cannot meet another account's.
 
 use sea_orm::sea_query::{Asterisk, Expr, ExprTrait, Query, ValueTuple};
-use sea_orm::{ColumnTrait, DbBackend, DbErr, EntityTrait, IdenStatic, QueryFilter, Select, Value};
+use sea_orm::{
+    ColumnTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, IdenStatic, QueryFilter, QueryResult, Select, Value,
+};
 
 use crate::{AccountId, CustomerId, array};
 
@@ -16,6 +18,11 @@ pub trait Owned: EntityTrait {
     #[must_use]
     fn of(account: AccountId) -> Select<Self> {
         Self::find().filter(Self::ACCOUNT.eq(account))
+    }
+
+    /// A row that has all columns, in their order.
+    fn read(row: &QueryResult) -> Result<Self::Model, DbErr> {
+        Self::Model::from_query_result(row, "")
     }
 
     /// The rows with certain keys, of several accounts: each key begins with its account, `columns` name what stands

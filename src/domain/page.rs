@@ -1,6 +1,6 @@
 //! Pages of long lists: by key, so that the thousandth costs what the first does.
 
-use entity::array;
+use entity::{Owned, array};
 use sea_orm::sea_query::{Alias, Asterisk, Expr, Query, SelectStatement, UnionType};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, FromQueryResult, IdenStatic,
@@ -93,25 +93,28 @@ const TERMS: usize = 400;
 const ORDINAL: &str = "ordinal";
 
 /// For each key a limited select of the rows that have it in a column, all in one statement; answers the rows of each.
+/// What is selected depends on what else is asked of them.
 ///
-/// On PostgreSQL selects that differ in nothing but the key are one select beside an array of keys: its text is the same
-/// for any number of them, and so is parsed and planned once.
-pub(super) async fn of_each<E>(
+/// On PostgreSQL, where the same is asked of all, it is one select beside an array of keys: its text is the same for any
+/// number of them, and so is parsed and planned once.
+pub(super) async fn of_each<E, A>(
     txn: &DatabaseTransaction,
     column: E::Column,
-    wanted: Vec<(Value, Select<E>)>,
+    wanted: impl Iterator<Item = (Value, A)>,
+    select: impl Fn(&A) -> Select<E>,
 ) -> Result<Vec<Vec<E::Model>>, DbErr>
 where
-    E: EntityTrait,
+    E: Owned,
     E::Model: ModelTrait + FromQueryResult,
+    A: PartialEq,
 {
-    let alike = |(_, select): &(Value, Select<E>)| select.as_query() == wanted[0].1.as_query();
-    if txn.get_database_backend() != DbBackend::Postgres || !wanted.iter().all(alike) {
-        return many(txn, wanted.into_iter().map(|(key, select)| select.filter(column.eq(key))).collect()).await;
+    let (keys, asked): (Vec<_>, Vec<_>) = wanted.unzip();
+    let Some(first) = asked.first() else { return Ok(Vec::new()) };
+    if txn.get_database_backend() != DbBackend::Postgres || asked.iter().any(|other| other != first) {
+        let selects = keys.into_iter().zip(&asked).map(|(key, asked)| select(asked).filter(column.eq(key)));
+        return many(txn, selects.collect()).await;
     }
-    let (keys, selects): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
-    let Some(select) = selects.into_iter().next() else { return Ok(Vec::new()) };
-    numbered::<E>(keys.len(), txn.query_all_raw(beside(select, column, keys)?).await?)
+    numbered::<E>(keys.len(), txn.query_all_raw(beside(select(first), column, keys)?).await?)
 }
 
 /// A select of `PostgreSQL`'s beside an array of keys, each row with the number of its key.
@@ -136,7 +139,7 @@ fn beside<E: EntityTrait>(select: Select<E>, column: E::Column, keys: Vec<Value>
 /// a window over the table would read every row of every one.
 pub(super) async fn many<E>(txn: &DatabaseTransaction, selects: Vec<Select<E>>) -> Result<Vec<Vec<E::Model>>, DbErr>
 where
-    E: EntityTrait,
+    E: Owned,
     E::Model: ModelTrait + FromQueryResult,
 {
     let mut answers = Vec::with_capacity(selects.len());
@@ -150,14 +153,13 @@ where
 /// The rows of each of so many selects, in the order in which they came.
 fn numbered<E>(selects: usize, rows: Vec<QueryResult>) -> Result<Vec<Vec<E::Model>>, DbErr>
 where
-    E: EntityTrait,
-    E::Model: FromQueryResult,
+    E: Owned,
 {
     let mut of_each = (0..selects).map(|_| Vec::new()).collect::<Vec<_>>();
     for row in rows {
         let number: i32 = row.try_get("", ORDINAL)?;
         if let Some(rows) = usize::try_from(number).ok().and_then(|number| of_each.get_mut(number)) {
-            rows.push(E::Model::from_query_result(&row, "")?);
+            rows.push(E::read(&row)?);
         }
     }
     Ok(of_each)

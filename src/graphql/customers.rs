@@ -145,14 +145,14 @@ impl Customer {
         let Ok(credit_type) = credit_type_id.map(|id| id.parse()).transpose() else {
             return Ok(Connection::new(false, false));
         };
-        let wanted = activity::Wanted {
-            customer: self.0.id,
+        let part = activity::Part {
             credit_type,
             kinds: kinds.unwrap_or_default().into_iter().map(Into::into).collect(),
             from: from.map(|at| at.0),
             to: to.map(|at| at.0),
             page: page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?,
         };
+        let wanted = activity::Wanted { customer: self.0.id, part };
         let slice = ctx.reads(Scope::OwnRead).await?.activity_pages.get(wanted).await?;
         Ok(page::connection(slice.unwrap_or_default(), |row| (row.at, row.sequence, row.id), Activity::of))
     }

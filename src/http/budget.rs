@@ -172,7 +172,8 @@ impl Extension for Charge {
     }
 }
 
-fn told(error: Error) -> ServerError {
+/// Why nothing is served, as an error of the request.
+pub fn told(error: Error) -> ServerError {
     let mut told = ServerError::new(error.to_string(), None);
     told.source = Some(Arc::new(error));
     told

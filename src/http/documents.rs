@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use async_graphql::parser::parse_query;
-use async_graphql::parser::types::ExecutableDocument;
 use moka::sync::Cache;
 use serde::Deserialize;
+
+use super::checked::Kept;
 
 /// Bytes of a file.
 const LARGEST: u64 = 64 * 1024 * 1024;
@@ -39,7 +40,7 @@ pub enum Trust {
 pub struct Documents {
     trust: Trust,
     texts: HashMap<String, String>,
-    lately: Cache<String, Arc<ExecutableDocument>>,
+    lately: Cache<String, Arc<Kept>>,
 }
 
 impl Default for Documents {
@@ -74,12 +75,12 @@ impl Documents {
 
     /// The document of a text that was kept lately.
     #[must_use]
-    pub fn kept(&self, text: &str) -> Option<Arc<ExecutableDocument>> {
+    pub fn kept(&self, text: &str) -> Option<Arc<Kept>> {
         self.lately.get(text)
     }
 
     /// Keeps a document that may be asked again.
-    pub fn keep(&self, text: &str, document: &Arc<ExecutableDocument>) {
+    pub fn keep(&self, text: &str, document: &Arc<Kept>) {
         self.lately.insert(text.to_owned(), document.clone());
     }
 

@@ -29,9 +29,9 @@ use crate::graphql::batches::Batches;
 use crate::graphql::context::{Session, Snapshot};
 use crate::graphql::{COMPLEXITY, ScripSchema, broke};
 
-/// Groups of one question that run at once: at least one for each processor and one that waits for the database, at most
-/// as many as there are connections to read by.
-const AT_ONCE: RangeInclusive<usize> = 3..=8;
+/// Groups of one question that run at once: one for each processor, at least one that waits for the database beside one
+/// that does not, at most as many as there are connections to read by. More of them would be smaller.
+const AT_ONCE: RangeInclusive<usize> = 2..=8;
 /// Queries in one group, which together cost no more than one may.
 const MOST: usize = 32;
 /// Bytes of questions of which it is known how they are read, and for how long.
@@ -109,7 +109,7 @@ impl Groups {
     #[must_use]
     pub fn new(schema: ScripSchema, tracker: TaskTracker) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let at_once = (processors + 1).clamp(*AT_ONCE.start(), *AT_ONCE.end());
+        let at_once = processors.clamp(*AT_ONCE.start(), *AT_ONCE.end());
         let bytes = |question: &Arc<Question>, _: &bool| u32::try_from(question.text.len() + 256).unwrap_or(u32::MAX);
         let known = Cache::builder().weigher(bytes).max_capacity(KNOWN).time_to_live(KNOWN_FOR).build();
         Self { schema, tracker, asked: Arc::default(), known, at_once }

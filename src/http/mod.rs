@@ -4,6 +4,7 @@ pub(crate) mod accept;
 mod address;
 mod bearer;
 mod budget;
+mod checked;
 mod compression;
 mod cors;
 mod documents;

@@ -10,7 +10,8 @@ use async_graphql::{Request as Query, ServerError, Variables};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::budget::{Bill, Purse};
+use super::budget::{Bill, Purse, told};
+use super::checked::{Kept, Told};
 use super::documents::{Documents, NoDocument};
 use super::guard::{Refused, inspect};
 use crate::graphql::ScripSchema;
@@ -44,10 +45,12 @@ impl Params {
 /// What can be run.
 pub struct Operation {
     text: String,
-    document: Arc<ExecutableDocument>,
+    kept: Arc<Kept>,
     name: Option<String>,
     variables: Variables,
     purse: Purse,
+    /// What a check depends on, where it is worth remembering what it came to.
+    told: Option<Told>,
     /// What it could answer, in fields, once it was checked.
     pub cost: usize,
     /// None where the request does not say which.
@@ -72,14 +75,15 @@ impl Operation {
         let text = text.map_err(|NoDocument(message)| Unfit::Missing(message))?;
         let text = text.ok_or_else(|| Unfit::Missing("`query` is missing, and so is `documentId`.".to_owned()))?;
         let variables = Variables::from_json(Value::Object(params.variables.unwrap_or_default()));
-        let kept = documents.kept(&text);
-        let document = match &kept {
-            Some(document) => document.clone(),
-            None => Arc::new(parse_query(&text).map_err(|error| Unfit::Invalid(vec![error.into()]))?),
+        let found = documents.kept(&text);
+        let is_new = found.is_none();
+        let kept = match found {
+            Some(kept) => kept,
+            None => Arc::new(Kept::new(parse_query(&text).map_err(|error| Unfit::Invalid(vec![error.into()]))?)),
         };
-        let operation = selected(&document, params.operation_name.as_deref());
+        let operation = selected(&kept.document, params.operation_name.as_deref());
         let kind = operation.map(|operation| operation.ty);
-        inspect(&document, operation, &variables).map_err(|refused| match refused {
+        inspect(&kept.document, operation, &variables).map_err(|refused| match refused {
             Refused::TooLarge(message) => Unfit::TooLarge(message),
             Refused::Invalid(message) => Unfit::Invalid(vec![ServerError::new(message, None)]),
         })?;
@@ -88,14 +92,19 @@ impl Operation {
             let message = "A subscription must select exactly one top-level field, and not in a fragment.";
             return Err(Unfit::Invalid(vec![ServerError::new(message, None)]));
         }
-        if kept.is_none() {
-            documents.keep(&text, &document);
+        if is_new {
+            documents.keep(&text, &kept);
         }
-        Ok(Self { text, document, name: params.operation_name, variables, purse, cost: 0, kind })
+        let told = operation.and_then(|it| Told::of(params.operation_name.as_deref(), it, &variables));
+        Ok(Self { text, kept, name: params.operation_name, variables, purse, told, cost: 0, kind })
     }
 
     /// Validates it, and charges for what it could answer: whatever is wrong then is no error of running it.
     pub async fn check(&mut self, checker: &ScripSchema) -> Result<(), Vec<ServerError>> {
+        if let Some(cost) = self.told.as_ref().and_then(|told| self.kept.cost(told)) {
+            self.cost = cost;
+            return self.purse.spend(cost).map_err(|error| vec![told(error)]);
+        }
         let bill = Bill::to(&self.purse);
         let mut errors = checker.execute(self.query().data(bill.clone())).await.errors;
         self.cost = bill.points();
@@ -103,14 +112,20 @@ impl Operation {
             let message = "Which operation of the document? `operationName` must be the name of one of them.";
             errors.push(ServerError::new(message, None));
         }
-        if errors.is_empty() { Ok(()) } else { Err(errors) }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        if let Some(told) = self.told.take() {
+            self.kept.passed(told, self.cost);
+        }
+        Ok(())
     }
 
     /// What the library runs.
     pub fn query(&self) -> Query {
         let mut query = Query::new(&self.text).variables(self.variables.clone());
         query.operation_name.clone_from(&self.name);
-        query.set_parsed_query(ExecutableDocument::clone(&self.document));
+        query.set_parsed_query(self.kept.document.clone());
         query
     }
 

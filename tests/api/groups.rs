@@ -135,6 +135,52 @@ on_both! {
         assert_eq!(house.app.store().statements() - before, 24 * one);
     }
 
+    /// Who is gone is in no group, or its answer is thrown away.
+    async fn who_hangs_up_holds_up_nobody(house: House) {
+        let customers = customers(&house, 32).await;
+        let asked = customers.iter().enumerate().map(|(n, id)| {
+            let patience = Duration::from_millis(if n % 4 == 3 { 100 } else { 20_000 });
+            tokio::time::timeout(patience, house.data(CUSTOMER, json!({ "id": id })))
+        });
+        for (n, answer) in together(&house, asked).await.into_iter().enumerate() {
+            let name = answer.ok().map(|answer| answer["customer"]["name"].clone());
+            assert_eq!(name, (n % 4 != 3).then(|| json!(format!("Customer {}", n + 1))));
+        }
+        assert_eq!(house.data(CUSTOMER, json!({ "id": customers[3] })).await["customer"]["name"], "Customer 4");
+    }
+
+    /// A group costs no more than one query may: of these there is room for one.
+    async fn dear_queries_are_in_groups_of_their_own(house: House) {
+        let customers = customers(&house, 16).await;
+        let fields = "nodes { id kind sequence amount heldAmount balanceBefore balanceAfter source reference reason note internalNote at }";
+        let dear = (0..9).map(|n| format!("a{n}: activity(first: 100) {{ {fields} }}")).collect::<Vec<_>>().concat();
+        let dear = format!("query($id: ID!) {{ customer(by: {{ id: $id }}) {{ name {dear} }} }}");
+        let ask = |id: &String| house.data(&dear, json!({ "id": id }));
+        ask(&customers[0]).await;
+        let before = house.statements().await;
+        ask(&customers[0]).await;
+        let one = house.app.store().statements() - before;
+        let before = house.statements().await;
+        let answers = together(&house, customers.iter().map(ask)).await;
+        let many = house.app.store().statements() - before - READERS as u64;
+        for (n, answer) in answers.iter().enumerate() {
+            assert_eq!(answer["customer"]["name"], format!("Customer {}", n + 1));
+        }
+        assert_eq!(many, 16 * one);
+    }
+
+    /// Each hears of it, and the next one is answered.
+    async fn a_snapshot_that_cannot_be_opened_breaks_all_of_its_group(house: House) {
+        let customers = customers(&house, 24).await;
+        house.tamper("ALTER TABLE account RENAME TO lost").await;
+        let asked = customers.iter().map(|id| house.ask(Role::Staff, CUSTOMER, json!({ "id": id })));
+        for answer in join_all(asked).await {
+            assert_eq!(answer["errors"][0]["extensions"]["code"], "INTERNAL", "{answer}");
+        }
+        house.tamper("ALTER TABLE lost RENAME TO account").await;
+        assert_eq!(house.data(CUSTOMER, json!({ "id": customers[0] })).await["customer"]["name"], "Customer 1");
+    }
+
     async fn what_was_acknowledged_is_seen_by_who_asks_after_it(house: House) {
         let customers = customers(&house, 24).await;
         let credit_type = house.credit_type("Class", json!({ "never": true })).await;

@@ -1,5 +1,6 @@
 //! Bad input: a refusal with field and limit, and nothing written.
 
+use scrip::domain::Role;
 use serde_json::{Value, json};
 
 use crate::harness::{Backend, House, codes};
@@ -25,6 +26,36 @@ on_both! {
         }
         assert_eq!(house.balance(&customer).await["available"], 3_000_000_000_i64);
         house.assert_verified().await;
+    }
+
+    /// What a check came to is remembered for other ids, and for nothing else.
+    async fn a_check_that_passed_is_no_pass_for_other_values(house: House) {
+        let customer = house.customer("Ada").await;
+        let query = "query($id: ID!, $first: Int, $kinds: [ActivityKind!], $from: DateTime) { customer(by: { id: $id }) {
+            name activity(first: $first, kinds: $kinds, from: $from) { nodes { id } } } }";
+        let ask = |variables: Value| house.ask(Role::Staff, query, variables);
+        for _ in 0..2 {
+            for id in [customer.as_str(), "cus_01h455vb4pex5vsknk084sn02q", "nonsense"] {
+                let answer = ask(json!({ "id": id, "first": 2 })).await;
+                assert_eq!(answer.get("errors"), None, "{answer}");
+                assert_eq!(answer["data"]["customer"]["name"], if id == customer { json!("Ada") } else { Value::Null });
+            }
+            for (wrong, code) in [
+                (json!({ "id": customer, "first": 101 }), json!("BAD_REQUEST")),
+                (json!({ "id": customer, "first": "2" }), Value::Null),
+                (json!({ "id": customer, "first": 2.5 }), Value::Null),
+                (json!({ "id": true, "first": 2 }), Value::Null),
+                (json!({ "id": [customer], "first": 2 }), Value::Null),
+                (json!({ "id": null, "first": 2 }), Value::Null),
+                (json!({ "first": 2 }), Value::Null),
+                (json!({ "id": customer, "first": 2, "kinds": ["NONE"] }), Value::Null),
+                (json!({ "id": customer, "first": 2, "from": "yesterday" }), Value::Null),
+            ] {
+                let answer = ask(wrong.clone()).await;
+                assert!(answer["errors"].as_array().is_some_and(|errors| !errors.is_empty()), "{wrong}: {answer}");
+                assert!(code.is_null() || answer["errors"][0]["extensions"]["code"] == code, "{wrong}: {answer}");
+            }
+        }
     }
 
     async fn ids_that_lead_nowhere_are_not_found(house: House) {

@@ -1,13 +1,48 @@
 //! Reading: one snapshot, and a number of statements that does not grow with the number of customers.
 
+use entity::{Owned, activity};
 use futures_util::future::join_all;
 use scrip::domain::Role;
+use sea_orm::{ConnectionTrait, Database, FromQueryResult, QueryTrait};
 use serde_json::{Value, json};
 
 use crate::harness::{Backend, House};
 use crate::on_both;
 
 on_both! {
+    /// A page reads its rows in another way than a look at one of them does.
+    async fn a_page_shows_of_each_activity_what_it_shows_by_itself(house: House) {
+        let credit_type = house.credit_type("Session", json!({ "never": true })).await;
+        let customer = house.customer("Ada").await;
+        let with = |extra: Value| {
+            let mut input = json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 3 });
+            input.as_object_mut().expect("an object").extend(extra.as_object().expect("an object").clone());
+            input
+        };
+        house.ledger("creditsIssue", with(json!({ "amount": 20 }))).await;
+        let words = json!({ "note": "Thank you", "internalNote": "a friend", "reference": "booking 5" });
+        let used = house.ledger("creditsConsume", with(words)).await["activity"]["id"].clone();
+        house.ledger("activityReverse", json!({ "activityId": used, "amount": 1, "reason": "ill" })).await;
+        house.ledger("holdPlace", with(json!({ "expiresAt": "2026-03-05T09:00:00Z" }))).await;
+        house.ledger("creditsConsume", with(json!({}))).await;
+        let fields = "id kind sequence amount heldAmount balanceBefore balanceAfter actor { kind subject } source reference
+            reason note internalNote at hold { id } reverses { id } reversedBy { id } customer { id } creditType { id }";
+        let query = format!("query($id: ID!) {{ customer(by: {{ id: $id }}) {{ activity {{ nodes {{ {fields} }} }} }} }}");
+        let page = house.data(&query, json!({ "id": customer })).await["customer"]["activity"]["nodes"].clone();
+        let nodes = page.as_array().expect("nodes");
+        assert_eq!(nodes.len(), 5, "{page:#}");
+        for node in nodes {
+            let query = format!("query($id: ID!) {{ activity(id: $id) {{ {fields} }} }}");
+            assert_eq!(house.data(&query, json!({ "id": node["id"] })).await["activity"], *node);
+        }
+        let database = Database::connect(&house.url).await.expect("a connection");
+        let select = activity::Entity::of(house.account.id).into_query();
+        for row in database.query_all(&select).await.expect("rows") {
+            let by_name = activity::Model::from_query_result(&row, "").expect("a row");
+            assert_eq!(activity::Entity::read(&row).expect("a row"), by_name);
+        }
+    }
+
     async fn statements_do_not_grow_with_customers(house: House) {
         let types = [house.credit_type("Session", json!({ "never": true })).await, house.credit_type("Class", json!({ "never": true })).await];
         let customers = {

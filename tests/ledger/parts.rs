@@ -148,6 +148,50 @@ on_both! {
         house.assert_verified().await;
     }
 
+    /// Several such wallets in one commit, and in one read.
+    async fn many_such_wallets_at_once(house: House) {
+        let credit_type = house.credit_type("Class", json!({ "never": true })).await.parse().expect("an id");
+        let mut customers = Vec::new();
+        for n in 1..=6_i64 {
+            let customer = house.customer(&format!("Customer {n}")).await.parse().expect("an id");
+            customers.push(customer);
+            for grant in 0..3 + 2 * n {
+                let mut new = issue((customer, credit_type), n);
+                new.expiration = (grant % 3 > 0).then(|| Expiration::At(house.now() + TimeDelta::days(50 - grant)));
+                ledger::issue(&house.staff(), new, &format!("issue-{n}-{grant}")).await.expect("an issue");
+            }
+        }
+        let staff = house.staff();
+        let mut before = Vec::new();
+        for customer in &customers {
+            before.push(whole(&staff, (*customer, credit_type)).await);
+        }
+        let consume = |customer: CustomerId| {
+            let consume = Consume { customer, credit_type, amount: Credits(5), words: Words::default() };
+            let (staff, key) = (staff.clone(), format!("use-{customer}"));
+            async move { ledger::consume(&staff, consume, &key).await.expect("there are credits enough") }
+        };
+        let outcomes = join_all(customers.iter().map(|customer| consume(*customer))).await;
+        for (outcome, before) in outcomes.iter().zip(&before) {
+            if before.available >= Credits(7) {
+                let drawn = outcome.activities[0].1.iter().map(|part| (part.grant_id, part.amount));
+                assert_eq!(drawn.collect::<Vec<_>>(), first(before, 5));
+            }
+        }
+        let view = staff.view(Scope::StaffRead).await.expect("a view");
+        let read = balances::wallets(&view, &customers).await.expect("wallets");
+        for customer in &customers {
+            let wallet = read[customer].first().expect("a wallet").clone();
+            let balance = balances::balance(wallet, view.now());
+            assert_eq!(balance.available, whole(&staff, (*customer, credit_type)).await.available);
+        }
+        drop(view);
+        for customer in customers {
+            compare(&staff, (customer, credit_type)).await;
+        }
+        house.assert_verified().await;
+    }
+
     /// Each end is told of before, once, and written when it comes, however many grants a wallet has.
     async fn every_end_is_told_of_and_written(house: House) {
         let input = json!({ "name": "Class", "expiryNoticeDays": [3], "lowBalanceAt": 4, "expiration": { "never": true } });

@@ -93,9 +93,9 @@ pub type Wanted = (CustomerId, Page<CustomerSessionId>);
 /// Sessions of customers, newest first, for staff.
 pub async fn pages(view: &View, wanted: &[Wanted]) -> Result<Vec<Slice<Model>>> {
     view.staff_only()?;
-    let select =
-        |(customer, page): &Wanted| ((*customer).into(), page.of(view.customer_rows::<Entity>(), Column::Id, true));
-    let rows = page::of_each(view.db(), Column::CustomerId, wanted.iter().map(select).collect()).await?;
+    let pages = wanted.iter().map(|(customer, page)| ((*customer).into(), page));
+    let select = |page: &&Page<_>| page.of(view.customer_rows::<Entity>(), Column::Id, true);
+    let rows = page::of_each(view.db(), Column::CustomerId, pages, select).await?;
     Ok(rows.into_iter().zip(wanted).map(|(rows, (_, page))| page.slice(rows)).collect())
 }
 

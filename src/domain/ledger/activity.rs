@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use entity::activity::{Column, Entity, Kind, Model};
 use entity::{ActivityId, CreditTypeId, CustomerId, allocation};
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ColumnTrait, Order, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, Order, QueryFilter, QueryOrder, QuerySelect, Select};
 
 use crate::domain::clock::Instant;
 use crate::domain::error::Result;
@@ -19,6 +19,12 @@ pub type Place = (Instant, i64, ActivityId);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Wanted {
     pub customer: CustomerId,
+    pub part: Part,
+}
+
+/// Which activity of a customer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Part {
     pub credit_type: Option<CreditTypeId>,
     pub kinds: Vec<Kind>,
     /// From this instant on.
@@ -31,38 +37,37 @@ pub struct Wanted {
 
 /// Pages of the activity of many customers, in one statement.
 pub async fn pages(view: &View, wanted: &[Wanted]) -> Result<Vec<Slice<Model>>> {
-    let selects = wanted
-        .iter()
-        .map(|wanted| {
-            let page = &wanted.page;
-            let order = if page.backwards { Order::Asc } else { Order::Desc };
-            let mut select = view.customer_rows::<Entity>();
-            if let Some(credit_type) = wanted.credit_type {
-                select = select.filter(Column::CreditTypeId.eq(credit_type));
-            }
-            if !wanted.kinds.is_empty() {
-                select = select.filter(Column::Kind.is_in(wanted.kinds.iter().copied()));
-            }
-            if let Some(from) = wanted.from {
-                select = select.filter(Column::At.gte(from));
-            }
-            if let Some(to) = wanted.to {
-                select = select.filter(Column::At.lt(to));
-            }
-            let key = || Expr::tuple([Expr::col(Column::At), Expr::col(Column::Sequence), Expr::col(Column::Id)]);
-            let tuple = |(at, number, id): Place| Expr::tuple([Expr::val(at), Expr::val(number), Expr::val(id.0)]);
-            if let Some(after) = page.after {
-                select = select.filter(key().lt(tuple(after)));
-            }
-            if let Some(before) = page.before {
-                select = select.filter(key().gt(tuple(before)));
-            }
-            let select = select.order_by(Column::At, order.clone()).order_by(Column::Sequence, order.clone());
-            (wanted.customer.into(), select.order_by(Column::Id, order).limit(page.limit()))
-        })
-        .collect();
-    let rows = page::of_each(view.db(), Column::CustomerId, selects).await?;
-    Ok(wanted.iter().zip(rows).map(|(wanted, rows)| wanted.page.slice(rows)).collect())
+    let parts = wanted.iter().map(|wanted| (wanted.customer.into(), &wanted.part));
+    let rows = page::of_each(view.db(), Column::CustomerId, parts, |part| select(view, part)).await?;
+    Ok(wanted.iter().zip(rows).map(|(wanted, rows)| wanted.part.page.slice(rows)).collect())
+}
+
+fn select(view: &View, part: &Part) -> Select<Entity> {
+    let page = &part.page;
+    let order = if page.backwards { Order::Asc } else { Order::Desc };
+    let mut select = view.customer_rows::<Entity>();
+    if let Some(credit_type) = part.credit_type {
+        select = select.filter(Column::CreditTypeId.eq(credit_type));
+    }
+    if !part.kinds.is_empty() {
+        select = select.filter(Column::Kind.is_in(part.kinds.iter().copied()));
+    }
+    if let Some(from) = part.from {
+        select = select.filter(Column::At.gte(from));
+    }
+    if let Some(to) = part.to {
+        select = select.filter(Column::At.lt(to));
+    }
+    let key = || Expr::tuple([Expr::col(Column::At), Expr::col(Column::Sequence), Expr::col(Column::Id)]);
+    let tuple = |(at, number, id): Place| Expr::tuple([Expr::val(at), Expr::val(number), Expr::val(id.0)]);
+    if let Some(after) = page.after {
+        select = select.filter(key().lt(tuple(after)));
+    }
+    if let Some(before) = page.before {
+        select = select.filter(key().gt(tuple(before)));
+    }
+    let select = select.order_by(Column::At, order.clone()).order_by(Column::Sequence, order.clone());
+    select.order_by(Column::Id, order).limit(page.limit())
 }
 
 /// Activities by id, as far as the caller may see them.

@@ -53,20 +53,23 @@ pub struct Wanted {
 
 /// Pages of the grants of many customers, in one statement, each grant as it is now.
 pub async fn pages(view: &View, wanted: &[Wanted]) -> Result<Vec<Slice<Model>>> {
-    let selects = wanted
-        .iter()
-        .map(|wanted| {
+    // A status takes a look at what the customer's holds may give back.
+    let parts = wanted.iter().map(|it| {
+        let status = it.status.map(|status| (it.customer, status));
+        (it.customer.into(), (it.credit_type, status, &it.page))
+    });
+    let select =
+        |(credit_type, status, page): &(Option<CreditTypeId>, Option<(CustomerId, Status)>, &Page<GrantId>)| {
             let mut select = view.customer_rows::<Entity>();
-            if let Some(credit_type) = wanted.credit_type {
-                select = select.filter(Column::CreditTypeId.eq(credit_type));
+            if let Some(credit_type) = credit_type {
+                select = select.filter(Column::CreditTypeId.eq(*credit_type));
             }
-            if let Some(status) = wanted.status {
-                select = select.filter(has(view, wanted.customer, status));
+            if let Some((customer, status)) = status {
+                select = select.filter(has(view, *customer, *status));
             }
-            (wanted.customer.into(), wanted.page.of(select, Column::Id, true))
-        })
-        .collect();
-    let rows = page::of_each(view.db(), Column::CustomerId, selects).await?;
+            page.of(select, Column::Id, true)
+        };
+    let rows = page::of_each(view.db(), Column::CustomerId, parts, select).await?;
     let now = holds::grants_now(view, rows.iter().flatten().cloned().collect()).await?;
     let now = now.into_iter().map(|grant| (grant.id, grant)).collect::<HashMap<_, _>>();
     let as_now = |rows: Vec<Model>| rows.iter().filter_map(|grant| now.get(&grant.id).cloned()).collect::<Vec<_>>();

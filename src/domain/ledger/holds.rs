@@ -37,20 +37,18 @@ pub fn hold_at(mut hold: Model, now: Instant) -> Model {
 /// Pages of the holds of many customers, in one statement.
 pub async fn pages(view: &View, wanted: &[Wanted]) -> Result<Vec<Slice<Model>>> {
     let now = view.now();
-    let selects = wanted
-        .iter()
-        .map(|wanted| {
-            let mut select = view.customer_rows::<Entity>();
-            if let Some(credit_type) = wanted.credit_type {
-                select = select.filter(Column::CreditTypeId.eq(credit_type));
-            }
-            if let Some(status) = wanted.status {
-                select = select.filter(has(status, now));
-            }
-            (wanted.customer.into(), wanted.page.of(select, Column::Id, true))
-        })
-        .collect();
-    let rows = page::of_each(view.db(), Column::CustomerId, selects).await?;
+    let parts = wanted.iter().map(|it| (it.customer.into(), (it.credit_type, it.status, &it.page)));
+    let select = |(credit_type, status, page): &(Option<CreditTypeId>, Option<Status>, &Page<HoldId>)| {
+        let mut select = view.customer_rows::<Entity>();
+        if let Some(credit_type) = credit_type {
+            select = select.filter(Column::CreditTypeId.eq(*credit_type));
+        }
+        if let Some(status) = status {
+            select = select.filter(has(*status, now));
+        }
+        page.of(select, Column::Id, true)
+    };
+    let rows = page::of_each(view.db(), Column::CustomerId, parts, select).await?;
     let as_now = |rows: Vec<Model>| rows.into_iter().map(|hold| hold_at(hold, now)).collect();
     Ok(wanted.iter().zip(rows).map(|(wanted, rows)| wanted.page.slice(as_now(rows))).collect())
 }

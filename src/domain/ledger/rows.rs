@@ -72,7 +72,7 @@ where
         let set = |place: usize| format!("{} = {}", rows.names[place], rows.taken(backend, place));
         let set = (key.len()..columns.len()).map(set).collect::<Vec<_>>().join(", ");
         let count = some.len() as u64;
-        let (source, values) = rows.source(backend)?;
+        let (source, values) = rows.source(backend, key.len())?;
         let sql = format!("UPDATE \"{table}\" SET {set} FROM {source} WHERE {keys}");
         let written = txn.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?.rows_affected();
         if written != count {
@@ -95,9 +95,17 @@ where
     let rows = Rows::of(rows, &columns)?;
     let taken = (0..columns.len()).map(|place| rows.taken(DbBackend::Postgres, place)).collect::<Vec<_>>().join(", ");
     let (table, names) = (E::default().table_name().to_owned(), rows.names.join(", "));
-    let (source, values) = rows.source(DbBackend::Postgres)?;
+    let (source, values) = rows.source(DbBackend::Postgres, 0)?;
     let sql = format!("INSERT INTO \"{table}\" ({names}) SELECT {taken} FROM {source}{conflict}");
     Ok(txn.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await?.rows_affected())
+}
+
+/// The values of a column, one of them where all are the same.
+fn once_if_alike(mut values: Vec<Value>) -> Vec<Value> {
+    if values.iter().skip(1).all(|value| *value == values[0]) {
+        values.truncate(1);
+    }
+    values
 }
 
 /// Columns of which one number can say, a bit for each, that they are null.
@@ -145,21 +153,29 @@ impl Rows {
         Ok(Self { names, nullable, values, nulls })
     }
 
-    /// A column's value, out of the source.
+    /// A column's value, out of the source. On PostgreSQL a column with one value for all rows comes as that one:
+    /// `unnest` fills the shorter array up with nulls.
     fn taken(&self, backend: DbBackend, place: usize) -> String {
-        if backend == DbBackend::Postgres && self.nullable[place] {
-            format!("CASE WHEN rows.nulls & {} = 0 THEN rows.c{place} END", 1_i64 << place)
+        if backend != DbBackend::Postgres {
+            return format!("rows.c{place}");
+        }
+        let value = format!("coalesce(rows.c{place}, (${})[1])", place + 1);
+        if self.nullable[place] {
+            format!("CASE WHEN rows.nulls & {} = 0 THEN {value} END", 1_i64 << place)
         } else {
-            format!("rows.c{place}")
+            value
         }
     }
 
-    /// The rows as a table `rows` with the columns c0, c1 and so on, and its parameters.
-    fn source(self, backend: DbBackend) -> Result<(String, Vec<Value>), DbErr> {
+    /// The rows as a table `rows` with the columns c0, c1 and so on, of which the first few are the key by which they are
+    /// found; and its parameters.
+    fn source(self, backend: DbBackend, key: usize) -> Result<(String, Vec<Value>), DbErr> {
         let list = |count: usize, of: &dyn Fn(usize) -> String| (0..count).map(of).collect::<Vec<_>>().join(", ");
         let (columns, count) = (self.values.len(), self.nulls.len());
         if backend == DbBackend::Postgres {
-            let mut arrays = self.values.into_iter().map(array).collect::<Result<Vec<_>, _>>()?;
+            let all = self.values.into_iter().enumerate();
+            let arrays = all.map(|(n, values)| array(if n < key { values } else { once_if_alike(values) }));
+            let mut arrays = arrays.collect::<Result<Vec<_>, _>>()?;
             arrays.push(array(self.nulls.into_iter().map(Value::from).collect())?);
             let (places, names) = (list(columns + 1, &|n| format!("${}", n + 1)), list(columns, &|n| format!("c{n}")));
             return Ok((format!("unnest({places}) AS rows ({names}, nulls)"), arrays));

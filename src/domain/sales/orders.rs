@@ -216,8 +216,9 @@ pub struct Wish {
 
 /// The orders of customers, newest first: a page of each.
 pub async fn pages(view: &View, wishes: &[Wish]) -> Result<Vec<Slice<Model>>> {
-    let select = |wish: &Wish| (wish.customer.into(), wish.page.of(view.customer_rows::<Entity>(), Column::Id, true));
-    let rows = page::of_each(view.db(), Column::CustomerId, wishes.iter().map(select).collect()).await?;
+    let wanted = wishes.iter().map(|wish| (wish.customer.into(), &wish.page));
+    let select = |page: &&Page<_>| page.of(view.customer_rows::<Entity>(), Column::Id, true);
+    let rows = page::of_each(view.db(), Column::CustomerId, wanted, select).await?;
     Ok(wishes.iter().zip(rows).map(|(wish, rows)| wish.page.slice(rows)).collect())
 }
 

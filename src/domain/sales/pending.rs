@@ -25,15 +25,13 @@ pub struct Pending {
 
 /// What customers have ordered and have no credits of.
 pub async fn of_customers(view: &View, customers: &[CustomerId]) -> Result<HashMap<CustomerId, Vec<Pending>>> {
-    let select = |customer: &CustomerId| {
-        let open = view
-            .customer_rows::<Entity>()
-            .filter(Column::Status.is_in([Status::AwaitingPayment, Status::Paid]))
-            .order_by_desc(Column::Id)
-            .limit(ORDERS);
-        ((*customer).into(), open)
+    let wanted = customers.iter().map(|customer| ((*customer).into(), ()));
+    let open = |(): &()| {
+        let rows = view.customer_rows::<Entity>();
+        let open = rows.filter(Column::Status.is_in([Status::AwaitingPayment, Status::Paid]));
+        open.order_by_desc(Column::Id).limit(ORDERS)
     };
-    let orders = page::of_each(view.db(), Column::CustomerId, customers.iter().map(select).collect()).await?;
+    let orders = page::of_each(view.db(), Column::CustomerId, wanted, open).await?;
     let orders = orders.into_iter().flatten().map(|order| (order.id, order)).collect::<HashMap<_, _>>();
     if orders.is_empty() {
         return Ok(HashMap::new());

@@ -294,8 +294,9 @@ pub struct Wish {
 
 /// The subscriptions of customers, newest first: a page of each.
 pub async fn pages(view: &View, wishes: &[Wish]) -> Result<Vec<Slice<Model>>> {
-    let select = |wish: &Wish| (wish.customer.into(), wish.page.of(view.customer_rows::<Entity>(), Column::Id, true));
-    let rows = page::of_each(view.db(), Column::CustomerId, wishes.iter().map(select).collect()).await?;
+    let wanted = wishes.iter().map(|wish| (wish.customer.into(), &wish.page));
+    let select = |page: &&Page<_>| page.of(view.customer_rows::<Entity>(), Column::Id, true);
+    let rows = page::of_each(view.db(), Column::CustomerId, wanted, select).await?;
     Ok(wishes.iter().zip(rows).map(|(wish, rows)| wish.page.slice(rows)).collect())
 }
 
@@ -326,10 +327,8 @@ pub struct PeriodWish {
 
 /// The periods of subscriptions in hand, newest first: a page of each.
 pub async fn renewal_pages(view: &View, wishes: &[PeriodWish]) -> Result<Vec<Slice<renewal::Model>>> {
-    let select = |wish: &PeriodWish| {
-        (wish.subscription.into(), wish.page.of(view.rows::<renewal::Entity>(), renewal::Column::Number, true))
-    };
-    let wanted = wishes.iter().map(select).collect();
-    let rows = page::of_each(view.db(), renewal::Column::SubscriptionId, wanted).await?;
+    let wanted = wishes.iter().map(|wish| (wish.subscription.into(), &wish.page));
+    let select = |page: &&Page<_>| page.of(view.rows::<renewal::Entity>(), renewal::Column::Number, true);
+    let rows = page::of_each(view.db(), renewal::Column::SubscriptionId, wanted, select).await?;
     Ok(wishes.iter().zip(rows).map(|(wish, rows)| wish.page.slice(rows)).collect())
 }

@@ -280,14 +280,15 @@ pub struct Wish {
 /// Deliveries to endpoints, newest first, for the owner.
 pub async fn pages(view: &View, wanted: &[Wish]) -> Result<Vec<Slice<Model>>> {
     view.staff_only()?;
-    let select = |wish: &Wish| {
+    let wishes = wanted.iter().map(|wish| (wish.endpoint.into(), (wish.status, &wish.page)));
+    let select = |(status, page): &(Option<Status>, &Page<_>)| {
         let mut select = view.rows::<Entity>();
-        if let Some(status) = wish.status {
-            select = select.filter(Column::Status.eq(status));
+        if let Some(status) = status {
+            select = select.filter(Column::Status.eq(*status));
         }
-        (wish.endpoint.into(), wish.page.of(select, Column::Id, true))
+        page.of(select, Column::Id, true)
     };
-    let rows = page::of_each(view.db(), Column::EndpointId, wanted.iter().map(select).collect()).await?;
+    let rows = page::of_each(view.db(), Column::EndpointId, wishes, select).await?;
     Ok(rows.into_iter().zip(wanted).map(|(rows, wish)| wish.page.slice(rows)).collect())
 }
 
