@@ -1,9 +1,11 @@
 //! Wallets with many open grants, of which a part is read: what it decides is what the whole would. The whole is what
 //! `balanceExplanation` makes of the records.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use entity::{CreditTypeId, Credits, CustomerId, Expiration, GrantId};
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use scrip::domain::error::Code;
 use scrip::domain::ledger::explanation::{Explanation, explain};
 use scrip::domain::ledger::{self, Command, Consume, Issue, Place, Transfer, Words, balances};
@@ -57,6 +59,23 @@ fn issue((customer, credit_type): (CustomerId, CreditTypeId), amount: i64) -> Is
     let (effective_at, expiration, priority, cost, metadata) = (None, None, None, None, None);
     let amount = Credits(amount);
     Issue { customer, credit_type, amount, effective_at, expiration, priority, cost, metadata, words: Words::default() }
+}
+
+/// Whoever wants to change a wallet waits, until what this answers is awaited.
+async fn locked(house: &House) -> BoxFuture<'static, ()> {
+    match house.backend {
+        Backend::Sqlite => {
+            let pool = sqlx::SqlitePool::connect(&house.url).await.expect("a connection");
+            let lock = pool.begin_with("BEGIN IMMEDIATE").await.expect("the lock");
+            Box::pin(async move { lock.rollback().await.expect("an end") })
+        }
+        Backend::Postgres => {
+            let pool = sqlx::PgPool::connect(&house.url).await.expect("a connection");
+            let mut lock = pool.begin().await.expect("a transaction");
+            sqlx::query("SELECT 1 FROM wallet FOR UPDATE").execute(&mut *lock).await.expect("the lock");
+            Box::pin(async move { lock.rollback().await.expect("an end") })
+        }
+    }
 }
 
 on_both! {
@@ -189,6 +208,33 @@ on_both! {
         for customer in customers {
             compare(&staff, (customer, credit_type)).await;
         }
+        house.assert_verified().await;
+    }
+
+    /// A command is decided by the time at which it has its wallet, and by no earlier one that its part was read by.
+    async fn what_ends_while_a_command_waits_is_not_used(house: House) {
+        let credit_type = house.credit_type("Class", json!({ "never": true })).await.parse().expect("an id");
+        let customer = house.customer("Ada").await.parse().expect("an id");
+        let (staff, begin) = (house.staff(), house.now());
+        for n in 0..10_i64 {
+            let mut new = issue((customer, credit_type), 1);
+            new.expiration = (n < 6).then(|| Expiration::At(begin + TimeDelta::hours(1)));
+            ledger::issue(&staff, new, &format!("issue-{n}")).await.expect("an issue");
+        }
+        let release = locked(&house).await;
+        let consume = |amount| Consume { customer, credit_type, amount: Credits(amount), words: Words::default() };
+        let waiting = tokio::spawn({
+            let (staff, consume) = (staff.clone(), consume(5));
+            async move { ledger::consume(&staff, consume, "waits").await }
+        });
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        house.clock.set(begin + TimeDelta::hours(2));
+        release.await;
+        let refused = waiting.await.expect("it ends");
+        let code = refused.as_ref().err().and_then(|error| if let Error::Refused(why) = error { Some(why.code()) } else { None });
+        assert_eq!(code, Some(Code::InsufficientCredits), "{refused:?}");
+        ledger::consume(&staff, consume(4), "the rest").await.expect("what does not end");
+        compare(&staff, (customer, credit_type)).await;
         house.assert_verified().await;
     }
 
