@@ -168,12 +168,12 @@ impl Extension for Charge {
     ) -> Result<ValidationResult, Vec<ServerError>> {
         let valid = next.run(ctx).await?;
         let paid = ctx.data_opt::<Bill>().map_or(Ok(()), |bill| bill.pay(valid.complexity));
-        Err(paid.err().into_iter().map(told).collect())
+        Err(paid.err().into_iter().map(unpaid).collect())
     }
 }
 
 /// Why nothing is served, as an error of the request.
-pub fn told(error: Error) -> ServerError {
+pub fn unpaid(error: Error) -> ServerError {
     let mut told = ServerError::new(error.to_string(), None);
     told.source = Some(Arc::new(error));
     told

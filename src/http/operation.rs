@@ -10,7 +10,7 @@ use async_graphql::{Request as Query, ServerError, Variables};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::budget::{Bill, Purse, told};
+use super::budget::{Bill, Purse, unpaid};
 use super::checked::{Kept, Told};
 use super::documents::{Documents, NoDocument};
 use super::guard::{Refused, inspect};
@@ -103,7 +103,7 @@ impl Operation {
     pub async fn check(&mut self, checker: &ScripSchema) -> Result<(), Vec<ServerError>> {
         if let Some(cost) = self.told.as_ref().and_then(|told| self.kept.cost(told)) {
             self.cost = cost;
-            return self.purse.spend(cost).map_err(|error| vec![told(error)]);
+            return self.purse.spend(cost).map_err(|error| vec![unpaid(error)]);
         }
         let bill = Bill::to(&self.purse);
         let mut errors = checker.execute(self.query().data(bill.clone())).await.errors;
