@@ -1,7 +1,6 @@
 //! `scrip import`: opening balances from a file. Rehearses first, and says of every row that is refused where and why.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,11 +9,11 @@ use clap::Args;
 use entity::Minor;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::account::meant;
 use super::credits_csv::{self, Entry};
 use super::house::{self, House};
+use super::progress::bar;
 use super::say;
 use crate::config::Settings;
 use crate::domain::ledger::opening::{self, CHUNK, Verdict};
@@ -88,7 +87,7 @@ impl Import {
 
 /// What would become of every row.
 async fn rehearse(staff: &Caller, rows: Vec<Entry>) -> Result<Rehearsal> {
-    let bar = bar("Rehearsing", rows.len());
+    let bar = bar("Rehearsing", rows.len() as u64, "rows");
     let mut found = Rehearsal::default();
     let mut keys: HashMap<String, u64> = HashMap::new();
     let view = staff.view(Scope::StaffRead).await.map_err(house::said)?;
@@ -127,7 +126,7 @@ async fn rehearse(staff: &Caller, rows: Vec<Entry>) -> Result<Rehearsal> {
 
 /// Issues the rows; those that are refused after all join the refused ones.
 async fn apply(staff: &Caller, rows: Vec<(u64, String, Box<Issue>)>, refused: &mut Vec<Refused>) -> Result<()> {
-    let bar = bar("Importing", rows.len());
+    let bar = bar("Importing", rows.len() as u64, "rows");
     let (mut rows, mut running, mut imported) = (rows.into_iter(), FuturesUnordered::new(), 0_usize);
     loop {
         while running.len() < AT_ONCE
@@ -222,17 +221,6 @@ fn costs(rows: &[(u64, String, Box<Issue>)]) -> BTreeMap<String, Minor> {
         *costs.entry(cost.currency.clone()).or_default() += cost.minor;
     }
     costs
-}
-
-/// A progress bar, where somebody looks.
-fn bar(what: &'static str, rows: usize) -> ProgressBar {
-    let bar = ProgressBar::new(rows as u64);
-    if !std::io::stderr().is_terminal() {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
-    }
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} rows, {eta} left");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.with_message(what)
 }
 
 /// Write the free credits of an account as a file that `import` reads.

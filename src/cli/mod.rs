@@ -14,6 +14,7 @@ mod house;
 mod import;
 mod metrics;
 mod migrate;
+mod progress;
 mod report;
 mod restore;
 mod serve;

@@ -8,10 +8,10 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::house::{self, House};
+use super::verify::verify_one;
 use super::{backup, say};
 use crate::config::Settings;
 use crate::domain::clock::SystemClock;
-use crate::domain::ledger::verify;
 use crate::domain::store::Missing;
 use crate::domain::{Caller, Role, accounts};
 
@@ -55,8 +55,7 @@ impl Restore {
         let mut found = 0;
         for account in accounts::all(&Caller::operator(house.app.clone(), "cli")).await.map_err(house::said)? {
             let staff = Caller::of(house.app.clone(), account.id, Role::Staff, "cli");
-            let report = verify::verify(&staff).await.map_err(house::said)?;
-            say(format_args!("{}: {} wallets, {} activities", account.slug, report.wallets, report.activities));
+            let report = verify_one(&staff, &account.slug).await?;
             for finding in report.findings.iter().take(10) {
                 say(format_args!("  {}", finding.what));
             }

@@ -8,10 +8,11 @@ use clap::Args;
 
 use super::account::meant;
 use super::house::{self, House};
+use super::progress::bar;
 use super::say;
 use crate::config::Settings;
 use crate::domain::ledger::anchor::{self, Heads};
-use crate::domain::ledger::verify;
+use crate::domain::ledger::verify::{self, Report};
 use crate::domain::{Caller, Role, accounts};
 
 /// Findings that are printed one by one.
@@ -53,8 +54,7 @@ impl Verify {
         }
         for account in accounts {
             let staff = Caller::of(house.app.clone(), account.id, Role::Staff, "cli");
-            let mut report = verify::verify(&staff).await.map_err(house::said)?;
-            say(format_args!("{}: {} wallets, {} activities", account.slug, report.wallets, report.activities));
+            let mut report = verify_one(&staff, &account.slug).await?;
             if self.anchor.is_some() {
                 let before = anchored.iter().position(|(id, _)| *id == account.id).map(|at| anchored.remove(at).1);
                 let before = before.unwrap_or_default();
@@ -92,4 +92,17 @@ impl Verify {
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// Verifies one account, and says how much that was.
+pub(super) async fn verify_one(staff: &Caller, slug: &str) -> Result<Report> {
+    let bar = bar(format!("Verifying {slug}"), 0, "activities");
+    let tell = |more, of| {
+        bar.set_length(of);
+        bar.inc(more);
+    };
+    let report = verify::verify(staff, tell).await.map_err(house::said)?;
+    bar.finish_and_clear();
+    say(format_args!("{slug}: {} wallets, {} activities", report.wallets, report.activities));
+    Ok(report)
 }

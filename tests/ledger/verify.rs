@@ -1,5 +1,7 @@
 //! What is altered in the database is found and named.
 
+use std::sync::Mutex;
+
 use scrip::domain::ledger::verify;
 use serde_json::json;
 
@@ -37,7 +39,7 @@ async fn findings_after(house: &House, sql: &str) -> Vec<String> {
     fill(house).await;
     house.assert_verified().await;
     assert!(house.tamper(sql).await > 0, "{sql} changed nothing");
-    let report = verify::verify(&house.staff()).await.expect("a report");
+    let report = verify::verify(&house.staff(), |_, _| ()).await.expect("a report");
     report.findings.into_iter().map(|finding| finding.what).collect()
 }
 
@@ -48,8 +50,14 @@ fn assert_found(findings: &[String], what: &str) {
 on_both! {
     async fn an_untouched_ledger_is_clean(house: House) {
         fill(&house).await;
-        let report = verify::verify(&house.staff()).await.expect("a report");
+        let told = Mutex::new(Vec::new());
+        let tell = |more, of| told.lock().expect("nobody panics").push((more, of));
+        let report = verify::verify(&house.staff(), tell).await.expect("a report");
         assert_eq!((report.wallets, report.activities), (2, 8));
+        let mut told = told.into_inner().expect("nobody panics");
+        assert_eq!(told[0], (0, 8), "before the first wallet");
+        told.sort_unstable();
+        assert_eq!(told[1..], [(2, 8), (6, 8)]);
         assert_eq!(report.findings, []);
     }
 
@@ -64,7 +72,7 @@ on_both! {
         fill(&house).await;
         house.tamper("DELETE FROM allocation WHERE activity_id IN (SELECT id FROM activity WHERE sequence = 4)").await;
         house.tamper("DELETE FROM activity WHERE sequence = 4").await;
-        let report = verify::verify(&house.staff()).await.expect("a report");
+        let report = verify::verify(&house.staff(), |_, _| ()).await.expect("a report");
         let found = report.findings.into_iter().map(|finding| finding.what).collect::<Vec<_>>();
         assert_found(&found, "activity 3 is followed by 5");
         assert_found(&found, "does not carry the hash");
@@ -75,7 +83,7 @@ on_both! {
         fill(&house).await;
         house.tamper("DELETE FROM allocation WHERE activity_id IN (SELECT id FROM activity WHERE sequence = 6)").await;
         house.tamper("DELETE FROM activity WHERE sequence = 6").await;
-        let report = verify::verify(&house.staff()).await.expect("a report");
+        let report = verify::verify(&house.staff(), |_, _| ()).await.expect("a report");
         let found = report.findings.into_iter().map(|finding| finding.what).collect::<Vec<_>>();
         assert_found(&found, "the wallet counts 6 activities, the last one is number 5");
         assert_found(&found, "the wallet's head is not the hash of its last activity");
@@ -145,13 +153,13 @@ on_both! {
         }
         house.assert_verified().await;
         house.tamper("UPDATE credit_grant SET expires_at = '2036-01-01T00:00:00+00:00'").await;
-        let report = verify::verify(&house.staff()).await.expect("a report");
+        let report = verify::verify(&house.staff(), |_, _| ()).await.expect("a report");
         assert!(report.findings.iter().any(|finding| finding.what.contains("ends at 2036-01-01")), "{report:?}");
         house.tamper("UPDATE allocation SET ends_after = '2036-01-01T00:00:00+00:00' WHERE ends_after IS NOT NULL").await;
-        let report = verify::verify(&house.staff()).await.expect("a report");
+        let report = verify::verify(&house.staff(), |_, _| ()).await.expect("a report");
         assert!(report.findings.iter().any(|finding| finding.what.contains("does not carry the hash")), "{report:?}");
         house.tamper("UPDATE credit_grant SET first_used_at = '2026-03-01T10:00:00+00:00'").await;
-        let report = verify::verify(&house.staff()).await.expect("a report");
+        let report = verify::verify(&house.staff(), |_, _| ()).await.expect("a report");
         assert!(report.findings.iter().any(|finding| finding.what.contains("first used at another time")), "{report:?}");
     }
 
@@ -168,7 +176,7 @@ on_both! {
             let house = &house;
             async move {
                 assert!(house.tamper(sql).await > 0, "{sql} changed nothing");
-                let report = verify::verify(&house.staff()).await.expect("a report");
+                let report = verify::verify(&house.staff(), |_, _| ()).await.expect("a report");
                 let found = report.findings.into_iter().map(|finding| finding.what).collect::<Vec<_>>();
                 assert_found(&found, what);
                 house.tamper(back).await;
@@ -192,7 +200,7 @@ on_both! {
             "its activities say Placed",
         ).await;
         house.tamper("DELETE FROM hold WHERE open").await;
-        let report = verify::verify(&house.staff()).await.expect("a report");
+        let report = verify::verify(&house.staff(), |_, _| ()).await.expect("a report");
         assert!(report.findings.iter().any(|finding| finding.what.contains("was placed, and is gone")), "{report:?}");
     }
 
@@ -209,7 +217,7 @@ on_both! {
             "UPDATE allocation SET ends_before = '2026-01-01T00:00:00+00:00' WHERE ends_before IS NOT NULL",
         ] {
             assert!(house.tamper(sql).await > 0, "{sql} changed nothing");
-            let report = verify::verify(&house.staff()).await.expect("a report");
+            let report = verify::verify(&house.staff(), |_, _| ()).await.expect("a report");
             assert!(report.findings.iter().any(|finding| finding.what.contains("does not carry the hash")), "{sql}: {report:?}");
         }
     }

@@ -5,17 +5,18 @@
 //! is refused leaves its neighbours as they are.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use entity::activity::{ActorKind, Source};
-use entity::{AccountId, RunId, account, activity, allocation, credit_grant, hold, job, run, wallet};
-use sea_orm::{DatabaseTransaction, DbErr};
+use entity::{AccountId, RunId, account, activity, allocation, credit_grant, event, hold, job, run, wallet};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr};
 
 use super::books::{Ask, Author, Books};
 use super::command::{Command, Outcome};
 use super::load::{self, Library, Place, Purpose};
 use super::record::{Posted, Told, record};
 use super::requests::{self, Answer, Known, Recorded, RequestKey};
-use super::rows::{add, change};
+use super::rows::{self, Prepared, add, change};
 use super::runs::Runs;
 use super::state::WalletKey;
 use super::watch;
@@ -122,7 +123,7 @@ pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outco
     });
     let mut runs = Runs::load(ground.txn, wanted.collect()).await?;
 
-    let mut written = Written::default();
+    let mut written = Vec::new();
     let mut answers = Vec::with_capacity(jobs.len());
     for job in jobs {
         let before = match &job.once {
@@ -140,7 +141,7 @@ pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outco
         let clock = books.account.clock_at.unwrap_or(server_clock);
         let (answer, recorded) = match run(ground, clock, books, &mut written, job) {
             Ok(posted) => {
-                let ids = posted.iter().map(|(activity, _)| activity.id).collect();
+                let ids = posted.iter().map(|posted| posted.0.id).collect();
                 (Answer::Done(posted), Recorded::Done(ids))
             }
             Err(refusal) => (Answer::Refused(refusal.clone()), Recorded::Refused(refusal)),
@@ -159,7 +160,9 @@ pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outco
         }
         answers.push((job.account, answer));
     }
-    write(ground, &library, written).await?;
+    rows::run(ground.txn, statements(ground.txn.get_database_backend(), &library, &written)).await?;
+    // From now on the answers alone have the entries.
+    drop(written);
     runs.write(ground.txn).await?;
     for (id, books) in &library {
         let account = &books.account;
@@ -177,44 +180,15 @@ pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outco
     Ok(requests::finish(ground.txn, answers).await?)
 }
 
-/// The rows to write that are only ever added.
-#[derive(Default)]
-struct Written {
-    activities: Vec<activity::Model>,
-    allocations: Vec<allocation::Model>,
-    events: Vec<entity::event::Model>,
-}
+/// An entry that was decided, and how many triggers and automations led to it.
+type Written = (Arc<Posted>, i16);
 
-/// Settles and decides one command, and makes the rows of both; answers those of the command.
-fn run(
-    ground: &Ground<'_>,
-    clock: Instant,
-    books: &mut Books,
-    written: &mut Written,
-    job: &Job,
-) -> Result<Vec<Posted>, Refusal> {
-    let (by_command, by_time) = (Told::by(job.actor.clone(), job.source, &job.command), Told::by_time());
-    let mut answer = Vec::new();
-    let account = books.account.clone();
-    let ask = Ask { command: &job.command, source: job.source, depth: job.depth, clock, fresh: &fresh_id };
-    books.play(&ask, &mut |wallet, entry, author| {
-        let told = if author == Author::Command { &by_command } else { &by_time };
-        let posted = record(&ground.store.key, wallet, entry, told);
-        let hash = posted.0.hash.clone();
-        let depth = if author == Author::Command { job.depth } else { 0 };
-        written.events.push(events::of_activity(&account, &posted.0, depth));
-        written.activities.push(posted.0.clone());
-        written.allocations.extend(posted.1.iter().cloned());
-        if author == Author::Command {
-            answer.push(posted);
-        }
-        hash
-    })?;
-    Ok(answer)
-}
-
-/// Writes what changed: parents before children.
-async fn write(ground: &Ground<'_>, library: &Library, written: Written) -> Result<(), DbErr> {
+/// What writes the entries, and what they changed: parents before children.
+fn statements<'a>(
+    backend: DbBackend,
+    library: &'a Library,
+    written: &'a [Written],
+) -> impl Iterator<Item = Result<Prepared, DbErr>> + 'a {
     let wallets = || library.values().flat_map(|books| books.wallets.values());
     let touched = || wallets().filter(|wallet| wallet.noticed || !wallet.touched.is_empty());
     let mut wallets = touched().map(|wallet| wallet.row.clone()).collect::<Vec<_>>();
@@ -230,20 +204,48 @@ async fn write(ground: &Ground<'_>, library: &Library, written: Written) -> Resu
     }
     grants.sort_by_key(|grant| (grant.account_id, grant.id));
     holds.sort_by_key(|hold| (hold.account_id, hold.id));
-    let mut events = written.events;
-    let notices = |books: &Books| {
-        let notices = books.noticed.iter().map(|noticed| events::of_notice(&books.account, noticed));
-        notices.collect::<Vec<_>>()
-    };
-    events.extend(library.values().flat_map(notices));
-    change::<wallet::Entity>(ground.txn, wallets).await?;
-    change::<credit_grant::Entity>(ground.txn, grants).await?;
-    add::<credit_grant::Entity>(ground.txn, new_grants).await?;
-    add::<activity::Entity>(ground.txn, written.activities).await?;
-    change::<hold::Entity>(ground.txn, holds).await?;
-    add::<hold::Entity>(ground.txn, new_holds).await?;
-    add::<allocation::Entity>(ground.txn, written.allocations).await?;
-    add::<entity::event::Entity>(ground.txn, events).await
+    let activities = written.iter().map(|(posted, _)| posted.0.clone());
+    let allocations = written.iter().flat_map(|(posted, _)| posted.1.iter().cloned());
+    let facts = written.iter().map(|(posted, depth)| {
+        let activity = &posted.0;
+        events::of_activity(&library[&activity.account_id].account, activity, *depth)
+    });
+    let notices = library
+        .values()
+        .flat_map(|books| books.noticed.iter().map(|noticed| events::of_notice(&books.account, noticed)));
+    change::<wallet::Entity>(backend, wallets)
+        .chain(change::<credit_grant::Entity>(backend, grants))
+        .chain(add::<credit_grant::Entity>(backend, new_grants))
+        .chain(add::<activity::Entity>(backend, activities))
+        .chain(change::<hold::Entity>(backend, holds))
+        .chain(add::<hold::Entity>(backend, new_holds))
+        .chain(add::<allocation::Entity>(backend, allocations))
+        .chain(add::<event::Entity>(backend, facts.chain(notices)))
+}
+
+/// Settles and decides one command, and makes the entries of both; answers those of the command.
+fn run(
+    ground: &Ground<'_>,
+    clock: Instant,
+    books: &mut Books,
+    written: &mut Vec<Written>,
+    job: &Job,
+) -> Result<Vec<Arc<Posted>>, Refusal> {
+    let (by_command, by_time) = (Told::by(job.actor.clone(), job.source, &job.command), Told::by_time());
+    let mut answer = Vec::new();
+    let ask = Ask { command: &job.command, source: job.source, depth: job.depth, clock, fresh: &fresh_id };
+    books.play(&ask, &mut |wallet, entry, author| {
+        let told = if author == Author::Command { &by_command } else { &by_time };
+        let posted = Arc::new(record(&ground.store.key, wallet, entry, told));
+        let hash = posted.0.hash.clone();
+        let depth = if author == Author::Command { job.depth } else { 0 };
+        if author == Author::Command {
+            answer.push(posted.clone());
+        }
+        written.push((posted, depth));
+        hash
+    })?;
+    Ok(answer)
 }
 
 /// When time next does something to each wallet.

@@ -1,6 +1,7 @@
 //! Idempotency: what a key was answered is answered again.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use chrono::TimeDelta;
 use entity::{
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::command::Outcome;
 use super::fault::{self, Fault};
 use super::record::Posted;
-use super::rows::add_new;
+use super::rows::{self, add_new};
 use crate::domain::clock::Instant;
 use crate::domain::error::{Error, Refusal};
 use crate::domain::tx::View;
@@ -45,7 +46,7 @@ pub enum Recorded {
 
 /// What a job is answered.
 pub enum Answer {
-    Done(Vec<Posted>),
+    Done(Vec<Arc<Posted>>),
     Replayed(Vec<ActivityId>),
     Refused(Refusal),
     RefusedBefore(Refusal),
@@ -142,12 +143,8 @@ pub async fn record(txn: &DatabaseTransaction, known: &HashMap<Place, Known>, no
             })
         })
         .collect::<Result<Vec<_>, DbErr>>()?;
-    if rows.is_empty() {
-        return Ok(true);
-    }
     rows.sort_by(|a, b| (a.account_id, &a.caller, &a.key).cmp(&(b.account_id, &b.caller, &b.key)));
-    let count = rows.len() as u64;
-    Ok(add_new::<request::Entity>(txn, rows).await? == count)
+    rows::run(txn, add_new::<request::Entity>(txn.get_database_backend(), rows)).await
 }
 
 /// Brings the activities of replays, a set at a time, and answers each job in order.
@@ -178,7 +175,10 @@ pub async fn finish(
     Ok(answers
         .into_iter()
         .map(|(account, answer)| match answer {
-            Answer::Done(activities) => Ok(Outcome { replayed: false, activities }),
+            Answer::Done(posted) => {
+                let activities = posted.into_iter().map(Arc::unwrap_or_clone).collect();
+                Ok(Outcome { replayed: false, activities })
+            }
             Answer::Replayed(ids) => {
                 let activities = ids.iter().filter_map(|id| first.get(&(account, *id)).cloned()).collect();
                 Ok(Outcome { replayed: true, activities })

@@ -2,102 +2,152 @@
 //!
 //! SQLite takes a parameter for each value. PostgreSQL takes an array for each column, so that the text of the statement
 //! does not depend on how many rows there are, and is read and planned once.
+//!
+//! Statements are made one by one, as they are [run]: the next one while the database works on the one before.
+
+use std::iter;
 
 use entity::{Owned, array, is_null};
+use futures_util::future::join;
 use sea_orm::{
-    ActiveModelBehavior, ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend,
-    DbErr, EntityTrait, IdenStatic, IntoActiveModel, Iterable, PrimaryKeyToColumn, Statement, TryInsertResult, Value,
+    ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait,
+    IdenStatic, IntoActiveModel, Iterable, PrimaryKeyToColumn, Statement, Value,
 };
 
 /// Rows of one statement on SQLite: the widest table has 36 columns, and it binds at most 32,766 values.
 const ROWS: usize = 900;
 
-/// Adds rows.
-pub async fn add<E>(txn: &DatabaseTransaction, rows: Vec<E::Model>) -> Result<(), DbErr>
-where
-    E: EntityTrait,
-    E::Model: IntoActiveModel<E::ActiveModel>,
-    E::ActiveModel: ActiveModelTrait<Entity = E> + ActiveModelBehavior + Send,
-{
-    let mut rows = rows.into_iter().map(IntoActiveModel::into_active_model).peekable();
-    if txn.get_database_backend() == DbBackend::Postgres {
-        return insert_arrays::<E>(txn, rows.collect(), "").await.map(drop);
-    }
-    while rows.peek().is_some() {
-        E::insert_many(rows.by_ref().take(ROWS)).exec_without_returning(txn).await?;
-    }
-    Ok(())
+/// A statement that writes rows of one table.
+pub struct Prepared {
+    statement: Statement,
+    table: &'static str,
+    rows: u64,
+    /// Whether some of the rows may be there already, and stay as they are.
+    may_be_there: bool,
 }
 
-/// Adds those rows whose keys are new; answers how many were.
-pub async fn add_new<E>(txn: &DatabaseTransaction, rows: Vec<E::Model>) -> Result<u64, DbErr>
+impl Prepared {
+    /// Answers whether it wrote all of its rows.
+    async fn run(self, txn: &DatabaseTransaction) -> Result<bool, DbErr> {
+        let written = txn.execute_raw(self.statement).await?.rows_affected();
+        if written != self.rows && !self.may_be_there {
+            return Err(DbErr::Custom(format!(
+                "{} rows of {} were to be written, not {written}",
+                self.rows, self.table
+            )));
+        }
+        Ok(written == self.rows)
+    }
+}
+
+/// Runs statements in order; each is made while the one before it runs. Answers whether all rows were written, and stops
+/// at the first statement that found some there.
+pub async fn run(
+    txn: &DatabaseTransaction,
+    mut statements: impl Iterator<Item = Result<Prepared, DbErr>>,
+) -> Result<bool, DbErr> {
+    let mut next = statements.next();
+    while let Some(statement) = next {
+        let (ran, following) = join(statement?.run(txn), async { statements.next() }).await;
+        if !ran? {
+            return Ok(false);
+        }
+        next = following;
+    }
+    Ok(true)
+}
+
+/// Adds rows.
+pub fn add<E>(
+    backend: DbBackend,
+    rows: impl IntoIterator<Item = E::Model>,
+) -> impl Iterator<Item = Result<Prepared, DbErr>>
 where
     E: EntityTrait,
     E::Model: IntoActiveModel<E::ActiveModel>,
-    E::ActiveModel: ActiveModelTrait<Entity = E> + ActiveModelBehavior + Send,
+    E::ActiveModel: ActiveModelTrait<Entity = E>,
 {
-    let mut rows = rows.into_iter().map(IntoActiveModel::into_active_model).peekable();
-    if txn.get_database_backend() == DbBackend::Postgres {
-        return insert_arrays::<E>(txn, rows.collect(), " ON CONFLICT DO NOTHING").await;
-    }
-    let mut added = 0;
-    while rows.peek().is_some() {
-        let some = E::insert_many(rows.by_ref().take(ROWS)).on_conflict_do_nothing();
-        added += match some.exec_without_returning(txn).await? {
-            TryInsertResult::Inserted(count) => count,
-            TryInsertResult::Empty | TryInsertResult::Conflicted => 0,
-        };
-    }
-    Ok(added)
+    parts::<E>(backend, rows).map(move |rows| insert::<E>(backend, rows, false))
+}
+
+/// Adds those rows whose keys are new.
+pub fn add_new<E>(
+    backend: DbBackend,
+    rows: impl IntoIterator<Item = E::Model>,
+) -> impl Iterator<Item = Result<Prepared, DbErr>>
+where
+    E: EntityTrait,
+    E::Model: IntoActiveModel<E::ActiveModel>,
+    E::ActiveModel: ActiveModelTrait<Entity = E>,
+{
+    parts::<E>(backend, rows).map(move |rows| insert::<E>(backend, rows, true))
 }
 
 /// Changes rows that are there: every column but those of the key and those that are [fixed](Owned::FIXED).
-pub async fn change<E>(txn: &DatabaseTransaction, rows: Vec<E::Model>) -> Result<(), DbErr>
+pub fn change<E>(
+    backend: DbBackend,
+    rows: impl IntoIterator<Item = E::Model>,
+) -> impl Iterator<Item = Result<Prepared, DbErr>>
 where
     E: Owned,
     E::Model: IntoActiveModel<E::ActiveModel>,
     E::ActiveModel: ActiveModelTrait<Entity = E>,
 {
-    let key = E::PrimaryKey::iter().map(PrimaryKeyToColumn::into_column).collect::<Vec<E::Column>>();
-    let is_one = |column: &E::Column, of: &[E::Column]| of.iter().any(|one| one.as_str() == column.as_str());
-    let changed = E::Column::iter().filter(|column| !is_one(column, &key) && !is_one(column, E::FIXED));
-    let columns = key.iter().copied().chain(changed).collect::<Vec<_>>();
-    let rows = rows.into_iter().map(IntoActiveModel::into_active_model).collect::<Vec<_>>();
-    let backend = txn.get_database_backend();
-    for some in rows.chunks(if backend == DbBackend::Postgres { usize::MAX } else { ROWS }) {
-        let rows = Rows::of(some.to_vec(), &columns)?;
-        let table = E::default().table_name().to_owned();
-        let is = |place: usize| format!("\"{table}\".{} = rows.c{place}", rows.names[place]);
-        let keys = (0..key.len()).map(is).collect::<Vec<_>>().join(" AND ");
-        let set = |place: usize| format!("{} = {}", rows.names[place], rows.taken(backend, place));
-        let set = (key.len()..columns.len()).map(set).collect::<Vec<_>>().join(", ");
-        let count = some.len() as u64;
-        let (source, values) = rows.source(backend, key.len())?;
-        let sql = format!("UPDATE \"{table}\" SET {set} FROM {source} WHERE {keys}");
-        let written = txn.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?.rows_affected();
-        if written != count {
-            return Err(DbErr::Custom(format!("{count} rows of {table} were to be changed, {written} are there")));
-        }
-    }
-    Ok(())
+    parts::<E>(backend, rows).map(move |rows| update::<E>(backend, rows))
 }
 
-/// Adds rows by arrays; answers how many were.
-async fn insert_arrays<E>(txn: &DatabaseTransaction, rows: Vec<E::ActiveModel>, conflict: &str) -> Result<u64, DbErr>
+/// Rows, as many at a time as one statement takes.
+fn parts<E>(backend: DbBackend, rows: impl IntoIterator<Item = E::Model>) -> impl Iterator<Item = Vec<E::ActiveModel>>
+where
+    E: EntityTrait,
+    E::Model: IntoActiveModel<E::ActiveModel>,
+{
+    let most = if backend == DbBackend::Postgres { usize::MAX } else { ROWS };
+    let mut rows = rows.into_iter().map(IntoActiveModel::into_active_model).peekable();
+    iter::from_fn(move || rows.peek().is_some().then(|| rows.by_ref().take(most).collect()))
+}
+
+fn insert<E>(backend: DbBackend, rows: Vec<E::ActiveModel>, may_be_there: bool) -> Result<Prepared, DbErr>
 where
     E: EntityTrait,
     E::ActiveModel: ActiveModelTrait<Entity = E>,
 {
-    if rows.is_empty() {
-        return Ok(0);
-    }
+    let count = rows.len() as u64;
     let columns = E::Column::iter().collect::<Vec<_>>();
     let rows = Rows::of(rows, &columns)?;
-    let taken = (0..columns.len()).map(|place| rows.taken(DbBackend::Postgres, place)).collect::<Vec<_>>().join(", ");
-    let (table, names) = (E::default().table_name().to_owned(), rows.names.join(", "));
-    let (source, values) = rows.source(DbBackend::Postgres, 0)?;
+    let taken = (0..columns.len()).map(|place| rows.taken(backend, place)).collect::<Vec<_>>().join(", ");
+    let (table, names) = (E::default().table_name(), rows.names.join(", "));
+    let (source, values) = rows.source(backend, 0)?;
+    // Without a WHERE, SQLite takes ON for that of a join.
+    let conflict = if may_be_there { " WHERE true ON CONFLICT DO NOTHING" } else { "" };
     let sql = format!("INSERT INTO \"{table}\" ({names}) SELECT {taken} FROM {source}{conflict}");
-    Ok(txn.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await?.rows_affected())
+    Ok(Prepared { statement: Statement::from_sql_and_values(backend, sql, values), table, rows: count, may_be_there })
+}
+
+fn update<E>(backend: DbBackend, rows: Vec<E::ActiveModel>) -> Result<Prepared, DbErr>
+where
+    E: Owned,
+    E::ActiveModel: ActiveModelTrait<Entity = E>,
+{
+    let count = rows.len() as u64;
+    let key = E::PrimaryKey::iter().map(PrimaryKeyToColumn::into_column).collect::<Vec<E::Column>>();
+    let is_one = |column: &E::Column, of: &[E::Column]| of.iter().any(|one| one.as_str() == column.as_str());
+    let changed = E::Column::iter().filter(|column| !is_one(column, &key) && !is_one(column, E::FIXED));
+    let columns = key.iter().copied().chain(changed).collect::<Vec<_>>();
+    let rows = Rows::of(rows, &columns)?;
+    let table = E::default().table_name();
+    let is = |place: usize| format!("\"{table}\".{} = rows.c{place}", rows.names[place]);
+    let keys = (0..key.len()).map(is).collect::<Vec<_>>().join(" AND ");
+    let set = |place: usize| format!("{} = {}", rows.names[place], rows.taken(backend, place));
+    let set = (key.len()..columns.len()).map(set).collect::<Vec<_>>().join(", ");
+    let (source, values) = rows.source(backend, key.len())?;
+    let sql = format!("UPDATE \"{table}\" SET {set} FROM {source} WHERE {keys}");
+    Ok(Prepared {
+        statement: Statement::from_sql_and_values(backend, sql, values),
+        table,
+        rows: count,
+        may_be_there: false,
+    })
 }
 
 /// The values of a column, one of them where all are the same.

@@ -8,7 +8,7 @@ use entity::{AccountId, Owned, RunId};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryOrder, QuerySelect};
 
 use super::requests::{Answer, Recorded};
-use super::rows::change;
+use super::rows::{self, change};
 use crate::domain::clock::Instant;
 use crate::domain::error::Refusal;
 
@@ -70,8 +70,8 @@ impl Runs {
     /// Writes those that ended.
     pub async fn write(&self, txn: &DatabaseTransaction) -> Result<(), DbErr> {
         let ended = self.ended.iter().map(|(place, _)| *place).collect::<BTreeSet<_>>();
-        let rows = ended.iter().filter_map(|place| self.rows.get(place).cloned()).collect();
-        change::<Entity>(txn, rows).await
+        let rows = ended.into_iter().filter_map(|place| self.rows.get(&place).cloned());
+        rows::run(txn, change::<Entity>(txn.get_database_backend(), rows)).await.map(drop)
     }
 
     /// What comes after those of an account that ended: the next action of the same trigger about the same event.

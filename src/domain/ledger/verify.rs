@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use entity::{CreditTypeId, CustomerId, activity, credit_grant, hold, wallet};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, Order, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
@@ -17,6 +18,8 @@ use crate::domain::tx::View;
 
 /// Wallets, and activities of one wallet, that are read at a time.
 const CHUNK: u64 = 500;
+/// Wallets that are read and walked in turns.
+const AT_ONCE: usize = 2;
 
 /// Something in the database that the activities do not explain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,22 +38,20 @@ pub struct Report {
     pub findings: Vec<Finding>,
 }
 
-/// Verifies one account on one snapshot.
-pub async fn verify(caller: &Caller) -> Result<Report> {
+/// Verifies one account on one snapshot. Tells as it goes how many more activities it has walked, and how many there are.
+pub async fn verify(caller: &Caller, tell: impl Fn(u64, u64)) -> Result<Report> {
     let view = caller.view(Scope::StaffRead).await?;
+    let stored = view.rows::<activity::Entity>().count(view.db()).await?;
+    let tell = |more| tell(more, stored);
+    tell(0);
     let mut report = Report::default();
     let mut after: Option<WalletKey> = None;
     loop {
         let rows = next_wallets(&view, after).await?;
         let Some(last) = rows.last() else { break };
         after = Some((last.customer_id, last.credit_type_id));
-        for row in rows {
-            let activities = verify_wallet(&view, &caller.app().store().key, row, &mut report.findings).await?;
-            report.wallets += 1;
-            report.activities += activities;
-        }
+        report.add(&view, &caller.app().store().key, &rows, &tell).await?;
     }
-    let stored = view.rows::<activity::Entity>().count(view.db()).await?;
     if stored != report.activities {
         let what = format!("{stored} activities are stored, {} belong to a wallet", report.activities);
         report.findings.push(Finding { wallet: None, what });
@@ -71,11 +72,22 @@ pub async fn sample(caller: &Caller) -> Result<Report> {
     // Ids grow with time: a random id between the oldest customer's and the newest's.
     let from = low + place % (high - low + 1);
     let after = (CustomerId(Uuid::from_u128(from.saturating_sub(1))), CreditTypeId(Uuid::from_u128(u128::MAX)));
-    for row in next_wallets(&view, Some(after)).await? {
-        report.activities += verify_wallet(&view, &caller.app().store().key, row, &mut report.findings).await?;
-        report.wallets += 1;
-    }
+    let rows = next_wallets(&view, Some(after)).await?;
+    report.add(&view, &caller.app().store().key, &rows, &|_| ()).await?;
     Ok(report)
+}
+
+impl Report {
+    /// Verifies some wallets more.
+    async fn add(&mut self, view: &View, key: &LedgerKey, rows: &[wallet::Model], tell: &impl Fn(u64)) -> Result<()> {
+        let mut verified = stream::iter(rows.iter().map(|row| verify_wallet(view, key, row, tell))).buffered(AT_ONCE);
+        while let Some((activities, findings)) = verified.try_next().await? {
+            self.wallets += 1;
+            self.activities += activities;
+            self.findings.extend(findings);
+        }
+        Ok(())
+    }
 }
 
 pub(super) async fn next_wallets(view: &View, after: Option<WalletKey>) -> Result<Vec<wallet::Model>> {
@@ -95,7 +107,13 @@ pub(super) async fn next_wallets(view: &View, after: Option<WalletKey>) -> Resul
         .await?)
 }
 
-async fn verify_wallet(view: &View, key: &LedgerKey, row: wallet::Model, findings: &mut Vec<Finding>) -> Result<u64> {
+/// Verifies a wallet; answers how many activities it has, and what they do not explain.
+async fn verify_wallet(
+    view: &View,
+    key: &LedgerKey,
+    row: &wallet::Model,
+    tell: &impl Fn(u64),
+) -> Result<(u64, Vec<Finding>)> {
     let of_wallet = (row.customer_id, row.credit_type_id);
     let grants = view
         .rows::<credit_grant::Entity>()
@@ -111,7 +129,7 @@ async fn verify_wallet(view: &View, key: &LedgerKey, row: wallet::Model, finding
         .await?;
     let grants = grants.into_iter().map(|grant| (grant.id, grant)).collect::<HashMap<_, _>>();
     let holds = holds.into_iter().map(|hold| (hold.id, hold)).collect::<HashMap<_, _>>();
-    let mut walk = Walk::new(key, &row, &grants, &holds);
+    let mut walk = Walk::new(key, row, &grants, &holds);
     let mut count = 0;
     loop {
         let activities = view
@@ -129,10 +147,13 @@ async fn verify_wallet(view: &View, key: &LedgerKey, row: wallet::Model, finding
         count += activities.len() as u64;
         let ids = activities.iter().map(|activity| activity.id).collect::<Vec<_>>();
         let allocations = super::activity::allocations(view, &ids).await?;
+        // The next wallet asks for its rows first, which come while these are walked.
+        tokio::task::yield_now().await;
         for activity in &activities {
             walk.step(activity, allocations.get(&activity.id).map_or(&[], Vec::as_slice));
         }
+        tell(activities.len() as u64);
     }
-    findings.extend(walk.end().into_iter().map(|what| Finding { wallet: Some(of_wallet), what }));
-    Ok(count)
+    let findings = walk.end().into_iter().map(|what| Finding { wallet: Some(of_wallet), what });
+    Ok((count, findings.collect()))
 }
