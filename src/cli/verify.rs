@@ -98,7 +98,9 @@ impl Verify {
 pub(super) async fn verify_one(staff: &Caller, slug: &str) -> Result<Report> {
     let bar = bar(format!("Verifying {slug}"), 0, "activities");
     let tell = |more, of| {
-        bar.set_length(of);
+        if bar.length() != Some(of) {
+            bar.set_length(of);
+        }
         bar.inc(more);
     };
     let report = verify::verify(staff, tell).await.map_err(house::said)?;
