@@ -23,7 +23,8 @@ pub struct Restore {
 
 impl Restore {
     pub async fn run(self, mut settings: Settings) -> Result<ExitCode> {
-        let url = settings.get("database_url").context("database_url is not set: where is the copy to go?")?.to_owned();
+        let unset = "database_url is not set. Say where the copy is to go: SCRIP_DATABASE_URL=sqlite:scrip.db, or in scrip.toml";
+        let url = settings.get("database_url").context(unset)?.to_owned();
         let Some(path) = house::sqlite_file(&url) else {
             bail!("the database is PostgreSQL, which has its own tools: `pg_restore`");
         };
