@@ -23,6 +23,9 @@ pub struct Beside {
     /// Where `PostGraphile` is: a folder in which `npm ci` was run.
     #[arg(long, default_value = "bench/postgraphile", value_name = "FOLDER")]
     folder: PathBuf,
+    /// Processes of `PostGraphile`, which uses one processor in each.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    workers: usize,
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     customers: usize,
     /// Clients, each of whom asks again once it was answered.
@@ -97,7 +100,7 @@ impl Beside {
             theirs.push(their);
         }
         println!("Scrip: {}", Figures::together(ours).said());
-        println!("PostGraphile: {}", Figures::together(theirs).said());
+        println!("PostGraphile, {} process(es): {}", self.workers, Figures::together(theirs).said());
         println!("ratio: {:.1}", median(shares));
         Ok(())
     }
@@ -110,8 +113,11 @@ impl Beside {
         }
         let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.to_string();
         let port = address.rsplit(':').next().context("a port")?;
+        let workers = self.workers.to_string();
+        let cluster = if self.workers > 1 { vec!["--cluster-workers", &workers] } else { Vec::new() };
         let child = Command::new("node")
             .arg(program)
+            .args(cluster)
             .args(["--connection", url, "--schema", "public", "--host", "127.0.0.1", "--port", port])
             .args(["--disable-query-log", "--disable-graphiql", "--dynamic-json", "--cors"])
             .env("NODE_ENV", "production")

@@ -1,7 +1,7 @@
 //! The same over HTTP: a server in a process of its own, and clients that ask it in a closed loop.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,14 +16,15 @@ use scrip::domain::accounts::tokens::Tokens;
 use scrip::domain::clock::{Clock, SystemClock};
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 
 use crate::client::Client;
 use crate::grow::grow;
 use crate::house::{Backend, House, LEDGER_KEY, Purse, SIGNING_SECRET, Size};
-use crate::ledger::{self, Load};
-use crate::load::{Asks, Chooser, Dice, Figures, Mix, Verb, closed_loop, median};
+use crate::ledger::{self, Kind, Load};
+use crate::load::{Asks, Chooser, Dice, Figures, Mix, Verb, closed_loop, median, read_metrics};
 
 /// Says that this program is to be the server.
 pub const SERVES: &str = "BENCH_SERVES";
@@ -75,13 +76,16 @@ pub const CUSTOMER: &str = "query($id: ID!) { customer(by: { id: $id }) { name b
 pub struct Server {
     child: Child,
     pub address: String,
+    metrics: String,
     pub ready: Duration,
 }
 
 impl Server {
     /// Starts one on a database and waits until it is ready.
     pub async fn start(url: &str, batch: usize) -> Result<Self> {
-        let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.to_string();
+        let (one, other) = (TcpListener::bind("127.0.0.1:0").await?, TcpListener::bind("127.0.0.1:0").await?);
+        let (address, metrics) = (one.local_addr()?.to_string(), other.local_addr()?.to_string());
+        drop((one, other));
         let began = Instant::now();
         let child = Command::new(std::env::current_exe()?)
             .args(["serve", "--listen", &address])
@@ -90,6 +94,7 @@ impl Server {
             .env("SCRIP_LEDGER_KEY", LEDGER_KEY)
             .env("SCRIP_SIGNING_SECRET", SIGNING_SECRET)
             .env("SCRIP_LOG", "error")
+            .env("SCRIP_METRICS_LISTEN", &metrics)
             .env("SCRIP_COMMANDS_PER_COMMIT", batch.to_string())
             // What is measured is the server, not its budgets for strangers.
             .env("SCRIP_LIMIT_CALLER", "1000000000")
@@ -104,7 +109,17 @@ impl Server {
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        Ok(Self { child, address, ready: began.elapsed() })
+        Ok(Self { child, address, metrics, ready: began.elapsed() })
+    }
+
+    /// What it has counted.
+    async fn metrics(&self) -> Result<BTreeMap<String, f64>> {
+        let mut stream = TcpStream::connect(&self.metrics).await?;
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.metrics);
+        stream.write_all(request.as_bytes()).await?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await?;
+        Ok(read_metrics(&text))
     }
 
     /// Resident memory, in KiB.
@@ -207,6 +222,7 @@ impl Http {
         let house = House::new(self.database, self.size).await?;
         house.app.limit_batches(self.batch);
         let server = Server::start(&house.place.url, self.batch).await?;
+        let alone = Server::start(&house.place.url, 1).await?;
         let mut tokens = HashMap::new();
         for purse in &house.purses {
             if let Entry::Vacant(place) = tokens.entry(purse.account) {
@@ -220,30 +236,48 @@ impl Http {
             hot: self.hot,
             keys: Arc::default(),
         };
-        let lasts = Duration::from_secs(self.seconds);
-        let (mut over_http, mut in_process, mut shares) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut many, mut one, mut in_process) = (Kind::default(), Kind::default(), Vec::new());
+        let mut shares = (Vec::new(), Vec::new());
         for round in 0..self.rounds {
-            let mut callers = Vec::new();
-            for n in 0..self.callers {
-                let client = Client::connect(&server.address, "/graphql").await?;
-                let chooser = Chooser::new((round * self.callers + n) as u64 + 1);
-                callers.push(Changer { client, task: task.clone(), chooser });
+            self.measure(&server, &task, round, &mut many).await?;
+            let rate = many.runs[round].rate();
+            if self.batch > 1 {
+                self.measure(&alone, &task, round, &mut one).await?;
+                shares.1.push(rate / one.runs[round].rate());
             }
-            let run = closed_loop(callers.into_iter(), lasts).await?;
             let load = Load { mix: &self.mix, callers: self.callers, hot: self.hot };
-            let ledger = ledger::load(&house, &load, lasts, round).await?;
-            shares.push(run.rate() / ledger.rate());
+            let ledger = ledger::load(&house, &load, Duration::from_secs(self.seconds), round).await?;
+            shares.0.push(rate / ledger.rate());
             in_process.push(ledger);
-            over_http.push(run);
         }
-        let all = Figures::together(over_http);
-        println!("over HTTP: {}", all.said());
+        let all = ledger::tell("over HTTP", many);
         println!("  p99 is {:.1} times p50", all.percentile(99) / all.percentile(50));
+        ledger::tell("over HTTP, 1 in a commit", one);
         println!("in process: {}", Figures::together(in_process).said());
-        println!("ratio to the ledger in process: {:.2}", median(shares));
+        println!("ratio to the ledger in process: {:.2}", median(shares.0));
+        if !shares.1.is_empty() {
+            println!("ratio to 1 in a commit: {:.2}", median(shares.1));
+        }
         println!("memory: {} MiB", server.resident()? / 1024);
-        drop(server);
+        drop((server, alone));
         house.app.close().await;
+        Ok(())
+    }
+
+    async fn measure(&self, server: &Server, task: &Task, round: usize, kind: &mut Kind) -> Result<()> {
+        let mut callers = Vec::new();
+        for n in 0..self.callers {
+            let client = Client::connect(&server.address, "/graphql").await?;
+            let chooser = Chooser::new((round * self.callers + n) as u64 + 1);
+            callers.push(Changer { client, task: task.clone(), chooser });
+        }
+        let before = server.metrics().await?;
+        let run = closed_loop(callers.into_iter(), Duration::from_secs(self.seconds)).await?;
+        let after = server.metrics().await?;
+        let counted = |name: &str| after.get(name).unwrap_or(&0.0) - before.get(name).unwrap_or(&0.0);
+        kind.runs.push(run);
+        kind.statements += counted("scrip_statements_total");
+        kind.commits += counted("scrip_ledger_batch_commands_count");
         Ok(())
     }
 

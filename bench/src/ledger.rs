@@ -124,16 +124,21 @@ pub async fn load(house: &House, load: &Load<'_>, lasts: Duration, round: usize)
 
 /// What the runs of one kind came to.
 #[derive(Default)]
-struct Kind {
-    runs: Vec<Figures>,
-    statements: u64,
-    commits: f64,
+pub struct Kind {
+    pub runs: Vec<Figures>,
+    pub statements: f64,
+    pub commits: f64,
 }
 
 impl Ledger {
     pub async fn run(&self) -> Result<()> {
         if !(0.0..=1.0).contains(&self.hot) {
             bail!("--hot is a share: 0 to 1, not {}", self.hot);
+        }
+        if self.raw && !([0.0, 1.0].contains(&self.hot) && self.mix.is_only(Verb::Consume)) {
+            bail!(
+                "--raw is hand-written SQL of consumes, spread or of one wallet: leave out --mix, and let --hot be 0 or 1"
+            );
         }
         let metrics = PrometheusBuilder::new().install_recorder()?;
         let profile = self.profile.then(Profile::start);
@@ -189,19 +194,23 @@ impl Ledger {
         let store = house.app.store();
         let commits =
             || read_metrics(&metrics.render()).get("scrip_ledger_batch_commands_count").copied().unwrap_or(0.0);
-        let before = (store.statements(), commits());
+        #[expect(clippy::cast_precision_loss, reason = "figures to be read")]
+        let counted = || (store.statements() as f64, commits());
+        let before = counted();
         let load = Load { mix: &self.mix, callers: self.callers, hot: self.hot };
         kind.runs.push(self::load(house, &load, Duration::from_secs(self.seconds), round).await?);
-        kind.statements += store.statements() - before.0;
-        kind.commits += commits() - before.1;
+        let after = counted();
+        kind.statements += after.0 - before.0;
+        kind.commits += after.1 - before.1;
         Ok(())
     }
 }
 
+/// Says what the runs of one kind came to, if there were any; answers all of them together.
 #[expect(clippy::cast_precision_loss, reason = "figures to be read")]
-fn tell(what: &str, kind: Kind) {
+pub fn tell(what: &str, kind: Kind) -> Figures {
     if kind.runs.is_empty() {
-        return;
+        return Figures::default();
     }
     let rates = kind.runs.iter().map(|run| format!("{:.0}", run.rate())).collect::<Vec<_>>().join(", ");
     let rate = median(kind.runs.iter().map(Figures::rate).collect());
@@ -216,7 +225,8 @@ fn tell(what: &str, kind: Kind) {
         println!(
             "  {:.1} commands in a commit, {:.2} statements for each command",
             done / kind.commits,
-            kind.statements as f64 / done
+            kind.statements / done
         );
     }
+    all
 }

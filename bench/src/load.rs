@@ -47,6 +47,11 @@ impl FromStr for Mix {
 }
 
 impl Mix {
+    /// Whether nothing else is asked for.
+    pub fn is_only(&self, verb: Verb) -> bool {
+        self.0.iter().all(|(other, share)| *other == verb || *share == 0)
+    }
+
     /// One of them, by chance.
     pub fn pick(&self, dice: &mut Dice) -> Verb {
         let sum = self.0.iter().map(|(_, share)| u64::from(*share)).sum::<u64>();
@@ -205,6 +210,12 @@ pub async fn closed_loop<A: Asks>(callers: impl Iterator<Item = A>, lasts: Durat
 pub fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or_default()
+}
+
+/// An idempotency key as clients make them: keys of the same moment have nothing in common.
+#[expect(clippy::disallowed_methods, reason = "a client's key, and no id of the server's")]
+pub fn random_key() -> String {
+    uuid::Uuid::new_v4().to_string()
 }
 
 /// Numbers by name, as `/metrics` tells them.

@@ -1,6 +1,7 @@
 //! Measures Scrip: `cargo run --release -p scrip-bench -- ledger --raw`. What the figures mean is in docs/performance.md.
 
 mod beside;
+mod bulk;
 mod client;
 mod grow;
 mod growth;

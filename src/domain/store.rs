@@ -67,6 +67,7 @@ impl Store {
             let counter = statements.clone();
             connection.set_metric_callback(move |info| {
                 counter.fetch_add(1, Ordering::Relaxed);
+                metrics::counter!("scrip_statements_total").increment(1);
                 // Without its values: `log = scrip::sql=trace` shows what takes how long, and nobody's data.
                 let micros = u64::try_from(info.elapsed.as_micros()).unwrap_or(u64::MAX);
                 tracing::trace!(target: "scrip::sql", micros, sql = info.statement.sql, "a statement");

@@ -16,7 +16,7 @@ use super::scalars::{DateTime, Json};
 use super::sessions::CustomerSessions;
 use super::why::CustomerWhy;
 use crate::domain::customers::{self, Search};
-use crate::domain::ledger::{activity, grants};
+use crate::domain::ledger::{activity, fault, grants};
 use crate::domain::{Error, Scope};
 
 /// A person who buys and uses credits.
@@ -32,6 +32,7 @@ impl Customer {
 
     /// The name that people read.
     async fn name(&self) -> &str {
+        fault::panics(Some(&self.0.name));
         &self.0.name
     }
 

@@ -172,6 +172,7 @@ impl Groups {
             self.learn(question, suits);
         } else {
             tracing::error!(queries = group.len(), "a group of queries ended in a panic");
+            self.learn(question, Some(false));
         }
         for asking in group.into_iter().filter(|asking| company && asking.waits()) {
             self.tracker.spawn(self.clone().alone(Some(question.clone()), asking));

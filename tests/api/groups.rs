@@ -61,7 +61,7 @@ on_both! {
                 "activity": { "nodes": [{ "balanceAfter": n }] },
             }));
         }
-        // Eight groups at once, of whom each is one, and two of all others.
+        // As many groups at once as there are readers, of whom each is one, and two of all others.
         assert!(many <= 10 * one, "64 at once took {many} statements, one takes {one}");
     }
 

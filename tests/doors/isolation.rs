@@ -46,7 +46,7 @@ fn every_field_of_the_roots_and_every_kind_of_node_has_a_rule() {
 }
 
 /// A mutation's text: what it answers does not matter, what it refuses does.
-fn mutation(name: &str) -> String {
+pub fn mutation(name: &str) -> String {
     let (first, rest) = name.split_at(1);
     format!(
         "mutation($input: {}{rest}Input!) {{ {name}(input: $input) {{ userErrors {{ code field }} }} }}",

@@ -12,11 +12,11 @@ mod isolation;
 mod keys;
 mod limits;
 mod operation;
-mod overload;
 mod persons;
 mod rules;
 mod sessions;
 mod shop;
+mod statements;
 mod taint;
 #[cfg(feature = "otlp")]
 mod traces;

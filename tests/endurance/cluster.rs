@@ -18,7 +18,7 @@ pub struct Cluster {
 impl Cluster {
     /// A running one; none where there is no `initdb`.
     pub fn new() -> Option<Self> {
-        let programs = postgres::programs()?;
+        let programs = postgres::programs().or_else(|| postgres::is_absent("there is no initdb on this machine"))?;
         let folder = tempfile::Builder::new().prefix("scrip-cluster-").tempdir().expect("a folder").keep();
         let prefix = postgres::unprivileged(&folder).expect("somebody to run it as");
         let cluster = Self { folder, prefix, programs, node: "first" };

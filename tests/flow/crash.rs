@@ -13,7 +13,7 @@ use scrip::domain::Role;
 use serde_json::json;
 use server::Server;
 
-use crate::harness::{Backend, House, LEDGER_KEY, SIGNING_SECRET};
+use crate::harness::{Backend, House, LEDGER_KEY, SIGNING_SECRET, open};
 use crate::on_both;
 
 /// Events that are tracked, how often the server is killed, and customers.
@@ -76,6 +76,8 @@ on_both! {
         let folder = tempfile::tempdir().expect("a folder");
         let settings = [("SCRIP_DATABASE_URL", house.url.as_str()), ("SCRIP_SIGNING_SECRET", SIGNING_SECRET), ("SCRIP_LEDGER_KEY", LEDGER_KEY)];
         let start = || Server::start(folder.path(), &["serve"], &settings);
+        // The server has the database for itself: whoever opens SQLite's after a kill puts it in order.
+        house.app.close().await;
         let mut running = Some(start());
         let (address, next, stop) = (Mutex::new(running.as_ref().map(|server| server.address.clone()).unwrap_or_default()), AtomicUsize::new(0), AtomicBool::new(false));
         let acknowledged = std::thread::scope(|scope| {
@@ -95,6 +97,8 @@ on_both! {
             }).collect::<BTreeSet<_>>()
         });
         assert_eq!(acknowledged.len(), EVENTS, "every event was acknowledged in the end");
+        let app = open(&house.url, house.clock.clone()).await;
+        let house = house.with(app);
         // Leases of the killed last for up to half a minute.
         let waits = "{ jobs(first: 1) { nodes { id kind } } dead: jobs(dead: true) { nodes { id kind key } } }";
         for _ in 0..480 {

@@ -39,7 +39,7 @@ pub async fn database() -> Option<String> {
 
 /// A cluster of one's own, to be stopped; none where there is no `initdb`.
 pub async fn own_cluster() -> Option<Server> {
-    let server = start_cluster().ok()?;
+    let server = start_cluster().or_else(|why| is_absent(&why).ok_or(())).ok()?;
     wait_until_ready(&server).await;
     Some(server)
 }
@@ -72,14 +72,17 @@ async fn start() -> Option<Server> {
             wait_until_ready(&server).await;
             Some(server)
         }
-        Err(why) => {
-            assert!(std::env::var_os("TEST_REQUIRE_POSTGRES").is_none(), "PostgreSQL is required: {why}");
-            // Past the capture of a passing test's output: this must be seen.
-            let line = format!("PostgreSQL was NOT tested: {why}. Set TEST_POSTGRES_URL, or install initdb.\n");
-            std::io::stderr().write_all(line.as_bytes()).expect("standard error");
-            None
-        }
+        Err(why) => is_absent(&why),
     }
+}
+
+/// Says that there is none, and why; fails where there must be one.
+pub fn is_absent<T>(why: &str) -> Option<T> {
+    assert!(std::env::var_os("TEST_REQUIRE_POSTGRES").is_none(), "PostgreSQL is required: {why}");
+    // Past the capture of a passing test's output: this must be seen.
+    let line = format!("PostgreSQL was NOT tested: {why}. Set TEST_POSTGRES_URL, or install initdb.\n");
+    std::io::stderr().write_all(line.as_bytes()).expect("standard error");
+    None
 }
 
 fn start_cluster() -> Result<Server, String> {

@@ -1,7 +1,7 @@
 //! The built program, run as a user runs it, and a client that speaks just enough HTTP.
 #![allow(dead_code, reason = "each test binary uses its part of the harness")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -91,7 +91,8 @@ impl Server {
     }
 }
 
-/// A GraphQL request to an address; the status and the response, or how the connection ended without one.
+/// A GraphQL request to an address; the status and the response (its text where that is not JSON), or how the connection
+/// ended without a whole one.
 pub fn ask(address: &str, token: Option<&str>, query: &str, variables: &Value) -> std::io::Result<(u16, Value)> {
     let body = json!({ "query": query, "variables": variables }).to_string();
     let token = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
@@ -99,8 +100,12 @@ pub fn ask(address: &str, token: Option<&str>, query: &str, variables: &Value) -
         "POST /graphql HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n{token}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len(),
     );
-    let (status, _, text) = send(address, &request)?;
-    Ok((status, serde_json::from_str(&text)?))
+    let (status, head, text) = send(address, &request)?;
+    let length = |line: &str| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok();
+    if status == 0 || text.len() < head.lines().find_map(length).unwrap_or(0) {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
 }
 
 fn send(address: &str, request: &str) -> std::io::Result<(u16, String, String)> {

@@ -43,6 +43,20 @@ impl House {
         self
     }
 
+    /// A number that a statement of its own reads from the database.
+    pub async fn count(&self, sql: &'static str) -> i64 {
+        match self.backend {
+            Backend::Sqlite => {
+                let pool = sqlx::SqlitePool::connect(&self.url).await.expect("a connection");
+                sqlx::query_scalar(sql).fetch_one(&pool).await.expect(sql)
+            }
+            Backend::Postgres => {
+                let pool = sqlx::PgPool::connect(&self.url).await.expect("a connection");
+                sqlx::query_scalar(sql).fetch_one(&pool).await.expect(sql)
+            }
+        }
+    }
+
     /// How many statements ran so far, once nothing runs beside the requests: who did what is written a moment later.
     pub async fn statements(&self) -> u64 {
         let mut count = self.app.store().statements();

@@ -15,6 +15,8 @@ pub enum Fault {
     Idempotency,
     /// SQLite acknowledges what it has not flushed.
     Flush,
+    /// Whoever meets the word `panic` panics: in the note of a consume, in a customer's name that is read.
+    Panic,
 }
 
 #[cfg(debug_assertions)]
@@ -31,6 +33,15 @@ pub fn is(fault: Fault) -> bool {
         let _ = fault;
         false
     }
+}
+
+/// Panics at a word, if that is the rule that is broken.
+///
+/// # Panics
+/// That is what it is for.
+#[inline]
+pub fn panics(word: Option<&str>) {
+    assert!(!(is(Fault::Panic) && word == Some("panic")), "as it was told to");
 }
 
 /// Breaks one rule in the whole program, or none.

@@ -6,9 +6,11 @@ use crate::domain::clock::Instant;
 use crate::domain::error::Refusal;
 use crate::domain::ledger::command::Consume;
 use crate::domain::ledger::draw::{draw, with_first_use};
+use crate::domain::ledger::fault;
 use crate::domain::ledger::state::{Entry, Wallet};
 
 pub(super) fn decide(wallet: &Wallet, command: &Consume, at: Instant) -> Result<Vec<Entry>, Refusal> {
+    fault::panics(command.words.note.as_deref());
     let draws = draw(wallet, command.amount, at)?;
     Ok(vec![Entry::new(Kind::Consume, at, with_first_use(wallet, draws, at))])
 }

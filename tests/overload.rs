@@ -1,6 +1,9 @@
 //! Ten times the clients at which its throughput peaks: who is turned away hears it soon, what is accepted is kept, memory
 //! stays bounded, and two seconds after the load has ended it is as before.
-//! `cargo test --release --test doors overload -- --ignored --nocapture` prints the figures of docs/security.md.
+//! `cargo test --release --test overload -- --ignored --nocapture` prints the figures of docs/security.md.
+
+#[path = "harness/server.rs"]
+mod server;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::server::{Server, run, said};
+use server::{Server, run, said};
 
 const SECRETS: [(&str, &str); 4] = [
     ("SCRIP_DATABASE_URL", "sqlite:scrip.db"),
