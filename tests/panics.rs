@@ -32,8 +32,10 @@ on_both! {
         }
         let query = "query($id: ID!) { customer(by: { id: $id }) { id name } }";
         let ask = async |n: usize| house.ask_with(Some(&house.token(Role::Staff)), query, json!({ "id": customers[n] })).await;
-        // The second time it is known that the question is none to be asked in company; once more, since it is asked alone.
         assert_eq!(ask(0).await.0, 200);
+        let before = house.statements().await;
+        assert_eq!(ask(0).await.0, 200);
+        let one = house.statements().await - before;
         for round in 0..3 {
             let mut readers = Vec::new();
             for _ in 0..READERS {
@@ -43,6 +45,7 @@ on_both! {
                 tokio::time::sleep(Duration::from_millis(300)).await;
                 drop(readers);
             };
+            let before = house.statements().await;
             let (answers, ()) = tokio::join!(join_all((0..TOGETHER).map(ask)), release);
             for (n, (status, answer)) in answers.iter().enumerate() {
                 if n == CULPRIT {
@@ -51,6 +54,9 @@ on_both! {
                     assert_eq!(answer["data"]["customer"]["name"], json!(format!("Customer {n}")), "round {round}: {answer}");
                 }
             }
+            // The question that has panicked in company is asked alone from then on.
+            let statements = house.statements().await - before;
+            assert!(round == 0 || statements == TOGETHER as u64 * one, "round {round}: {statements} statements, one takes {one}");
         }
         assert_eq!(ask(0).await.1["data"]["customer"]["id"], json!(customers[0]));
     }

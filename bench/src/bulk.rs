@@ -27,7 +27,7 @@ enum Cell<'a> {
     Flag(bool),
     Text(Cow<'a, str>),
     Instant(DateTime<Utc>),
-    Bytes(&'a [u8]),
+    Bytes(Cow<'a, [u8]>),
 }
 
 /// Tables, the columns that are written, and their values.
@@ -53,7 +53,7 @@ const TABLES: [Table; 4] = [
                 Cell::Text((&row.actor).into()),
                 Cell::Text("manual".into()),
                 Cell::Instant(row.at),
-                Cell::Bytes(&row.hash),
+                Cell::Bytes((&row.hash).into()),
             ]
         },
     ),
@@ -94,7 +94,7 @@ const TABLES: [Table; 4] = [
             Cell::Uuid(row.account_id.0),
             Cell::Text("staff".into()),
             Cell::Text(key.into()),
-            Cell::Bytes(&row.hash),
+            Cell::Bytes([&[1], row.hash.as_slice()].concat().into()),
             Cell::Text(format!(r#"{{"done":["{}"]}}"#, row.id).into()),
             Cell::Instant(row.at),
         ]
@@ -204,7 +204,7 @@ async fn insert<'a>(
             Cell::Flag(value) => query.bind(value),
             Cell::Text(value) => query.bind(value.into_owned()),
             Cell::Instant(value) => query.bind(value),
-            Cell::Bytes(value) => query.bind(value.to_vec()),
+            Cell::Bytes(value) => query.bind(value.into_owned()),
         };
     }
     query.execute(connection).await?;

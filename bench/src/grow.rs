@@ -1,8 +1,8 @@
 //! A ledger with millions of activities, written in bulk and signed, so that it verifies like any other.
 //!
 //! Every wallet begins with one grant and uses one credit of it again and again; all wallets take turns, so that what
-//! belongs to one customer lies scattered, as it does after years. One heavy customer has a fifth of a small ledger, and of
-//! a large one enough for a thousand pages.
+//! belongs to one customer lies scattered, as it does after years. One heavy customer has every fifth turn of a small
+//! ledger, and of a large one enough for a thousand pages.
 
 use std::time::{Duration, Instant};
 
@@ -59,6 +59,7 @@ pub async fn grow(backend: Backend, activities: usize, customers: usize) -> Resu
     let mut states: Vec<State> = Vec::with_capacity(purses.len());
     let mut entries = Vec::with_capacity(ROWS);
     let every = (activities / HEAVY).max(5);
+    let mut turn = 0;
     for n in 0..activities {
         let at = first + step * i32::try_from(n)?;
         let number = match n {
@@ -67,7 +68,10 @@ pub async fn grow(backend: Backend, activities: usize, customers: usize) -> Resu
                 n
             }
             n if n % every == 0 => 0,
-            n => n * 7_919 % purses.len(),
+            _ => {
+                turn += 1;
+                turn * 7_919 % purses.len()
+            }
         };
         entries.push(next(&key, &mut states[number], n, at));
         if entries.len() == ROWS || n + 1 == activities {

@@ -78,7 +78,10 @@ fn describe() {
     describe_histogram!("scrip_ledger_batch_commands", "Commands in one ledger commit.");
     describe_histogram!("scrip_ledger_commit_seconds", Unit::Seconds, "How long ledger commits took.");
     describe_gauge!("scrip_ledger_waiting", "Commands that wait in the ledger's lanes.");
-    describe_counter!("scrip_statements_total", "Statements that were sent to the database.");
+    describe_counter!(
+        "scrip_statements_total",
+        "Statements that the database was asked, transaction brackets left out."
+    );
     describe_gauge!("scrip_pool_connections", "Database connections by pool: all of them, and those in use.");
     describe_gauge!(
         "scrip_job_age_seconds",

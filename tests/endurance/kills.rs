@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::clients::{self, Met};
 use crate::harness::{Backend, House, LEDGER_KEY, SIGNING_SECRET, open};
 use crate::on_both;
-use crate::server::Server;
+use crate::server::{Server, Stops};
 use crate::size;
 
 /// A server of a program of its own on the house's database.
@@ -29,6 +29,7 @@ on_both! {
         let mut running = Some(start(&house, folder.path()));
         let addresses = [Mutex::new(running.as_ref().expect("it runs").address.clone())];
         std::thread::scope(|scope| {
+            let stops = Stops(&stop);
             let clients = scope.spawn(|| clients::run(&work, &addresses, 32, &met, &stop));
             for kill in 0..size(3, 50) {
                 std::thread::sleep(Duration::from_millis(200 + (kill as u64 * 337) % 600));
@@ -39,7 +40,7 @@ on_both! {
                 running = Some(next);
             }
             assert!(met.wait_for_more(50, Duration::from_secs(20)), "it goes on after the last one");
-            stop.store(true, Ordering::Relaxed);
+            drop(stops);
             clients.join().expect("no panic");
         });
         drop(running);

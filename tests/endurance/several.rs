@@ -7,17 +7,19 @@ use std::time::{Duration, Instant};
 use crate::clients::{self, Met};
 use crate::harness::{Backend, House};
 use crate::kills::start;
+use crate::server::Stops;
 use crate::size;
 
 /// How many were acknowledged in a second while so many clients asked these servers; what happens meanwhile, happens.
 fn load(work: &clients::Work, addresses: &[Mutex<String>], met: &Met, lasts: Duration, happens: impl FnOnce()) -> f64 {
     let (stop, before, began) = (AtomicBool::new(false), met.acknowledged(), Instant::now());
     std::thread::scope(|scope| {
+        let stops = Stops(&stop);
         let clients = scope.spawn(|| clients::run(work, addresses, 48, met, &stop));
         std::thread::sleep(lasts / 2);
         happens();
         std::thread::sleep(lasts / 2);
-        stop.store(true, Ordering::Relaxed);
+        drop(stops);
         clients.join().expect("no panic");
     });
     #[expect(clippy::cast_precision_loss, reason = "a figure to be read")]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use scrip::domain::Role;
 use serde_json::json;
-use server::Server;
+use server::{Server, Stops};
 
 use crate::harness::{Backend, House, LEDGER_KEY, SIGNING_SECRET, open};
 use crate::on_both;
@@ -82,6 +82,7 @@ on_both! {
         let (address, next, stop) = (Mutex::new(running.as_ref().map(|server| server.address.clone()).unwrap_or_default()), AtomicUsize::new(0), AtomicBool::new(false));
         let acknowledged = std::thread::scope(|scope| {
             let senders = (0..4).map(|_| scope.spawn(|| send(&address, &token, &people, &next, &stop))).collect::<Vec<_>>();
+            let stops = Stops(&stop);
             let mut seed = 42;
             for _ in 0..KILLS {
                 std::thread::sleep(Duration::from_millis(50 + dice(&mut seed) % 400));
@@ -91,10 +92,11 @@ on_both! {
                 running = Some(server);
             }
             let began = Instant::now();
-            senders.into_iter().flat_map(|sender| {
-                if began.elapsed() > Duration::from_mins(1) { stop.store(true, Ordering::Relaxed); }
-                sender.join().expect("no panic")
-            }).collect::<BTreeSet<_>>()
+            while senders.iter().any(|sender| !sender.is_finished()) && began.elapsed() < Duration::from_mins(1) {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            drop(stops);
+            senders.into_iter().flat_map(|sender| sender.join().expect("no panic")).collect::<BTreeSet<_>>()
         });
         assert_eq!(acknowledged.len(), EVENTS, "every event was acknowledged in the end");
         let app = open(&house.url, house.clock.clone()).await;

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -102,7 +103,7 @@ pub fn ask(address: &str, token: Option<&str>, query: &str, variables: &Value) -
     );
     let (status, head, text) = send(address, &request)?;
     let length = |line: &str| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok();
-    if status == 0 || text.len() < head.lines().find_map(length).unwrap_or(0) {
+    if text.len() < head.lines().find_map(length).unwrap_or(0) {
         return Err(ErrorKind::UnexpectedEof.into());
     }
     Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
@@ -114,7 +115,7 @@ fn send(address: &str, request: &str) -> std::io::Result<(u16, String, String)> 
     let mut response = Vec::new();
     stream.read_to_end(&mut response)?;
     let response = String::from_utf8_lossy(&response).into_owned();
-    let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));
+    let (head, body) = response.split_once("\r\n\r\n").ok_or(ErrorKind::UnexpectedEof)?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
     Ok((status, head.to_owned(), body.to_owned()))
 }
@@ -124,6 +125,15 @@ impl Drop for Server {
         // Already gone after `stop`.
         drop(self.child.kill());
         drop(self.child.wait());
+    }
+}
+
+/// Lets clients stop when it is dropped, so that what fails beside them does not wait for them.
+pub struct Stops<'a>(pub &'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
