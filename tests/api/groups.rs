@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use entity::CustomerId;
 use futures_util::future::join_all;
-use scrip::domain::{Role, Scope};
+use scrip::domain::Role;
 use serde_json::{Value, json};
 
 use crate::harness::{Backend, House, new_account};
@@ -12,9 +12,6 @@ use crate::on_both;
 
 const CUSTOMER: &str = "query($id: ID!) { customer(by: { id: $id }) {
     id name balances { available creditType { name } } activity(first: 3) { nodes { balanceAfter } } } }";
-
-/// Connections that read.
-const READERS: usize = 8;
 
 /// Customers with one credit, two credits, and so on; they were asked for once, so that it is known how the question is read.
 async fn customers(house: &House, count: usize) -> Vec<String> {
@@ -29,19 +26,6 @@ async fn customers(house: &House, count: usize) -> Vec<String> {
     customers
 }
 
-/// What is answered to those who ask while nobody can read: they wait together, and are read for in few groups.
-async fn together<T>(house: &House, asked: impl IntoIterator<Item = impl Future<Output = T>>) -> Vec<T> {
-    let mut readers = Vec::new();
-    for _ in 0..READERS {
-        readers.push(house.staff().view(Scope::OwnRead).await.expect("a connection"));
-    }
-    let release = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        drop(readers);
-    };
-    tokio::join!(join_all(asked), release).0
-}
-
 on_both! {
     async fn many_at_once_take_few_statements_and_each_hears_its_own(house: House) {
         let customers = customers(&house, 64).await;
@@ -52,8 +36,8 @@ on_both! {
         // Account, customer, wallets, open grants, newest activities, credit types.
         assert_eq!(one, 6);
         let before = house.statements().await;
-        let answers = together(&house, customers.iter().map(ask)).await;
-        let many = house.app.store().statements() - before - READERS as u64;
+        let answers = house.together(customers.iter().map(ask)).await;
+        let many = house.app.store().statements() - before - House::READERS as u64;
         for (n, (answer, id)) in (1..).zip(answers.iter().zip(&customers)) {
             assert_eq!(answer["customer"], json!({
                 "id": id, "name": format!("Customer {n}"),
@@ -76,7 +60,7 @@ on_both! {
             let (house, id) = (&house, &customers[of]);
             async move { (who, of, house.ask_with(Some(token), CUSTOMER, json!({ "id": id })).await.1) }
         });
-        for (who, of, answer) in together(&house, answers).await {
+        for (who, of, answer) in house.together(answers).await {
             assert_eq!(answer.get("errors"), None, "{answer}");
             let seen = answer["data"]["customer"]["id"].as_str();
             let may = who == 0 || who == of + 1;
@@ -96,7 +80,7 @@ on_both! {
             let (house, id, token) = (&house, &endpoint, if n % 3 == 0 { &key } else { &owner });
             async move { (n % 3 == 0, house.ask_with(Some(token), query, json!({ "id": id })).await.1) }
         });
-        for (is_key, answer) in together(&house, asked).await {
+        for (is_key, answer) in house.together(asked).await {
             if is_key {
                 assert_eq!(answer["errors"][0]["extensions"]["code"], "FORBIDDEN", "{answer}");
                 assert_eq!(answer["data"], json!({ "webhookEndpoint": null }));
@@ -114,7 +98,7 @@ on_both! {
         house.data(query, json!({ "id": customers[0], "search": false })).await;
         for _ in 0..2 {
             let asked = customers.iter().enumerate().map(|(n, id)| house.data(query, json!({ "id": id, "search": n % 4 == 3 })));
-            for (n, answer) in together(&house, asked).await.iter().enumerate() {
+            for (n, answer) in house.together(asked).await.iter().enumerate() {
                 assert_eq!(answer["customer"]["id"], json!(customers[n]));
                 assert_eq!(answer["customers"]["nodes"].as_array().map(Vec::len), (n % 4 == 3).then_some(2));
             }
@@ -142,7 +126,7 @@ on_both! {
             let patience = Duration::from_millis(if n % 4 == 3 { 100 } else { 20_000 });
             tokio::time::timeout(patience, house.data(CUSTOMER, json!({ "id": id })))
         });
-        for (n, answer) in together(&house, asked).await.into_iter().enumerate() {
+        for (n, answer) in house.together(asked).await.into_iter().enumerate() {
             let name = answer.ok().map(|answer| answer["customer"]["name"].clone());
             assert_eq!(name, (n % 4 != 3).then(|| json!(format!("Customer {}", n + 1))));
         }
@@ -161,8 +145,8 @@ on_both! {
         ask(&customers[0]).await;
         let one = house.app.store().statements() - before;
         let before = house.statements().await;
-        let answers = together(&house, customers.iter().map(ask)).await;
-        let many = house.app.store().statements() - before - READERS as u64;
+        let answers = house.together(customers.iter().map(ask)).await;
+        let many = house.app.store().statements() - before - House::READERS as u64;
         for (n, answer) in answers.iter().enumerate() {
             assert_eq!(answer["customer"]["name"], format!("Customer {}", n + 1));
         }
@@ -208,7 +192,7 @@ on_both! {
         let asked = customers.iter().enumerate().map(|(n, id)| {
             house.ask(Role::Staff, query, json!({ "id": id, "tags": n % 8 == 7 }))
         });
-        for (n, answer) in together(&house, asked).await.into_iter().enumerate() {
+        for (n, answer) in house.together(asked).await.into_iter().enumerate() {
             if n % 8 == 7 {
                 assert_eq!(answer["errors"][0]["extensions"]["code"], "INTERNAL", "{answer}");
             } else {

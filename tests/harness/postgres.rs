@@ -39,7 +39,10 @@ pub async fn database() -> Option<String> {
 
 /// A cluster of one's own, to be stopped; none where there is no `initdb`.
 pub async fn own_cluster() -> Option<Server> {
-    let server = start_cluster().or_else(|why| is_absent(&why).ok_or(())).ok()?;
+    let server = match start_cluster() {
+        Ok(server) => server,
+        Err(why) => return is_absent(&why),
+    };
     wait_until_ready(&server).await;
     Some(server)
 }

@@ -4,14 +4,31 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use scrip::domain::accounts::{self, tokens::Tokens};
 use scrip::domain::clock::{Clock, ManualClock, SystemClock};
-use scrip::domain::{App, Caller};
+use scrip::domain::{App, Caller, Scope};
 use scrip::http::{Doors, Rules, Start};
 
 use super::{Backend, Client, House, client, open, tokens};
 
 impl House {
+    /// Connections that read.
+    pub const READERS: usize = 8;
+
+    /// What is answered to those who ask while nobody can read: they wait together, and are read for in few groups.
+    pub async fn together<T>(&self, asked: impl IntoIterator<Item = impl Future<Output = T>>) -> Vec<T> {
+        let mut readers = Vec::new();
+        for _ in 0..Self::READERS {
+            readers.push(self.staff().view(Scope::OwnRead).await.expect("a connection"));
+        }
+        let release = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            drop(readers);
+        };
+        tokio::join!(join_all(asked), release).0
+    }
+
     /// The same server behind doors with other rules.
     pub fn behind(mut self, rules: Rules) -> Self {
         self.client = Client::before(doors(&self.app, &self.tokens, rules));
