@@ -23,6 +23,7 @@ const KEYS: &[Key] = &[
     key("database_url", None, "where the data is: sqlite:PATH or postgres://…"),
     key("listen", Some("127.0.0.1:8080"), "the address that the server listens at"),
     key("commands_per_commit", Some("256"), "at most so many commands of the ledger in one commit: 1 to 256"),
+    key("whole_wallet_grants", Some("128"), "open grants up to which a wallet is read whole, else in part: 1 to 65535"),
     key("accounts_apart", None, "true: one account's commands in a commit, for a PostgreSQL sharded by account"),
     Key { secret: true, ..key("signing_secret", None, "signs tokens: 32 bytes or more") },
     Key { secret: true, ..key("ledger_key", None, "signs the ledger: 32 bytes or more; never changes") },

@@ -2,10 +2,11 @@
 
 pub mod cli;
 pub mod config;
-pub mod domain;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod gateway;
-pub mod graphql;
 pub mod http;
 pub mod worker;
+
+pub use domain;
+pub use graphql;

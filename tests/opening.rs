@@ -1,12 +1,9 @@
 //! Opening balances from a file, as a user runs it: `scrip import`, `scrip export`, and `scrip verify --anchor`.
 
-#[path = "harness/server.rs"]
-mod server;
-
 use std::path::Path;
 
+use crate::harness::server::{Server, run, said};
 use serde_json::json;
-use server::{Server, run, said};
 
 const SETTINGS: [(&str, &str); 3] = [
     ("SCRIP_SIGNING_SECRET", "a signing secret of thirty-two bytes"),

@@ -2,9 +2,6 @@
 //! stays bounded, and two seconds after the load has ended it is as before.
 //! `cargo test --release --test overload -- --ignored --nocapture` prints the figures of docs/security.md.
 
-#[path = "harness/server.rs"]
-mod server;
-
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use server::{Server, run, said};
+use crate::harness::server::{Server, run, said};
 
 const SECRETS: [(&str, &str); 4] = [
     ("SCRIP_DATABASE_URL", "sqlite:scrip.db"),

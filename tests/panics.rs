@@ -1,10 +1,8 @@
 //! What panics in company: the others are answered as if it had not been there, and all goes on.
-#![cfg(debug_assertions)]
 
-mod harness;
-
+use crate::harness::{Backend, House};
+use crate::on_both;
 use futures_util::future::join_all;
-use harness::{Backend, House};
 use scrip::domain::Role;
 use scrip::domain::ledger::fault::{self, Fault};
 use serde_json::{Value, json};
@@ -20,6 +18,8 @@ fn code(answer: &Value) -> Option<&str> {
 }
 
 on_both! {
+    in one thread;
+
     async fn a_query_that_panics_leaves_its_company_alone(house: House) {
         fault::set(Some(Fault::Panic));
         let mut customers = Vec::new();

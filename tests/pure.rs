@@ -1,24 +1,26 @@
 //! The pure core of the ledger: random histories beside the naive one, and what must hold of its parts.
 
-mod naive;
-
 use std::collections::BTreeSet;
 
+use crate::naive::game::{Game, KINDS};
+use crate::naive::steps::history;
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use entity::{Credits, Minor};
-use naive::game::{Game, KINDS};
-use naive::steps::history;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use scrip::domain::ledger::state::share;
 
+use crate::size;
+
 /// Cases of each of the two halves, which run at the same time.
-const CASES: u32 = 10_000;
+fn cases() -> u32 {
+    u32::try_from(size(1_000, 10_000)).expect("few")
+}
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: CASES, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 20_000, ..ProptestConfig::default() })]
 
     /// Any history is what the naive ledger says: line by line, lot by lot, to the last credit.
     #[test]

@@ -1,14 +1,11 @@
 //! The README's tour, run as written on a fresh `scrip dev`: every answer is what the README says it is.
 
-#[path = "harness/server.rs"]
-mod server;
-
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use crate::harness::server::{Server, run};
 use serde_json::{Value, json};
-use server::{Server, run};
 
 /// The fenced blocks of a language and their texts, in order.
 fn blocks(text: &str) -> Vec<(String, String)> {

@@ -6,7 +6,6 @@ use sea_orm::entity::prelude::*;
 use crate::activity::ActorKind;
 use crate::{AccessEntryId, AccountId, Owned};
 
-#[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, serde::Serialize, DeriveEntityModel)]
 #[serde(rename_all = "camelCase")]
 #[sea_orm(table_name = "access_entry")]
@@ -27,6 +26,9 @@ pub struct Model {
     pub outcome: String,
     pub request_id: String,
 }
+
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 

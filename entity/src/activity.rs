@@ -73,7 +73,6 @@ pub enum Source {
     Automation,
 }
 
-#[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, serde::Serialize, DeriveEntityModel)]
 #[serde(rename_all = "camelCase")]
 #[sea_orm(table_name = "activity")]
@@ -120,6 +119,9 @@ pub struct Model {
     #[serde(skip)]
     pub hash: Vec<u8>,
 }
+
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 

@@ -5,7 +5,6 @@ use sea_orm::entity::prelude::*;
 
 use crate::{AccountId, ActivityId, Credits, GrantId, Minor, Owned};
 
-#[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, DeriveEntityModel)]
 #[serde(rename_all = "camelCase")]
 #[sea_orm(table_name = "allocation")]
@@ -26,6 +25,9 @@ pub struct Model {
     /// When the grant ends since this activity, where the activity set its end.
     pub ends_after: Option<DateTime<Utc>>,
 }
+
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 

@@ -4,7 +4,6 @@ use sea_orm::entity::prelude::*;
 
 use crate::{AccountId, BulkOperationId, CustomerId, Owned};
 
-#[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "bulk_refusal")]
 pub struct Model {
@@ -18,6 +17,9 @@ pub struct Model {
     pub customer_id: CustomerId,
     pub refusal: Json,
 }
+
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 

@@ -11,7 +11,6 @@ use crate::{
     Owned, PeriodUnit, activity::Source,
 };
 
-#[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, serde::Serialize, DeriveEntityModel)]
 #[serde(rename_all = "camelCase")]
 #[sea_orm(table_name = "credit_grant")]
@@ -64,6 +63,9 @@ pub struct Model {
     pub metadata: Json,
     pub created_at: DateTime<Utc>,
 }
+
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 

@@ -5,7 +5,6 @@ use sea_orm::entity::prelude::*;
 
 use crate::{AccountId, Anchor, CreditTypeId, Credits, Expiration, ExpirationKind, Owned, PeriodUnit};
 
-#[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "credit_type")]
 pub struct Model {
@@ -31,6 +30,9 @@ pub struct Model {
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
+
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 

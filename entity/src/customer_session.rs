@@ -5,7 +5,6 @@ use sea_orm::entity::prelude::*;
 
 use crate::{AccountId, CustomerId, CustomerOwned, CustomerSessionId, Owned};
 
-#[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, serde::Serialize, DeriveEntityModel)]
 #[serde(rename_all = "camelCase")]
 #[sea_orm(table_name = "customer_session")]
@@ -24,6 +23,9 @@ pub struct Model {
     pub expires_at: DateTime<Utc>,
     pub revoked_at: Option<DateTime<Utc>>,
 }
+
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 

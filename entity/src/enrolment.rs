@@ -20,7 +20,6 @@ pub enum Status {
     Failed,
 }
 
-#[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, serde::Serialize, DeriveEntityModel)]
 #[serde(rename_all = "camelCase")]
 #[sea_orm(table_name = "enrolment")]
@@ -52,6 +51,9 @@ pub struct Model {
     pub started_at: DateTime<Utc>,
     pub ended_at: Option<DateTime<Utc>>,
 }
+
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 

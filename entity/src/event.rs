@@ -5,7 +5,6 @@ use sea_orm::entity::prelude::*;
 
 use crate::{AccountId, CustomerId, EventId, Owned};
 
-#[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, serde::Serialize, DeriveEntityModel)]
 #[serde(rename_all = "camelCase")]
 #[sea_orm(table_name = "event")]
@@ -28,6 +27,9 @@ pub struct Model {
     /// Whether nobody has yet looked at what follows from it.
     pub pending: bool,
 }
+
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 

@@ -5,7 +5,6 @@ use sea_orm::entity::prelude::*;
 
 use crate::{AccountId, Owned, TriggerId};
 
-#[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "event_trigger")]
 pub struct Model {
@@ -25,6 +24,9 @@ pub struct Model {
     pub updated_at: DateTime<Utc>,
     pub deleted_at: Option<DateTime<Utc>>,
 }
+
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 

@@ -16,7 +16,6 @@ pub enum Status {
     Lapsed,
 }
 
-#[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, DeriveEntityModel)]
 #[serde(rename_all = "camelCase")]
 #[sea_orm(table_name = "hold")]
@@ -41,6 +40,9 @@ pub struct Model {
     pub expires_at: DateTime<Utc>,
     pub closed_at: Option<DateTime<Utc>>,
 }
+
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 

@@ -4,7 +4,6 @@ use sea_orm::entity::prelude::*;
 
 use crate::{AccountId, Owned};
 
-#[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "order_counter")]
 pub struct Model {
@@ -12,6 +11,9 @@ pub struct Model {
     pub account_id: AccountId,
     pub newest: i64,
 }
+
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 

@@ -4,7 +4,6 @@ use sea_orm::entity::prelude::*;
 
 use crate::{AccountId, CreditTypeId, Credits, Minor, OrderId, Owned, PriceId, ProductId};
 
-#[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, serde::Serialize, DeriveEntityModel)]
 #[serde(rename_all = "camelCase")]
 #[sea_orm(table_name = "order_line")]
@@ -27,6 +26,9 @@ pub struct Model {
     /// When these end, where that is not as their type says; as the price or product said when it was ordered.
     pub expiration: Option<Json>,
 }
+
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 

@@ -19,7 +19,6 @@ pub enum Status {
     Cancelled,
 }
 
-#[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, serde::Serialize, DeriveEntityModel)]
 #[serde(rename_all = "camelCase")]
 #[sea_orm(table_name = "product_order")]
@@ -57,6 +56,9 @@ pub struct Model {
     /// Why it was cancelled.
     pub reason: Option<String>,
 }
+
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 

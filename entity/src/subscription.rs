@@ -20,7 +20,6 @@ pub enum Status {
     Cancelled,
 }
 
-#[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, serde::Serialize, DeriveEntityModel)]
 #[serde(rename_all = "camelCase")]
 #[sea_orm(table_name = "subscription")]
@@ -54,6 +53,9 @@ pub struct Model {
     /// Why it was cancelled.
     pub reason: Option<String>,
 }
+
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 

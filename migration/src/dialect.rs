@@ -1,7 +1,6 @@
 //! One text of SQL for both databases: `{uuid}` and the like become each one's own type.
 
-use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::DbBackend;
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
 /// Placeholder, SQLite, PostgreSQL. SQLite's tables are STRICT, so it has five types;
 /// a text column compares byte by byte on both.
@@ -22,8 +21,7 @@ const WORDS: &[(&str, &str, &str)] = &[
 ];
 
 /// Runs each statement, in its database's own words.
-pub async fn run(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
-    let connection = manager.get_connection();
+pub async fn run(connection: &impl ConnectionTrait, statements: &[&str]) -> Result<(), DbErr> {
     let sqlite = connection.get_database_backend() == DbBackend::Sqlite;
     for statement in statements {
         let sql = WORDS.iter().fold((*statement).to_owned(), |sql, (word, on_sqlite, on_postgres)| {
@@ -57,8 +55,7 @@ const STATISTICS: &[&str] = &[
 ];
 
 /// Fixes the statistics of all tables, on SQLite; PostgreSQL keeps its own. To be called when tables or indexes change.
-pub async fn fix_statistics(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
-    let connection = manager.get_connection();
+pub async fn fix_statistics(connection: &impl ConnectionTrait) -> Result<(), DbErr> {
     if connection.get_database_backend() == DbBackend::Sqlite {
         for statement in STATISTICS {
             connection.execute_unprepared(statement).await?;

@@ -4,26 +4,8 @@
 //! and the tables can be sharded by it. The grant holds its whole arithmetic from the beginning:
 //! SQLite cannot add a CHECK later.
 
-use sea_orm_migration::prelude::*;
-
-use crate::dialect;
-
-#[derive(DeriveMigrationName)]
-pub struct Migration;
-
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        dialect::run(manager, UP).await?;
-        dialect::fix_statistics(manager).await
-    }
-
-    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        dialect::run(manager, DOWN).await
-    }
-}
-
-const UP: &[&str] = &[
+/// In the words of `dialect`.
+pub const UP: &[&str] = &[
     "CREATE TABLE account (
         id {uuid} NOT NULL PRIMARY KEY,
         slug {text} NOT NULL UNIQUE,
@@ -316,22 +298,4 @@ const UP: &[&str] = &[
         expires_at {instant},
         PRIMARY KEY (account_id, caller, key)
     ) {strict}",
-];
-
-const DOWN: &[&str] = &[
-    "DROP TABLE request",
-    "DROP TABLE bulk_refusal",
-    "DROP TABLE bulk_operation",
-    "DROP TABLE job",
-    "DROP TABLE event",
-    "DROP TABLE hold",
-    "DROP TABLE allocation",
-    "DROP TABLE activity",
-    "DROP TABLE credit_grant",
-    "DROP TABLE wallet",
-    "DROP TABLE credit_type",
-    "DROP TABLE customer_term",
-    "DROP TABLE customer_tag",
-    "DROP TABLE customer",
-    "DROP TABLE account",
 ];

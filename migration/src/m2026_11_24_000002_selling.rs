@@ -1,25 +1,7 @@
 //! Selling: products, prices, orders, what they gave, payments, subscriptions.
 
-use sea_orm_migration::prelude::*;
-
-use crate::dialect;
-
-#[derive(DeriveMigrationName)]
-pub struct Migration;
-
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        dialect::run(manager, UP).await?;
-        dialect::fix_statistics(manager).await
-    }
-
-    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        dialect::run(manager, DOWN).await
-    }
-}
-
-const UP: &[&str] = &[
+/// In the words of `dialect`.
+pub const UP: &[&str] = &[
     "ALTER TABLE account ADD COLUMN payment_provider {text} NOT NULL DEFAULT 'manual'",
     "ALTER TABLE account ADD COLUMN renewal_due_days {int} NOT NULL DEFAULT 7 CHECK (renewal_due_days BETWEEN 0 AND 366)",
     "ALTER TABLE account ADD COLUMN renewal_grace_days {int} NOT NULL DEFAULT 14 CHECK (renewal_grace_days BETWEEN 0 AND 366)",
@@ -273,21 +255,4 @@ const UP: &[&str] = &[
     ) {strict}",
     // What happened in a stretch of time, over all customers of an account: for reports.
     "CREATE INDEX activity_by_time ON activity (account_id, at)",
-];
-
-const DOWN: &[&str] = &[
-    "DROP INDEX activity_by_time",
-    "DROP TABLE order_counter",
-    "DROP TABLE renewal",
-    "DROP TABLE refund",
-    "DROP TABLE payment",
-    "DROP TABLE fulfilment",
-    "DROP TABLE order_line",
-    "DROP TABLE product_order",
-    "DROP TABLE subscription",
-    "DROP TABLE price",
-    "DROP TABLE product",
-    "ALTER TABLE account DROP COLUMN renewal_grace_days",
-    "ALTER TABLE account DROP COLUMN renewal_due_days",
-    "ALTER TABLE account DROP COLUMN payment_provider",
 ];

@@ -1,25 +1,7 @@
 //! What follows from what happened: events that wait to be followed, triggers, automations, webhooks.
 
-use sea_orm_migration::prelude::*;
-
-use crate::dialect;
-
-#[derive(DeriveMigrationName)]
-pub struct Migration;
-
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        dialect::run(manager, UP).await?;
-        dialect::fix_statistics(manager).await
-    }
-
-    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        dialect::run(manager, DOWN).await
-    }
-}
-
-const UP: &[&str] = &[
+/// In the words of `dialect`.
+pub const UP: &[&str] = &[
     "ALTER TABLE account ADD COLUMN followed {json} NOT NULL DEFAULT '[]'",
     "ALTER TABLE account ADD COLUMN event_days {int} NOT NULL DEFAULT 90 CHECK (event_days BETWEEN 1 AND 3660)",
     "ALTER TABLE credit_type ADD COLUMN noticed_from {instant}",
@@ -152,23 +134,4 @@ const UP: &[&str] = &[
     "CREATE INDEX webhook_delivery_due ON webhook_delivery (account_id, endpoint_id, next_at) WHERE next_at IS NOT NULL",
     "CREATE INDEX webhook_delivery_by_endpoint ON webhook_delivery (account_id, endpoint_id, id)",
     "CREATE INDEX webhook_delivery_by_status ON webhook_delivery (account_id, endpoint_id, status, id)",
-];
-
-const DOWN: &[&str] = &[
-    "DROP TABLE webhook_delivery",
-    "DROP TABLE webhook_endpoint",
-    "DROP TABLE run",
-    "DROP TABLE enrolment",
-    "DROP TABLE automation_version",
-    "DROP TABLE automation",
-    "DROP TABLE event_trigger",
-    "DROP INDEX event_by_customer",
-    "DROP INDEX event_by_name",
-    "DROP INDEX event_pending",
-    "ALTER TABLE event DROP COLUMN pending",
-    "ALTER TABLE event DROP COLUMN depth",
-    "ALTER TABLE wallet DROP COLUMN noticed_at",
-    "ALTER TABLE credit_type DROP COLUMN noticed_from",
-    "ALTER TABLE account DROP COLUMN event_days",
-    "ALTER TABLE account DROP COLUMN followed",
 ];

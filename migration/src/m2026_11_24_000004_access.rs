@@ -1,25 +1,7 @@
 //! Who may come in: API keys and customers' sessions; who did what; and customers that were erased.
 
-use sea_orm_migration::prelude::*;
-
-use crate::dialect;
-
-#[derive(DeriveMigrationName)]
-pub struct Migration;
-
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        dialect::run(manager, UP).await?;
-        dialect::fix_statistics(manager).await
-    }
-
-    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        dialect::run(manager, DOWN).await
-    }
-}
-
-const UP: &[&str] = &[
+/// In the words of `dialect`.
+pub const UP: &[&str] = &[
     "ALTER TABLE customer ADD COLUMN erased_at {instant}",
     "CREATE TABLE api_key (
         account_id {uuid} NOT NULL REFERENCES account (id),
@@ -61,11 +43,4 @@ const UP: &[&str] = &[
         PRIMARY KEY (account_id, id)
     ) {strict}",
     "CREATE INDEX access_entry_by_actor ON access_entry (account_id, actor_kind, actor, id)",
-];
-
-const DOWN: &[&str] = &[
-    "DROP TABLE access_entry",
-    "DROP TABLE customer_session",
-    "DROP TABLE api_key",
-    "ALTER TABLE customer DROP COLUMN erased_at",
 ];

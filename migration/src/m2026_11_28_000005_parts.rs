@@ -1,26 +1,7 @@
 //! Wallets with many open grants are read in part, in burn order.
 
-use sea_orm_migration::prelude::*;
-
-use crate::dialect;
-
-#[derive(DeriveMigrationName)]
-pub struct Migration;
-
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        dialect::run(manager, UP).await?;
-        dialect::fix_statistics(manager).await
-    }
-
-    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        dialect::run(manager, DOWN).await?;
-        dialect::fix_statistics(manager).await
-    }
-}
-
-const UP: &[&str] = &[
+/// In the words of `dialect`.
+pub const UP: &[&str] = &[
     "ALTER TABLE wallet ADD COLUMN open_grants {int} NOT NULL DEFAULT 0 CHECK (open_grants >= 0)",
     "ALTER TABLE wallet ADD COLUMN last_begins_at {instant}",
     "UPDATE wallet SET
@@ -33,12 +14,4 @@ const UP: &[&str] = &[
     "CREATE INDEX credit_grant_by_wallet ON credit_grant (account_id, customer_id, credit_type_id, id)",
     "CREATE INDEX credit_grant_in_burn_order ON credit_grant (account_id, customer_id, credit_type_id, priority,
         COALESCE(expires_at, {never}), promotional DESC, effective_at, id) WHERE open",
-];
-
-const DOWN: &[&str] = &[
-    "DROP INDEX credit_grant_in_burn_order",
-    "DROP INDEX credit_grant_by_wallet",
-    "CREATE INDEX credit_grant_by_wallet ON credit_grant (account_id, customer_id, credit_type_id, open)",
-    "ALTER TABLE wallet DROP COLUMN last_begins_at",
-    "ALTER TABLE wallet DROP COLUMN open_grants",
 ];

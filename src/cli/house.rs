@@ -81,7 +81,11 @@ pub async fn store(settings: &Settings, missing: Missing, clock: Arc<dyn Clock>)
         bail!("there is no database at {}. Run `scrip migrate` to make it.", path.display());
     }
     let key = LedgerKey::new(settings.secret("ledger_key")?);
-    let store = Store::connect(url, missing, clock, key).await;
+    let whole = settings.number("whole_wallet_grants")?;
+    if whole == 0 {
+        bail!("whole_wallet_grants must be 1 to 65535, not 0");
+    }
+    let store = Store::connect(url, missing, clock, key).await.map(|store| store.with_whole_wallets(whole));
     store.map_err(said).with_context(|| format!("no database at {}", without_password(url)))
 }
 

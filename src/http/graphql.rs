@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Response as Answer, ServerError};
+use async_graphql_poem::GraphQLResponse;
 use poem::http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use poem::{Endpoint, Request, Response};
+use poem::web::Json;
+use poem::{Endpoint, IntoResponse, Request, Response};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -300,7 +302,7 @@ fn executed_answer(media: Media, mut answer: Answer, id: &RequestId) -> Response
         Masked::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
         _ => StatusCode::OK,
     };
-    waiting(respond(media, status, &answer), masked)
+    waiting(with_headers(media, status, GraphQLResponse(answer).into_response()), masked)
 }
 
 /// The answer to a request that never began to run: a query that does not parse, or is not valid.
@@ -313,7 +315,7 @@ fn request_error(media: Media, errors: Vec<ServerError>, id: &RequestId) -> Resp
         // Clients of the older type take anything but 200 for a failure of the network.
         (Media::Json, _) => StatusCode::OK,
     };
-    waiting(respond(media, status, &ErrorsOnly { errors: &answer.errors }), masked)
+    waiting(with_headers(media, status, Json(ErrorsOnly { errors: &answer.errors }).into_response()), masked)
 }
 
 /// Says when to come again, where it is known.
@@ -347,26 +349,23 @@ fn reject(media: Media, rejection: Rejection, id: &RequestId) -> Response {
     extensions.set("code", rejection.code);
     extensions.set("requestId", id.as_str());
     error.extensions = Some(extensions);
-    let mut response = respond(media, rejection.status, &ErrorsOnly { errors: &[error] });
+    let only_errors = Json(ErrorsOnly { errors: &[error] }).into_response();
+    let mut response = with_headers(media, rejection.status, only_errors);
     if let Some((name, value)) = rejection.header {
         response.headers_mut().insert(name, value);
     }
     response
 }
 
-/// Writes the answer as it is: through a `serde_json::Value` its keys would lose their order.
-fn respond(media: Media, status: StatusCode, answer: &impl serde::Serialize) -> Response {
-    let body = serde_json::to_vec(answer).unwrap_or_else(|error| {
-        tracing::error!(%error, "an answer could not be written");
-        br#"{"errors":[{"message":"Something went wrong on our side.","extensions":{"code":"INTERNAL"}}]}"#.to_vec()
-    });
-    let mut response = Response::builder()
-        .status(status)
-        .header(header::CONTENT_TYPE, media.of_one_answer())
-        .header(header::VARY, "Accept")
-        .header(header::CACHE_CONTROL, "no-store");
+/// The status and the headers that an answer in JSON has here.
+fn with_headers(media: Media, status: StatusCode, mut response: Response) -> Response {
+    response.set_status(status);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media.of_one_answer()));
+    headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if status == StatusCode::UNAUTHORIZED {
-        response = response.header(header::WWW_AUTHENTICATE, "Bearer");
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    response.body(body)
+    response
 }

@@ -9,12 +9,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_graphql::http::WebSocketProtocols;
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Response as Answer, ServerError};
+use async_graphql_poem::GraphQLProtocol;
 use futures_util::{SinkExt, StreamExt};
 use poem::http::{StatusCode, header};
 use poem::web::websocket::{CloseCode, Message, WebSocket, WebSocketConfig, WebSocketStream};
-use poem::{FromRequest, IntoResponse, Request, Response};
+use poem::{FromRequest, IntoResponse, Request, RequestBody, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -102,9 +104,9 @@ pub async fn open(doors: &Arc<GraphQL>, request: &Request) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, message).into_response();
     };
     let connection = request.extensions().get::<Place>().cloned();
-    let knows = request.header(header::SEC_WEBSOCKET_PROTOCOL);
-    let knows = knows.is_some_and(|protocols| protocols.split(',').any(|protocol| protocol.trim() == PROTOCOL));
-    let socket = match WebSocket::from_request(request, &mut poem::RequestBody::default()).await {
+    let protocol = GraphQLProtocol::from_request(request, &mut RequestBody::default()).await;
+    let knows = protocol.is_ok_and(|GraphQLProtocol(protocol)| protocol == WebSocketProtocols::GraphQLWS);
+    let socket = match WebSocket::from_request(request, &mut RequestBody::default()).await {
         Ok(socket) => socket,
         Err(error) => return error.into_response(),
     };

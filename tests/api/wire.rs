@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::harness::{Backend, House, body};
 
 async fn house() -> House {
-    House::new(Backend::Sqlite).await.expect("SQLite is always there")
+    House::new(Backend::Sqlite).await
 }
 
 /// Sends a body; answers status, time taken and response.

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::conformance::text;
 use crate::harness::{House, at, codes};
-use crate::text;
 
 /// A currency with three decimals: some of the published prices are parts of a cent.
 const CURRENCY: &str = "KWD";

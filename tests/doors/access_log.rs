@@ -5,8 +5,8 @@ use std::time::Duration;
 use scrip::domain::Role;
 use serde_json::{Value, json};
 
+use crate::doors::keys::key;
 use crate::harness::{Backend, House};
-use crate::keys::key;
 use crate::on_both;
 
 /// The newest lines, once there are so many.

@@ -11,7 +11,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
-use crate::server::{Server, run, said};
+use crate::harness::server::{Server, run, said};
 
 const SECRETS: [(&str, &str); 3] = [
     ("SCRIP_DATABASE_URL", "sqlite:scrip.db"),

@@ -99,7 +99,7 @@ fn seconds() -> i64 {
 
 /// A house that trusts a provider, whose roles stand where Keycloak has them and whose customers come by e-mail.
 async fn house(provider: &Arc<Provider>) -> House {
-    let house = House::new(Backend::Sqlite).await.expect("SQLite is always there");
+    let house = House::new(Backend::Sqlite).await;
     let claims = Claims {
         issuer: "https://id.example".to_owned(),
         audience: "scrip-api".to_owned(),

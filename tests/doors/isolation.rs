@@ -9,10 +9,10 @@ use async_graphql::parser::types::{TypeKind, TypeSystemDefinition};
 use scrip::domain::Role;
 use serde_json::{Value, json};
 
+use crate::doors::rules::{Anyone, Customer, MUTATIONS, NODES, Operator, Owner, QUERIES, Staff, WATCHED};
+use crate::doors::shop::Shop;
 use crate::harness::{Backend, House, new_account};
 use crate::on_both;
-use crate::rules::{Anyone, Customer, MUTATIONS, NODES, Operator, Owner, QUERIES, Staff, WATCHED};
-use crate::shop::Shop;
 
 /// The fields of an object type of the schema, and the object types that have an id.
 fn schema() -> (impl Fn(&str) -> BTreeSet<String>, BTreeSet<String>) {

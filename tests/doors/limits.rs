@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::{Backend, House};
 
 async fn house(rules: Rules) -> House {
-    House::new(Backend::Sqlite).await.expect("SQLite is always there").behind(rules)
+    House::new(Backend::Sqlite).await.behind(rules)
 }
 
 const LIST: &str = "{ customers(first: 100) { nodes { id name email balances { available } } } }";

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::server::{Server, ask, free_address, run, said, scrip};
+use crate::harness::server::{Server, ask, free_address, run, said, scrip};
 
 const SECRETS: [(&str, &str); 3] = [
     ("SCRIP_DATABASE_URL", "sqlite:scrip.db"),

@@ -3,11 +3,11 @@
 use scrip::domain::Role;
 use serde_json::{Value, json};
 
+use crate::doors::keys::key;
+use crate::doors::sessions::session;
+use crate::doors::shop::Shop;
 use crate::harness::{Backend, House, codes};
-use crate::keys::key;
 use crate::on_both;
-use crate::sessions::session;
-use crate::shop::Shop;
 
 on_both! {
     async fn an_export_holds_all_that_is_kept_and_nothing_of_others(house: House) {

@@ -6,8 +6,8 @@ use chrono::TimeDelta;
 use scrip::domain::Role;
 use serde_json::{Value, json};
 
+use crate::doors::keys::key;
 use crate::harness::{Backend, House, codes};
-use crate::keys::key;
 use crate::on_both;
 
 /// A session of a customer; its id and its token.

@@ -7,9 +7,9 @@ use async_graphql::parser::parse_schema;
 use async_graphql::parser::types::{BaseType, Type, TypeKind, TypeSystemDefinition};
 use serde_json::json;
 
+use crate::doors::shop::{STAFF_ONLY, Shop};
 use crate::harness::{Backend, House};
 use crate::on_both;
-use crate::shop::{STAFF_ONLY, Shop};
 
 /// How far it walks from each thing.
 const STEPS: usize = 3;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::server::{Server, run};
+use crate::harness::server::{Server, run};
 
 #[test]
 fn spans_of_a_request_arrive_at_the_collector() {

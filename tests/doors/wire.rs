@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::harness::{Backend, House};
 
 async fn house(rules: Rules) -> House {
-    House::new(Backend::Sqlite).await.expect("SQLite is always there").behind(rules)
+    House::new(Backend::Sqlite).await.behind(rules)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,8 +10,8 @@ use chrono::TimeDelta;
 use scrip::domain::clock::{Clock, SystemClock};
 use serde_json::{Value, json};
 
+use crate::harness::server;
 use crate::harness::{Backend, House};
-use crate::server;
 
 /// What a client asks for, by the number of its request: of eight, one issues, six consume, one places a hold.
 const DOCUMENT: [(&str, &str); 3] = [

@@ -11,7 +11,8 @@ use scrip::domain::{Error, Refusal};
 use serde_json::json;
 
 use crate::harness::{Backend, House};
-use crate::{on_both, size};
+use crate::on_both;
+use crate::size;
 
 on_both! {
     async fn a_clock_that_steps_back_and_forth_confuses_nobody(house: House) {

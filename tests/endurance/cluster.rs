@@ -16,9 +16,9 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A running one; none where there is no `initdb`.
-    pub fn new() -> Option<Self> {
-        let programs = postgres::programs().or_else(|| postgres::is_absent("there is no initdb on this machine"))?;
+    /// A running one.
+    pub fn new() -> Self {
+        let programs = postgres::programs().expect("there is no initdb on this machine");
         let folder = tempfile::Builder::new().prefix("scrip-cluster-").tempdir().expect("a folder").keep();
         let prefix = postgres::unprivileged(&folder).expect("somebody to run it as");
         let cluster = Self { folder, prefix, programs, node: "first" };
@@ -26,7 +26,7 @@ impl Cluster {
         cluster.run("initdb", &["-A", "trust", "-U", "scrip", "-E", "UTF8", "--no-sync", "-D", "first/data"]);
         cluster.start();
         symlink("first", cluster.folder.join("primary")).expect("a link");
-        Some(cluster)
+        cluster
     }
 
     /// Where the primary is found.

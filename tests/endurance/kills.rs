@@ -4,10 +4,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::clients::{self, Met};
+use crate::endurance::clients::{self, Met};
+use crate::harness::server::{Server, Stops};
 use crate::harness::{Backend, House, LEDGER_KEY, SIGNING_SECRET, open};
 use crate::on_both;
-use crate::server::{Server, Stops};
 use crate::size;
 
 /// A server of a program of its own on the house's database.

@@ -4,10 +4,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::clients::{self, Met};
+use crate::endurance::clients::{self, Met};
+use crate::endurance::kills::start;
+use crate::harness::server::Stops;
 use crate::harness::{Backend, House};
-use crate::kills::start;
-use crate::server::Stops;
 use crate::size;
 
 /// How many were acknowledged in a second while so many clients asked these servers; what happens meanwhile, happens.
@@ -27,14 +27,15 @@ fn load(work: &clients::Work, addresses: &[Mutex<String>], met: &Met, lasts: Dur
     done / began.elapsed().as_secs_f64()
 }
 
+#[cfg_attr(not(postgres), ignore = "there is no PostgreSQL: install initdb, or set TEST_POSTGRES_URL")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_servers_share_one_postgresql_and_one_may_die() {
-    let Some(house) = House::new(Backend::Postgres).await else { return };
+    let house = House::new(Backend::Postgres).await;
     let work = clients::work(&house, 300).await;
     let (folder, met) = (tempfile::tempdir().expect("a folder"), Met::default());
     let mut servers = [(); 3].map(|()| Some(start(&house, folder.path())));
     let address =
-        |server: &Option<crate::server::Server>| Mutex::new(server.as_ref().expect("it runs").address.clone());
+        |server: &Option<crate::harness::server::Server>| Mutex::new(server.as_ref().expect("it runs").address.clone());
     let addresses = servers.each_ref().map(address);
     let lasts = Duration::from_secs(size(3, 20) as u64);
     let one = load(&work, &addresses[..1], &met, lasts, || {});

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::flow::shop::{id, refusal};
 use crate::harness::{Backend, House, codes};
 use crate::on_both;
-use crate::shop::{id, refusal};
 
 #[expect(clippy::needless_pass_by_value, reason = "it reads as what is built")]
 fn does(step: Value) -> Value {

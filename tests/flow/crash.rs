@@ -1,25 +1,25 @@
 //! The server is killed at random, again and again, while events come in, triggers act and customers walk automations:
 //! every effect is there, once.
 
-#[path = "../harness/server.rs"]
-pub mod server;
-
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::harness::server::{self, Server, Stops};
 use scrip::domain::Role;
 use serde_json::json;
-use server::{Server, Stops};
 
 use crate::harness::{Backend, House, LEDGER_KEY, SIGNING_SECRET, open};
-use crate::on_both;
+use crate::{on_both, size};
 
 /// Events that are tracked, how often the server is killed, and customers.
-const EVENTS: usize = 1_000;
-const KILLS: usize = 20;
 const PEOPLE: usize = 10;
+
+/// Events that are sent, a whole number of times for each person.
+fn events() -> usize {
+    size(200, 1_000)
+}
 
 const TRACK: &str = "mutation($input: EventTrackInput!) { eventTrack(input: $input) { replayed userErrors { code } } }";
 
@@ -34,7 +34,7 @@ fn send(address: &Mutex<String>, token: &str, people: &[String], next: &AtomicUs
     let mut acknowledged = Vec::new();
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
-        if number >= EVENTS {
+        if number >= events() {
             return acknowledged;
         }
         let input = json!({
@@ -84,7 +84,7 @@ on_both! {
             let senders = (0..4).map(|_| scope.spawn(|| send(&address, &token, &people, &next, &stop))).collect::<Vec<_>>();
             let stops = Stops(&stop);
             let mut seed = 42;
-            for _ in 0..KILLS {
+            for _ in 0..size(6, 20) {
                 std::thread::sleep(Duration::from_millis(50 + dice(&mut seed) % 400));
                 drop(running.take());
                 let server = start();
@@ -98,7 +98,7 @@ on_both! {
             drop(stops);
             senders.into_iter().flat_map(|sender| sender.join().expect("no panic")).collect::<BTreeSet<_>>()
         });
-        assert_eq!(acknowledged.len(), EVENTS, "every event was acknowledged in the end");
+        assert_eq!(acknowledged.len(), events(), "every event was acknowledged in the end");
         let app = open(&house.url, house.clock.clone()).await;
         let house = house.with(app);
         // Leases of the killed last for up to half a minute.
@@ -140,14 +140,14 @@ on_both! {
             if page["pageInfo"]["hasNextPage"] == false { break; }
             after = page["pageInfo"]["endCursor"].clone();
         }
-        assert_eq!((issued.len(), begun + refused), (EVENTS, EVENTS), "each event once");
+        assert_eq!((issued.len(), begun + refused), (events(), events()), "each event once");
         let (mut total, mut consumed) = (0, 0);
         for customer in &people {
             let balance = house.balance(customer).await;
             total += balance["totals"]["issued"].as_i64().expect("a number");
             consumed += balance["totals"]["consumed"].as_i64().expect("a number");
         }
-        assert_eq!((total, consumed), (2 * i64::try_from(EVENTS).expect("few"), i64::try_from(begun).expect("few")), "two for each event, and one back for each walk");
+        assert_eq!((total, consumed), (2 * i64::try_from(events()).expect("few"), i64::try_from(begun).expect("few")), "two for each event, and one back for each walk");
         house.assert_verified().await;
     }
 
@@ -180,7 +180,7 @@ on_both! {
         }
         drop(servers);
         for customer in &people {
-            let share = 2 * EVENTS / PEOPLE;
+            let share = 2 * events() / PEOPLE;
             assert_eq!(house.balance(customer).await["totals"]["issued"], json!(share));
         }
         assert_eq!(house.data(query, json!({ "id": trigger })).await["trigger"]["refused"]["nodes"], json!([]));

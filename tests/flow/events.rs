@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use scrip::domain::Role;
 use serde_json::{Value, json};
 
+use crate::flow::shop::{id, refusal};
 use crate::harness::{Backend, House, at, codes};
 use crate::on_both;
-use crate::shop::{id, refusal};
 
 on_both! {
     async fn an_event_of_the_business_s_own_is_written_once_per_key(house: House) {

@@ -4,9 +4,9 @@ use scrip::domain::{Role, events, jobs};
 use scrip::worker;
 use serde_json::{Value, json};
 
+use crate::flow::shop::id;
 use crate::harness::{Backend, House, new_account};
 use crate::on_both;
-use crate::shop::id;
 
 on_both! {
     /// A trigger whose stored form is broken fails where staff sees it; the others of the same event go on.

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::flow::shop::id;
 use crate::harness::{Backend, House};
 use crate::on_both;
-use crate::shop::id;
 
 impl House {
     async fn telling(&self, low: Value, days: Value) -> String {

@@ -13,13 +13,6 @@ pub const RUN: &str = "id position status triggerVersion action { kind amount ta
     began { id automation { name } status } event { id name depth } customer { name } createdAt endedAt";
 
 impl House {
-    /// A mutation that must go through; the payload.
-    pub async fn done(&self, mutation: &str, fields: &str, input: Value) -> Value {
-        let payload = self.mutate(mutation, fields, input.clone()).await;
-        assert_eq!(codes(&payload), Vec::<&str>::new(), "{mutation} {input}: {payload:#}");
-        payload
-    }
-
     /// A trigger; its payload.
     pub async fn trigger(&self, event: &str, input: Value) -> Value {
         let mut whole = json!({ "name": format!("on {event}"), "eventName": event });

@@ -4,11 +4,11 @@ use scrip::domain::Role;
 use scrip::http::Rules;
 use serde_json::{Value, json};
 
+use crate::flow::live::{BALANCE, Client, served_by};
 use crate::harness::{Backend, House};
-use crate::live::{BALANCE, Client, served_by};
 
 async fn house() -> House {
-    House::new(Backend::Sqlite).await.expect("SQLite is always there")
+    House::new(Backend::Sqlite).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,9 +3,9 @@
 use scrip::domain::Role;
 use serde_json::{Value, json};
 
+use crate::flow::shop::{id, refusal};
 use crate::harness::{Backend, House, codes};
 use crate::on_both;
-use crate::shop::{id, refusal};
 
 on_both! {
     /// The issue's own sentence: a form is submitted, the customer gets a credit; a session is delivered, one is used.

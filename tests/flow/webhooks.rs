@@ -14,10 +14,10 @@ use scrip::worker::Worker;
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 
+use crate::flow::receiver::{Received, Receiver, Reply};
+use crate::flow::shop::{id, refusal};
 use crate::harness::{Backend, House};
 use crate::on_both;
-use crate::receiver::{Received, Receiver, Reply};
-use crate::shop::{id, refusal};
 
 /// Waits until something holds, for some seconds.
 async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {

@@ -1,8 +1,9 @@
 //! What tests stand on: a house of their own on either database, a clock that they set, and the API over HTTP.
-#![allow(dead_code, reason = "each test binary uses its part of the harness")]
 
 mod client;
 pub mod postgres;
+pub mod power;
+pub mod server;
 mod variants;
 
 pub use client::{Answer, Client};
@@ -31,29 +32,31 @@ pub enum Backend {
     Postgres,
 }
 
-/// Makes two tests of one: `name::sqlite` and `name::postgres`.
+/// Makes two tests of one: `name::sqlite` and `name::postgres`, the latter ignored where there is no PostgreSQL.
+/// `in one thread;` before them runs all of each in its own thread, as a deliberate fault needs it.
 #[macro_export]
 macro_rules! on_both {
-    ($($(#[$meta:meta])* async fn $name:ident($house:ident: House) $body:block)+) => {$(
+    (in one thread; $($tests:tt)+) => { $crate::on_both! { (flavor = "current_thread") $($tests)+ } };
+    ($runtime:tt $($(#[$meta:meta])* async fn $name:ident($house:ident: House) $body:block)+) => {$(
         $(#[$meta])*
         mod $name {
             use super::*;
 
             async fn run($house: House) $body
 
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            #[tokio::test $runtime]
             async fn sqlite() {
-                run(House::new(Backend::Sqlite).await.expect("SQLite is always there")).await;
+                run(House::new(Backend::Sqlite).await).await;
             }
 
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            #[tokio::test $runtime]
+            #[cfg_attr(not(postgres), ignore = "there is no PostgreSQL: install initdb, or set TEST_POSTGRES_URL")]
             async fn postgres() {
-                if let Some(house) = House::new(Backend::Postgres).await {
-                    run(house).await;
-                }
+                run(House::new(Backend::Postgres).await).await;
             }
         }
     )+};
+    ($($tests:tt)+) => { $crate::on_both! { (flavor = "multi_thread", worker_threads = 2) $($tests)+ } };
 }
 
 /// What a payload of the ledger is asked for.
@@ -81,16 +84,16 @@ pub struct House {
 }
 
 impl House {
-    /// One on a database of its own; none where PostgreSQL is not there.
-    pub async fn new(backend: Backend) -> Option<Self> {
+    /// One on a database of its own.
+    pub async fn new(backend: Backend) -> Self {
         let (url, folder) = match backend {
             Backend::Sqlite => {
                 let folder = tempfile::tempdir().expect("a folder");
                 (format!("sqlite:{}", folder.path().join("scrip.db").display()), Some(folder))
             }
-            Backend::Postgres => (postgres::database().await?, None),
+            Backend::Postgres => (postgres::database().await, None),
         };
-        Some(Self::at(backend, url, folder).await)
+        Self::at(backend, url, folder).await
     }
 
     /// One on a database that is there.
@@ -227,6 +230,13 @@ impl House {
         self.mutate(mutation, &format!("replayed {LEDGER}"), self.with_key(input)).await
     }
 
+    /// A mutation that must go through; the payload.
+    pub async fn done(&self, mutation: &str, fields: &str, input: Value) -> Value {
+        let payload = self.mutate(mutation, fields, input.clone()).await;
+        assert_eq!(codes(&payload), Vec::<&str>::new(), "{mutation} {input}: {payload:#}");
+        payload
+    }
+
     /// Any mutation by staff; its payload.
     pub async fn mutate(&self, mutation: &str, fields: &str, input: Value) -> Value {
         self.mutate_as(Role::Staff, mutation, fields, input).await
@@ -341,7 +351,8 @@ fn client(app: &App, tokens: &Arc<Tokens>) -> Client {
 /// A server on a database, its tables made where they are not.
 pub async fn open(url: &str, clock: Arc<dyn Clock>) -> App {
     let key = LedgerKey::new(SecretString::from(LEDGER_KEY));
-    let store = Store::connect(url, Missing::Create, clock, key).await.expect("a database");
+    // Few, so that every test is one of wallets that are read in part too.
+    let store = Store::connect(url, Missing::Create, clock, key).await.expect("a database").with_whole_wallets(4);
     store.migrate().await.expect("migrations");
     let poster = Poster::new(Arc::new(SystemNames), true).expect("a poster");
     App::start(store, scrip::gateway::providers(), Arc::new(poster))

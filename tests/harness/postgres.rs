@@ -3,7 +3,6 @@
 //! The cluster lives as long as the test program: a shell holds it and waits on a pipe that closes with us,
 //! however we end, then stops it and deletes it.
 
-use std::io::Write;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
-static SERVER: OnceCell<Option<Server>> = OnceCell::const_new();
+static SERVER: OnceCell<Server> = OnceCell::const_new();
 
 pub struct Server {
     /// The URL of the database `postgres`, without its name.
@@ -27,24 +26,21 @@ impl Server {
     }
 }
 
-/// The URL of a new, empty database; none where there is no PostgreSQL, which is said once.
-pub async fn database() -> Option<String> {
-    let server = SERVER.get_or_init(|| async { start().await }).await.as_ref()?;
+/// The URL of a new, empty database.
+pub async fn database() -> String {
+    let server = SERVER.get_or_init(start).await;
     let name = format!("scrip_test_{}", uuid::Uuid::from_u128(random()).simple());
     let pool = sqlx::PgPool::connect(&server.url("postgres")).await.expect("the server answers");
     sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&pool).await.expect("a database");
     pool.close().await;
-    Some(server.url(&name))
+    server.url(&name)
 }
 
-/// A cluster of one's own, to be stopped; none where there is no `initdb`.
-pub async fn own_cluster() -> Option<Server> {
-    let server = match start_cluster() {
-        Ok(server) => server,
-        Err(why) => return is_absent(&why),
-    };
+/// A cluster of one's own, to be stopped.
+pub async fn own_cluster() -> Server {
+    let server = start_cluster().unwrap_or_else(|why| panic!("{why}"));
     wait_until_ready(&server).await;
-    Some(server)
+    server
 }
 
 impl Server {
@@ -63,33 +59,18 @@ fn random() -> u128 {
     half() << 64 | half()
 }
 
-async fn start() -> Option<Server> {
+async fn start() -> Server {
     if let Ok(url) = std::env::var("TEST_POSTGRES_URL") {
         let (rest, options) = url.split_once('?').map_or((url.as_str(), String::new()), |(a, b)| (a, format!("?{b}")));
         let base = rest.rsplit_once('/').filter(|(base, _)| base.contains("://") && !base.ends_with('/'));
         let base = format!("{}/", base.map_or(rest, |(base, _)| base));
-        return Some(Server { base, options, holder: None });
+        return Server { base, options, holder: None };
     }
-    match start_cluster() {
-        Ok(server) => {
-            wait_until_ready(&server).await;
-            Some(server)
-        }
-        Err(why) => is_absent(&format!("{why}; set TEST_POSTGRES_URL, or install initdb")),
-    }
-}
-
-/// Says that there is none, and why; fails where there must be one.
-pub fn is_absent<T>(why: &str) -> Option<T> {
-    assert!(std::env::var_os("TEST_REQUIRE_POSTGRES").is_none(), "PostgreSQL is required: {why}");
-    // Past the capture of a passing test's output: this must be seen.
-    let line = format!("PostgreSQL was NOT tested: {why}.\n");
-    std::io::stderr().write_all(line.as_bytes()).expect("standard error");
-    None
+    own_cluster().await
 }
 
 fn start_cluster() -> Result<Server, String> {
-    let programs = programs().ok_or("there is no initdb on this machine")?;
+    let programs = programs().ok_or("there is no PostgreSQL: install initdb, or set TEST_POSTGRES_URL")?;
     let folder =
         tempfile::Builder::new().prefix("scrip-postgres-").tempdir().map_err(|error| error.to_string())?.keep();
     let data = folder.join("data");

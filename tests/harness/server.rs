@@ -1,5 +1,4 @@
 //! The built program, run as a user runs it, and a client that speaks just enough HTTP.
-#![allow(dead_code, reason = "each test binary uses its part of the harness")]
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};

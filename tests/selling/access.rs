@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Backend, House};
 use crate::on_both;
-use crate::shop::{flat, id, refusal};
+use crate::selling::shop::{flat, id, refusal};
 
 /// Everything of a shop that has an id.
 struct Shop {

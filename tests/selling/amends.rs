@@ -9,7 +9,7 @@ use sha2::Sha256;
 
 use crate::harness::{Backend, House, codes};
 use crate::on_both;
-use crate::shop::{ORDER, flat, id, refusal};
+use crate::selling::shop::{ORDER, flat, id, refusal};
 
 const STRANGER: &str = "mutation($input: OrderPlaceInput!) { orderPlace(input: $input) {
     receipt { status total { minor } lines { credits } } userErrors { code message field } } }";

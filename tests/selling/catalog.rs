@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::harness::{Backend, House, codes};
 use crate::on_both;
-use crate::shop::{flat, id, refusal, two_tiers};
+use crate::selling::shop::{flat, id, refusal, two_tiers};
 
 fn said(code: &str, field: &str) -> (String, String) {
     (code.to_owned(), field.to_owned())

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::harness::{Backend, House};
 use crate::on_both;
-use crate::shop::{id, two_tiers};
+use crate::selling::shop::{id, two_tiers};
 
 const QUOTE: &str = "quantity total { minor decimal } pricePerCredit { decimal } credits creditCost expiresAt
     tier { from upTo unitAmount { minor } } moreThanOneFewer { decimal } nextTier { quantity total { decimal } more { decimal } message }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Backend, House, codes};
 use crate::on_both;
-use crate::shop::id;
+use crate::selling::shop::id;
 
 /// Histories on each database.
 const HISTORIES: usize = 24;

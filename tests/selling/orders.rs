@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Backend, House, codes};
 use crate::on_both;
-use crate::shop::{ORDER, flat, id, refusal};
+use crate::selling::shop::{ORDER, flat, id, refusal};
 
 fn said(code: &str, field: &str) -> (String, String) {
     (code.to_owned(), field.to_owned())
@@ -253,7 +253,7 @@ on_both! {
 /// Many lines of orders are read in as many statements as one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn orders_are_read_in_few_statements() {
-    let house = Arc::new(House::new(Backend::Sqlite).await.expect("SQLite is always there"));
+    let house = Arc::new(House::new(Backend::Sqlite).await);
     let class = house.credit_type("Class", json!({ "never": true })).await;
     let pack = house.ten_pack(&class).await;
     let query = format!(

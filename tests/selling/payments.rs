@@ -9,7 +9,7 @@ use sha2::Sha256;
 
 use crate::harness::{Backend, House, codes};
 use crate::on_both;
-use crate::shop::{ORDER, id, refusal};
+use crate::selling::shop::{ORDER, id, refusal};
 
 /// A sandbox that is settled by the provider that rehearses.
 async fn rehearsing(house: House, slug: &str) -> House {

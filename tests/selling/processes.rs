@@ -1,17 +1,14 @@
 //! Three servers, each a process of its own, on one database: what is asked of all of them happens once.
 
-#[path = "../harness/server.rs"]
-mod server;
-
 use std::time::Duration;
 
+use crate::harness::server::{self, Server};
 use scrip::domain::Role;
 use serde_json::json;
-use server::Server;
 
 use crate::harness::{Backend, House, LEDGER_KEY, SIGNING_SECRET};
 use crate::on_both;
-use crate::shop::{flat, id};
+use crate::selling::shop::{flat, id};
 
 on_both! {
     async fn three_servers_pay_an_order_and_renew_a_period_once(house: House) {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Backend, House, codes};
 use crate::on_both;
-use crate::shop::{flat, id, refusal};
+use crate::selling::shop::{flat, id, refusal};
 
 async fn used(house: &House, customer: &str, credit_type: &str, amount: i64) -> String {
     let used = house.consume(json!({ "customerId": customer, "creditTypeId": credit_type, "amount": amount })).await;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Backend, House};
 use crate::on_both;
-use crate::shop::id;
+use crate::selling::shop::id;
 
 const LIABILITY: &str = "query($at: DateTime) { creditLiability(asOf: $at) { creditType { name }
     sold { credits cost { minor currency } } deferred { credits cost { minor } } earned { credits cost { minor } }

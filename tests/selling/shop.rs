@@ -24,13 +24,6 @@ pub fn flat(minor: i64) -> Value {
 }
 
 impl House {
-    /// A mutation that must go through; the payload.
-    pub async fn done(&self, mutation: &str, fields: &str, input: Value) -> Value {
-        let payload = self.mutate(mutation, fields, input.clone()).await;
-        assert_eq!(codes(&payload), Vec::<&str>::new(), "{mutation} {input}: {payload:#}");
-        payload
-    }
-
     /// A credit product that is a draft.
     pub async fn draft(&self, slug: &str, credit_type: &str) -> String {
         let input = json!({ "kind": "CREDIT", "slug": slug, "name": slug, "creditTypeId": credit_type });

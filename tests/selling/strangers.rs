@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::harness::{Backend, House, codes};
 use crate::on_both;
-use crate::shop::{flat, id, refusal};
+use crate::selling::shop::{flat, id, refusal};
 
 const PLACE: &str = "mutation($input: OrderPlaceInput!) { orderPlace(input: $input) { replayed orderToken order { id }
     receipt { number status total { minor } buyerName buyerEmail lines { name quantity credits amount { minor } thankYou } paidAt paymentStatus actionUrl }

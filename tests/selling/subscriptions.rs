@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Backend, House, codes};
 use crate::on_both;
-use crate::shop::{ORDER, flat, id, refusal};
+use crate::selling::shop::{ORDER, flat, id, refusal};
 
 const SUBSCRIPTION: &str = "id status nextAt anchorAt endedAt reason cancelAtPeriodEnd
     upcomingRenewals(first: 2) { number startsAt total { minor } credits }

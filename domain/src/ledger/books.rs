@@ -1,0 +1,161 @@
+//! The wallets that a set of commands looks at and changes, in memory (pure): settles, decides, applies.
+//!
+//! Whoever writes gets each entry just before it becomes true, and answers the hash that its activity carries.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use entity::activity::{Kind, Source};
+use entity::{ActivityId, CreditTypeId, Credits, CustomerId, account, credit_type};
+use uuid::Uuid;
+
+use super::command::Command;
+use super::decide::{Circumstances, Used, decide};
+use super::load;
+use super::state::{Entry, Wallet, WalletKey};
+use super::watch::{Noticed, Watch};
+use crate::clock::Instant;
+use crate::error::Refusal;
+
+/// What commands of one account look at and change.
+pub struct Books {
+    pub account: Arc<account::Model>,
+    pub wallets: HashMap<WalletKey, Wallet>,
+    pub types: HashMap<CreditTypeId, credit_type::Model>,
+    /// Since when each customer is archived; looked up for those who get credits.
+    pub customers: HashMap<CustomerId, Option<Instant>>,
+    /// What reverses are to undo.
+    pub used: HashMap<ActivityId, Used>,
+    /// The thresholds that were crossed, in the order in which they were.
+    pub noticed: Vec<Noticed>,
+}
+
+/// A command and what it is decided by.
+pub struct Ask<'a> {
+    pub command: &'a Command,
+    pub source: Source,
+    /// How many triggers and automations led to it, one after another.
+    pub depth: i16,
+    /// The account's time.
+    pub clock: Instant,
+    /// Where ids come from.
+    pub fresh: &'a dyn Fn() -> Uuid,
+}
+
+/// Who makes an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Author {
+    Command,
+    Time,
+}
+
+impl Books {
+    /// Those of an account, still empty.
+    #[must_use]
+    pub fn of(account: account::Model) -> Self {
+        Self {
+            account: Arc::new(account),
+            wallets: HashMap::new(),
+            types: HashMap::new(),
+            customers: HashMap::new(),
+            used: HashMap::new(),
+            noticed: Vec::new(),
+        }
+    }
+
+    /// Settles the command's wallets, decides it, and makes true what it does. A refusal leaves what time has done.
+    pub fn play(
+        &mut self,
+        ask: &Ask<'_>,
+        write: &mut dyn FnMut(&Wallet, &mut Entry, Author) -> Vec<u8>,
+    ) -> Result<(), Refusal> {
+        let key = ask.command.wallet();
+        let credit_type = self.existing(ask.command)?.clone();
+        let mut keys = vec![key];
+        keys.extend(ask.command.receives().filter(|other| *other != key));
+        keys.sort_unstable();
+        let instants = keys.iter().filter_map(|key| self.wallets.get(key)).map(|wallet| wallet.instant(ask.clock));
+        let at = instants.max().unwrap_or(ask.clock);
+        let mut watch = Watch::new(&credit_type, &mut self.noticed);
+        for key in &keys {
+            if let Some(wallet) = self.wallets.get_mut(key) {
+                wallet.settle_each(at, |wallet, entry| make_true(wallet, entry, (Author::Time, 0), &mut watch, write));
+                watch.until(wallet, at);
+                watch.close(wallet);
+            }
+        }
+        let none = Wallet::new(load::empty(self.account.id, key), Vec::new(), Vec::new());
+        let wallet = self.wallets.get(&key).unwrap_or(&none);
+        let receiver = ask.command.receives().map(|(customer, _)| customer);
+        let around = Circumstances {
+            account: &self.account,
+            credit_type: &credit_type,
+            archived: receiver.is_some_and(|customer| self.customers.get(&customer).is_some_and(Option::is_some)),
+            used: if let Command::Reverse(reverse) = ask.command { self.used.get(&reverse.activity) } else { None },
+            source: ask.source,
+            fresh: ask.fresh,
+            at,
+        };
+        for posting in decide(wallet, ask.command, &around)? {
+            self.note_reversed(&posting.entry);
+            let wallet = self.wallets.get_mut(&posting.wallet).expect("what an entry is written in is there");
+            let mut watch = Watch::new(&credit_type, &mut self.noticed);
+            make_true(wallet, posting.entry, (Author::Command, ask.depth), &mut watch, write);
+        }
+        Ok(())
+    }
+
+    /// The credit type, if everything that the command names exists.
+    fn existing(&self, command: &Command) -> Result<&credit_type::Model, Refusal> {
+        let (customer, credit_type) = command.wallet();
+        let field = if matches!(command, Command::Transfer(_)) { "fromCustomerId" } else { "customerId" };
+        if !self.customers.contains_key(&customer) {
+            return Err(Refusal::not_found(field, "customer"));
+        }
+        if command.receives().is_some_and(|(customer, _)| !self.customers.contains_key(&customer)) {
+            return Err(Refusal::not_found("toCustomerId", "customer"));
+        }
+        self.types.get(&credit_type).ok_or_else(|| Refusal::not_found("creditTypeId", "credit type"))
+    }
+
+    /// The next reverse of the same activity finds less to undo.
+    fn note_reversed(&mut self, entry: &Entry) {
+        let Some(used) = entry.reverses.and_then(|id| self.used.get_mut(&id)) else { return };
+        if entry.kind == Kind::Reverse {
+            used.give_back(entry.draws.iter().map(|draw| (draw.grant, draw.amount, draw.cost)));
+        }
+    }
+}
+
+fn make_true(
+    wallet: &mut Wallet,
+    mut entry: Entry,
+    (author, depth): (Author, i16),
+    watch: &mut Watch<'_>,
+    write: &mut dyn FnMut(&Wallet, &mut Entry, Author) -> Vec<u8>,
+) {
+    watch.until(wallet, entry.at);
+    if author == Author::Time {
+        watch.time_does(wallet, entry.at);
+    }
+    let before = watch.before(wallet, entry.at);
+    let hash = write(wallet, &mut entry, author);
+    wallet.apply(&entry);
+    wallet.row.hash = hash;
+    if author == Author::Command {
+        watch.changed(wallet, before, entry.at, depth);
+    }
+}
+
+impl Used {
+    /// Takes off what was given back.
+    pub fn give_back(&mut self, returned: impl Iterator<Item = (entity::GrantId, Credits, entity::Minor)>) {
+        for (grant, amount, cost) in returned {
+            if let Some(draw) = self.left.iter_mut().find(|draw| draw.grant == grant) {
+                draw.amount -= amount;
+                draw.cost -= cost;
+            }
+        }
+        self.left.retain(|draw| !draw.amount.is_zero());
+    }
+}

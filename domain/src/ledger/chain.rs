@@ -1,0 +1,193 @@
+//! The keyed hash chain (pure): each activity signs the one before it in its wallet, so that nothing can be altered,
+//! removed or put in between without the key, which is kept outside the database.
+
+use entity::{AccountId, OrderId, WebhookEndpointId, activity, allocation, credit_grant, hold};
+use hmac::{Hmac, KeyInit, Mac};
+use sea_orm::ActiveEnum;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use crate::clock::Instant;
+
+/// The hash before a wallet's first activity.
+pub const GENESIS: [u8; 32] = [0; 32];
+/// What the bytes that are signed look like. Goes up when they change.
+const VERSION: u8 = 1;
+
+/// The secret that signs the ledger.
+pub struct LedgerKey(SecretString);
+
+impl LedgerKey {
+    /// A key; the settings see to its length.
+    #[must_use]
+    pub fn new(secret: SecretString) -> Self {
+        Self(secret)
+    }
+
+    fn mac(&self) -> Hmac<Sha256> {
+        Hmac::new_from_slice(self.0.expose_secret().as_bytes()).expect("HMAC takes keys of any length")
+    }
+
+    /// What an account keeps, so that a wrong key is noticed before it signs anything.
+    #[must_use]
+    pub fn check(&self, account: AccountId) -> Vec<u8> {
+        let mut mac = self.mac();
+        mac.update(b"scrip ledger key check");
+        mac.update(account.0.as_bytes());
+        mac.finalize().into_bytes().to_vec()
+    }
+
+    /// The hash of a record over the one before it in its wallet.
+    #[must_use]
+    pub fn sign(&self, before: &[u8], record: &Record<'_>) -> Vec<u8> {
+        let mut signed = Signed { mac: self.mac() };
+        signed.bytes(&[VERSION]);
+        signed.bytes(before);
+        signed.activity(record.activity);
+        signed.number(i64::try_from(record.allocations.len()).unwrap_or(i64::MAX));
+        for allocation in record.allocations {
+            signed.allocation(allocation);
+        }
+        for grant in record.issued {
+            signed.terms(grant);
+        }
+        if let Some(hold) = record.opened {
+            signed.bytes(hold.id.0.as_bytes());
+            signed.number(hold.amount.0);
+            signed.instant(hold.placed_at);
+            signed.instant(hold.expires_at);
+        }
+        signed.mac.finalize().into_bytes().to_vec()
+    }
+
+    /// The secret that lets a stranger read the order it placed: made of the order's id, and kept nowhere.
+    #[must_use]
+    pub fn order_secret(&self, account: AccountId, order: OrderId) -> Vec<u8> {
+        let mut mac = self.mac();
+        mac.update(b"scrip order token");
+        mac.update(account.0.as_bytes());
+        mac.update(order.0.as_bytes());
+        mac.finalize().into_bytes()[..16].to_vec()
+    }
+
+    /// What signs what is posted to a webhook endpoint, after so many rotations: 32 bytes, which are stored nowhere.
+    #[must_use]
+    pub fn webhook_secret(&self, account: AccountId, endpoint: WebhookEndpointId, generation: i32) -> Vec<u8> {
+        let mut mac = self.mac();
+        mac.update(b"scrip webhook secret");
+        mac.update(account.0.as_bytes());
+        mac.update(endpoint.0.as_bytes());
+        mac.update(&generation.to_be_bytes());
+        mac.finalize().into_bytes().to_vec()
+    }
+
+    /// The signature of a text that is kept outside the database.
+    #[must_use]
+    pub fn sign_text(&self, text: &str) -> Vec<u8> {
+        let mut mac = self.mac();
+        mac.update(b"scrip anchor");
+        mac.update(text.as_bytes());
+        mac.finalize().into_bytes().to_vec()
+    }
+}
+
+/// What an activity says: itself, its allocations with their cost and the ends they set, the terms of the grants that
+/// it made, and of the hold that it opened.
+pub struct Record<'a> {
+    pub activity: &'a activity::Model,
+    pub allocations: &'a [allocation::Model],
+    pub issued: &'a [credit_grant::Model],
+    pub opened: Option<&'a hold::Model>,
+}
+
+/// SHA-256 over the salt and the notes: the chain signs this, so that erasing the notes leaves the chain whole.
+#[must_use]
+pub fn note_digest(salt: &[u8], note: Option<&str>, internal_note: Option<&str>) -> Vec<u8> {
+    let mut digest = Sha256::new();
+    digest.update(salt);
+    for note in [note, internal_note] {
+        let note = note.unwrap_or_default().as_bytes();
+        digest.update((note.len() as u64).to_be_bytes());
+        digest.update(note);
+    }
+    digest.finalize().to_vec()
+}
+
+/// Fields one after the other, each with its length, so that no two records give the same bytes.
+struct Signed {
+    mac: Hmac<Sha256>,
+}
+
+impl Signed {
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.mac.update(&(bytes.len() as u64).to_be_bytes());
+        self.mac.update(bytes);
+    }
+
+    fn number(&mut self, number: i64) {
+        self.bytes(&number.to_be_bytes());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    /// Absent and empty differ: the one has no length at all.
+    fn optional(&mut self, bytes: Option<&[u8]>) {
+        self.mac.update(&[u8::from(bytes.is_some())]);
+        self.bytes(bytes.unwrap_or_default());
+    }
+
+    fn instant(&mut self, at: Instant) {
+        self.number(at.timestamp_micros());
+    }
+
+    fn activity(&mut self, activity: &activity::Model) {
+        for id in [activity.account_id.0, activity.customer_id.0, activity.credit_type_id.0, activity.id.0] {
+            self.bytes(id.as_bytes());
+        }
+        self.number(activity.sequence);
+        self.text(&activity.kind.to_value());
+        for amount in [activity.amount, activity.held_amount, activity.balance_before, activity.balance_after] {
+            self.number(amount.0);
+        }
+        self.text(&activity.actor_kind.to_value());
+        self.text(&activity.actor);
+        self.text(&activity.source.to_value());
+        self.optional(activity.reference.as_deref().map(str::as_bytes));
+        self.optional(activity.reason.as_deref().map(str::as_bytes));
+        self.optional(activity.note_digest.as_deref());
+        self.optional(activity.hold_id.as_ref().map(|id| id.0.as_bytes().as_slice()));
+        self.optional(activity.reverses_id.as_ref().map(|id| id.0.as_bytes().as_slice()));
+        self.instant(activity.at);
+    }
+
+    fn allocation(&mut self, allocation: &allocation::Model) {
+        self.bytes(allocation.grant_id.0.as_bytes());
+        self.number(allocation.amount.0);
+        self.number(allocation.cost.0);
+        for end in [allocation.ends_before, allocation.ends_after] {
+            self.optional(end.map(|end| end.timestamp_micros().to_be_bytes()).as_ref().map(<[u8; 8]>::as_slice));
+        }
+    }
+
+    /// What a grant was made with; its end, and what becomes of it, is in the allocations.
+    fn terms(&mut self, grant: &credit_grant::Model) {
+        self.bytes(grant.id.0.as_bytes());
+        self.number(grant.amount.0);
+        self.number(i64::from(grant.priority));
+        self.number(i64::from(grant.promotional));
+        self.instant(grant.effective_at);
+        self.text(&grant.expiration.to_value());
+        self.number(i64::from(grant.period_count.unwrap_or_default()));
+        self.text(&grant.period_unit.map(|unit| unit.to_value()).unwrap_or_default());
+        self.text(&grant.period_from.map(|from| from.to_value()).unwrap_or_default());
+        self.text(&grant.expires_on.map(|date| date.to_string()).unwrap_or_default());
+        self.text(&grant.time_zone);
+        self.number(grant.cost.0);
+        self.text(&grant.currency);
+        self.text(&grant.source.to_value());
+        self.optional(grant.origin_id.as_ref().map(|id| id.0.as_bytes().as_slice()));
+        self.instant(grant.created_at);
+    }
+}

@@ -1,0 +1,98 @@
+//! Hold: from remaining to held, in burn order. Capture: from held to consumed, first taken first, and the rest goes
+//! back. Release: from held to remaining, last taken first. One capture or release closes the hold.
+
+use chrono::TimeDelta;
+use entity::activity::Kind;
+use entity::hold::{Model, Status};
+use entity::{ActivityId, Credits, HoldId};
+
+use super::Circumstances;
+use crate::clock::Instant;
+use crate::error::Refusal;
+use crate::ledger::command::{Capture, Place, Release};
+use crate::ledger::draw::{draw, split, with_first_use};
+use crate::ledger::fault::{self, Fault};
+use crate::ledger::state::{Draw, Entry, Held, Wallet};
+
+/// Open holds of one wallet: all of them are looked at with every command.
+const HOLDS: usize = 1_000;
+
+pub(super) fn place(wallet: &Wallet, command: &Place, around: &Circumstances<'_>) -> Result<Vec<Entry>, Refusal> {
+    let at = around.at;
+    if command.expires_at <= at {
+        return Err(Refusal::HoldEndsBeforeItBegins);
+    }
+    if command.expires_at > at + TimeDelta::days(i64::from(around.account.hold_limit_days)) {
+        return Err(Refusal::HoldTooLong { days: around.account.hold_limit_days });
+    }
+    if wallet.holds.iter().filter(|held| held.row.open).count() >= HOLDS {
+        return Err(Refusal::TooManyHolds { most: HOLDS });
+    }
+    let draws = draw(wallet, command.amount, at)?;
+    let id = HoldId((around.fresh)());
+    let hold = Model {
+        account_id: wallet.row.account_id,
+        id,
+        customer_id: wallet.row.customer_id,
+        credit_type_id: wallet.row.credit_type_id,
+        // Written with its activity, whose id it then gets.
+        activity_id: ActivityId(id.0),
+        amount: command.amount,
+        captured: Credits::ZERO,
+        status: Status::Open,
+        open: true,
+        reference: command.words.reference.clone(),
+        placed_at: at,
+        expires_at: command.expires_at,
+        closed_at: None,
+    };
+    let opened = Some(Box::new(hold));
+    Ok(vec![Entry { opened, hold: Some(id), ..Entry::new(Kind::Hold, at, draws) }])
+}
+
+pub(super) fn capture(wallet: &Wallet, command: &Capture, at: Instant) -> Result<Vec<Entry>, Refusal> {
+    let held = open(wallet, command.hold)?;
+    let amount = command.amount.unwrap_or(held.row.amount);
+    if amount > held.row.amount {
+        return Err(Refusal::MoreThanLeft { requested: amount, left: held.row.amount });
+    }
+    let (used, rest) = if fault::is(Fault::Capture) {
+        let (rest, used) = split(&held.draws, held.row.amount - amount);
+        (used, rest)
+    } else {
+        split(&held.draws, amount)
+    };
+    let id = Some(command.hold);
+    let capture = Entry { hold: id, ..Entry::new(Kind::Capture, at, with_first_use(wallet, used, at)) };
+    Ok(std::iter::once(capture).chain(go_back(wallet, id, &rest, at)).collect())
+}
+
+pub(super) fn release(wallet: &Wallet, command: &Release, at: Instant) -> Result<Vec<Entry>, Refusal> {
+    let held = open(wallet, command.hold)?;
+    Ok(go_back(wallet, Some(command.hold), &held.draws, at))
+}
+
+fn open(wallet: &Wallet, id: HoldId) -> Result<&Held, Refusal> {
+    let held = wallet.hold(id).ok_or_else(|| Refusal::not_found("holdId", "hold"))?;
+    match held.row.closed_at {
+        None => Ok(held),
+        Some(at) => {
+            let became = match held.row.status {
+                Status::Captured => "captured",
+                Status::Lapsed => "lapsed",
+                Status::Open | Status::Released => "released",
+            };
+            Err(Refusal::HoldClosed { became: became.to_owned(), at })
+        }
+    }
+}
+
+/// Gives back what was held, last taken first; what comes back to a grant that has ended goes on.
+fn go_back(wallet: &Wallet, hold: Option<HoldId>, draws: &[Draw], at: Instant) -> Vec<Entry> {
+    if draws.is_empty() {
+        return Vec::new();
+    }
+    let draws = draws.iter().rev().copied().collect::<Vec<_>>();
+    let onward = wallet.onward(&draws, at);
+    std::iter::once(Entry { hold, ..Entry::new(Kind::Release, at, draws) }).chain(onward).collect()
+}

@@ -1,0 +1,75 @@
+//! Issue: a new grant, with the policy of its credit type unless it brings its own.
+
+use entity::activity::Kind;
+use entity::{Credits, GrantId, Minor, credit_grant};
+
+use super::Circumstances;
+use crate::error::Refusal;
+use crate::input;
+use crate::ledger::command::Issue;
+use crate::ledger::expiration;
+use crate::ledger::state::{Draw, Entry, Wallet};
+
+/// The priority of a grant that names none.
+const PRIORITY: i16 = 50;
+
+pub(super) fn decide(wallet: &Wallet, command: &Issue, around: &Circumstances<'_>) -> Result<Vec<Entry>, Refusal> {
+    let Circumstances { account, credit_type, at, .. } = *around;
+    if around.archived && !around.is_agreed() {
+        return Err(Refusal::CustomerArchived { field: "customerId".to_owned() });
+    }
+    if credit_type.archived_at.is_some() && !around.is_agreed() {
+        return Err(Refusal::CreditTypeArchived);
+    }
+    let effective_at = command.effective_at.unwrap_or(at);
+    let policy = command.expiration.unwrap_or_else(|| credit_type.policy());
+    let expires_at = expiration::at_issue(policy, effective_at, expiration::zone_of(&account.time_zone));
+    if expires_at.is_some_and(|end| end <= effective_at || end <= at) {
+        return Err(Refusal::ExpirationNotInFuture);
+    }
+    let expires_at = expires_at.map(|end| input::instant("expiration", end)).transpose()?;
+    let (cost, currency) = match &command.cost {
+        Some(cost) => (cost.minor, cost.currency.clone()),
+        None => (Minor::ZERO, account.currency.clone()),
+    };
+    let period = policy.period();
+    let grant = credit_grant::Model {
+        account_id: account.id,
+        id: GrantId((around.fresh)()),
+        customer_id: wallet.row.customer_id,
+        credit_type_id: wallet.row.credit_type_id,
+        amount: command.amount,
+        remaining: command.amount,
+        held: Credits::ZERO,
+        consumed: Credits::ZERO,
+        expired: Credits::ZERO,
+        voided: Credits::ZERO,
+        transferred: Credits::ZERO,
+        open: true,
+        priority: command.priority.unwrap_or(PRIORITY),
+        promotional: cost.is_zero(),
+        effective_at,
+        expires_at,
+        expiration: policy.kind(),
+        period_count: period.map(|(count, _, _)| count),
+        period_unit: period.map(|(_, unit, _)| unit),
+        period_from: period.map(|(_, _, from)| from),
+        expires_on: policy.date(),
+        time_zone: account.time_zone.clone(),
+        first_used_at: None,
+        cost,
+        cost_left: cost,
+        cost_held: Minor::ZERO,
+        cost_consumed: Minor::ZERO,
+        cost_expired: Minor::ZERO,
+        cost_voided: Minor::ZERO,
+        cost_transferred: Minor::ZERO,
+        currency,
+        source: around.source,
+        origin_id: None,
+        metadata: command.metadata.clone().unwrap_or_else(|| serde_json::json!({})),
+        created_at: at,
+    };
+    let draw = Draw { ends_after: expires_at, ..Draw::of(grant.id, command.amount, cost) };
+    Ok(vec![Entry { issued: vec![grant], ..Entry::new(Kind::Issue, at, vec![draw]) }])
+}

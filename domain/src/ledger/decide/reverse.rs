@@ -1,0 +1,70 @@
+//! Reverse: from consumed to remaining, last taken first, of a consume or a capture, at most what was not undone yet.
+//! What comes back to a grant that has ended is forfeited, or goes to a new grant with some days of grace.
+
+use entity::activity::{Kind, Source};
+use entity::{Anchor, Credits, Expiration, PeriodUnit};
+
+use super::{Circumstances, transfer};
+use crate::error::Refusal;
+use crate::ledger::command::{OnExpired, Reverse};
+use crate::ledger::draw::split;
+use crate::ledger::expiration;
+use crate::ledger::fault::{self, Fault};
+use crate::ledger::state::{Draw, Entry, Wallet};
+
+pub(super) fn decide(wallet: &Wallet, command: &Reverse, around: &Circumstances<'_>) -> Result<Vec<Entry>, Refusal> {
+    let used = around.used.ok_or_else(|| Refusal::not_found("activityId", "activity"))?;
+    if !used.reversible {
+        return Err(Refusal::NotReversible);
+    }
+    let left = used.left.iter().map(|draw| draw.amount).sum::<Credits>();
+    if left.is_zero() {
+        return Err(Refusal::ReversedBefore);
+    }
+    let amount = command.amount.unwrap_or(left);
+    if amount > left {
+        return Err(Refusal::MoreThanLeft { requested: amount, left });
+    }
+    let mut taken = used.left.clone();
+    if !fault::is(Fault::Reverse) {
+        taken.reverse();
+    }
+    let (returned, _) = split(&taken, amount);
+    let at = around.at;
+    let reverse = Entry { reverses: Some(command.activity), ..Entry::new(Kind::Reverse, at, returned.clone()) };
+    let onward = match command.on_expired {
+        OnExpired::Forfeit => wallet.onward(&returned, at),
+        OnExpired::Reissue { grace_days } => reissue(wallet, &returned, grace_days, around),
+    };
+    Ok(std::iter::once(reverse).chain(onward).collect())
+}
+
+/// A transfer of what came back to ended grants, each draw to a new grant of the same customer.
+fn reissue(wallet: &Wallet, returned: &[Draw], grace_days: i32, around: &Circumstances<'_>) -> Vec<Entry> {
+    let (ended, others): (Vec<_>, Vec<_>) =
+        returned.iter().copied().partition(|draw| wallet.goes_on(draw.grant, around.at) == Some(Kind::Expire));
+    let mut entries = wallet.onward(&others, around.at);
+    if ended.is_empty() {
+        return entries;
+    }
+    let at = around.at;
+    let policy = Expiration::After { count: grace_days, unit: PeriodUnit::Day, from: Anchor::Issue };
+    let end = expiration::at_issue(policy, at, expiration::zone_of(&around.account.time_zone));
+    let grants = ended.iter().map(|draw| {
+        let mut grant = transfer::made_of(wallet, draw, wallet.row.customer_id, around);
+        let period = policy.period();
+        grant.effective_at = at;
+        grant.expires_at = end;
+        grant.expiration = policy.kind();
+        grant.period_count = period.map(|(count, _, _)| count);
+        grant.period_unit = period.map(|(_, unit, _)| unit);
+        grant.period_from = period.map(|(_, _, from)| from);
+        grant.expires_on = None;
+        grant.time_zone.clone_from(&around.account.time_zone);
+        grant.source = Source::Reissue;
+        grant
+    });
+    let [out, into] = transfer::entries(&ended, grants.collect(), Source::Reissue, at);
+    entries.extend([out, into]);
+    entries
+}

@@ -1,0 +1,30 @@
+//! Roll over: what is free in earlier grants of a subscription ends, in burn order, beyond what may stay.
+
+use entity::Credits;
+use entity::activity::Kind;
+
+use crate::clock::Instant;
+use crate::ledger::command::RollOver;
+use crate::ledger::state::{Draw, Entry, Wallet, share};
+
+/// Why they ended before their time.
+const REASON: &str = "Not rolled over";
+
+pub(super) fn decide(wallet: &Wallet, command: &RollOver, at: Instant) -> Vec<Entry> {
+    let earlier = || wallet.grants.iter().filter(|grant| grant.open && command.grants.contains(&grant.id));
+    let free = earlier().map(|grant| grant.remaining).sum::<Credits>();
+    let mut over = free - command.keep;
+    let mut draws = Vec::new();
+    for grant in earlier() {
+        let amount = grant.remaining.min(over);
+        if amount <= Credits::ZERO {
+            break;
+        }
+        draws.push(Draw::of(grant.id, amount, share(grant.cost_left, amount, grant.remaining)));
+        over -= amount;
+    }
+    if draws.is_empty() {
+        return Vec::new();
+    }
+    vec![Entry { reason: Some(REASON), ..Entry::new(Kind::Expire, at, draws) }]
+}

@@ -1,0 +1,73 @@
+//! Transfer: from remaining to transferred, in burn order; each draw becomes one grant of the other customer.
+
+use entity::activity::{Kind, Source};
+use entity::{Anchor, Credits, CustomerId, ExpirationKind, GrantId, Minor, credit_grant};
+
+use super::{Circumstances, Posting};
+use crate::clock::Instant;
+use crate::error::Refusal;
+use crate::ledger::command::Transfer;
+use crate::ledger::draw::draw;
+use crate::ledger::state::{Draw, Entry, Wallet};
+
+pub(super) fn decide(wallet: &Wallet, command: &Transfer, around: &Circumstances<'_>) -> Result<Vec<Posting>, Refusal> {
+    if around.archived {
+        return Err(Refusal::CustomerArchived { field: "toCustomerId".to_owned() });
+    }
+    let draws = draw(wallet, command.amount, around.at)?;
+    let grants = draws.iter().map(|draw| made_of(wallet, draw, command.to, around)).collect();
+    let [out, into] = entries(&draws, grants, Source::Transfer, around.at);
+    let wallets = [wallet.key(), (command.to, command.credit_type)];
+    Ok(wallets.into_iter().zip([out, into]).map(|(wallet, entry)| Posting { wallet, entry }).collect())
+}
+
+/// What leaves, and what arrives as new grants.
+pub(super) fn entries(draws: &[Draw], grants: Vec<credit_grant::Model>, source: Source, at: Instant) -> [Entry; 2] {
+    let left = draws.iter().map(|draw| Draw::of(draw.grant, draw.amount, draw.cost)).collect();
+    let made = grants
+        .iter()
+        .map(|grant| Draw { ends_after: grant.expires_at, ..Draw::of(grant.id, grant.amount, grant.cost) });
+    let made = Entry::new(Kind::TransferIn, at, made.collect());
+    let source = Some(source);
+    [Entry { source, ..Entry::new(Kind::TransferOut, at, left) }, Entry { source, issued: grants, ..made }]
+}
+
+/// A draw as a new grant: same start, same end, same priority, given or paid alike, and its share of the cost.
+pub(super) fn made_of(
+    wallet: &Wallet,
+    draw: &Draw,
+    customer: CustomerId,
+    around: &Circumstances<'_>,
+) -> credit_grant::Model {
+    let from = wallet.grant(draw.grant).expect("a draw is of a loaded grant").clone();
+    let mut made = credit_grant::Model {
+        id: GrantId((around.fresh)()),
+        customer_id: customer,
+        amount: draw.amount,
+        remaining: draw.amount,
+        held: Credits::ZERO,
+        consumed: Credits::ZERO,
+        expired: Credits::ZERO,
+        voided: Credits::ZERO,
+        transferred: Credits::ZERO,
+        open: true,
+        first_used_at: None,
+        cost: draw.cost,
+        cost_left: draw.cost,
+        cost_held: Minor::ZERO,
+        cost_consumed: Minor::ZERO,
+        cost_expired: Minor::ZERO,
+        cost_voided: Minor::ZERO,
+        cost_transferred: Minor::ZERO,
+        source: Source::Transfer,
+        origin_id: Some(draw.grant),
+        created_at: around.at,
+        ..from
+    };
+    // A period that a first use has begun goes on: what is left of it is an exact instant.
+    if made.period_from == Some(Anchor::FirstUse) && made.expires_at.is_some() {
+        made.expiration = ExpirationKind::At;
+        (made.period_count, made.period_unit, made.period_from) = (None, None, None);
+    }
+    made
+}

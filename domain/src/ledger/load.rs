@@ -1,0 +1,394 @@
+//! What a set of commands looks at and changes, read a set at a time.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use entity::{
+    AccountId, ActivityId, CreditTypeId, Credits, CustomerId, GrantId, HoldId, Owned, account, activity, allocation,
+    credit_grant, credit_type, customer, hold, wallet,
+};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    QuerySelect, Select, Value,
+};
+
+use super::books::Books;
+use super::chain;
+use super::command::Command;
+use super::decide::Used;
+use super::part::{self, WholeUpTo};
+use super::state::{Draw, Held, Wallet, WalletKey, uses};
+use super::watch;
+use crate::clock::Instant;
+
+/// Values of one statement: SQLite binds 32,766 at most.
+pub const VALUES: usize = 20_000;
+
+/// Whether what is read is to be changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Wallets are locked, and made where they receive.
+    Change(WholeUpTo),
+    /// Nothing is locked and nothing is made: all statements see the same.
+    Look(WholeUpTo),
+    /// The same where each statement may see more than the one before: wallets are read whole.
+    Glance,
+}
+
+/// What several accounts' commands look at and change, each account's by itself.
+pub type Library = BTreeMap<AccountId, Books>;
+/// A wallet's key, with its account.
+pub type Place = (AccountId, WalletKey);
+
+/// Locks the wallets in key order, making those that receive, and in the next statements reads what they hold.
+pub async fn books(
+    txn: &DatabaseTransaction,
+    account: &account::Model,
+    commands: &[&Command],
+    purpose: Purpose,
+    clock: impl FnOnce() -> Instant,
+) -> Result<Books, DbErr> {
+    let commands = commands.iter().map(|command| (account.id, *command)).collect::<Vec<_>>();
+    let (mut library, _) = library(txn, std::slice::from_ref(account), &commands, purpose, clock).await?;
+    Ok(library.remove(&account.id).expect("each account that was named has its books"))
+}
+
+/// The same for several accounts: each statement reads for all of them, and what it finds goes to its own account's
+/// books and to no other. The clock is read after the locks, and the answer says what it showed: whoever waited for a lock
+/// decides by the time at which it got it, and by the one by which its wallets were read.
+pub async fn library(
+    txn: &DatabaseTransaction,
+    accounts: &[account::Model],
+    commands: &[(AccountId, &Command)],
+    purpose: Purpose,
+    clock: impl FnOnce() -> Instant,
+) -> Result<(Library, Instant), DbErr> {
+    let mut places = commands.iter().map(|(account, command)| (*account, command.wallet())).collect::<BTreeSet<_>>();
+    let receive = commands.iter().filter_map(|(account, command)| Some((*account, command.receives()?)));
+    let receive = receive.collect::<BTreeSet<Place>>();
+    places.extend(&receive);
+    let mut rows = wallets(txn, &places, purpose).await?;
+    let types = self::types(txn, &places).await?;
+    let found = rows.iter().map(place).collect::<BTreeSet<_>>();
+    let missing = places.difference(&found).copied().collect::<BTreeSet<_>>();
+    let mut customers = rows.iter().map(|row| ((row.account_id, row.customer_id), None)).collect::<BTreeMap<_, _>>();
+    let asked = missing.union(&receive).map(|(account, (customer, _))| (*account, *customer)).collect::<BTreeSet<_>>();
+    if !asked.is_empty() {
+        customers.extend(self::customers(txn, asked).await?);
+    }
+    let is_known = |(account, (customer, credit_type)): &&Place| {
+        customers.contains_key(&(*account, *customer)) && types.contains_key(&(*account, *credit_type))
+    };
+    let new = missing.intersection(&receive).filter(is_known).copied().collect::<BTreeSet<_>>();
+    match purpose {
+        Purpose::Change(_) if !new.is_empty() => {
+            let empty = new.iter().map(|(account, key)| empty(*account, *key).into_active_model());
+            wallet::Entity::insert_many(empty).on_conflict_do_nothing().exec_without_returning(txn).await?;
+            rows.extend(wallets(txn, &new, purpose).await?);
+        }
+        _ => rows.extend(new.iter().map(|(account, key)| empty(*account, *key))),
+    }
+    let clock = clock();
+    // No command of an account is decided later than at the newest instant of all its wallets.
+    let mut nows = accounts.iter().map(|a| (a.id, a.clock_at.unwrap_or(clock))).collect::<BTreeMap<_, _>>();
+    for row in &rows {
+        nows.entry(row.account_id).and_modify(|now| *now = row.newest_at.max(*now));
+    }
+    let whole = match purpose {
+        Purpose::Change(whole) | Purpose::Look(whole) => Some(whole),
+        Purpose::Glance => None,
+    };
+    let (wallets, used) = contents(txn, rows, &types, commands, (whole, &nows)).await?;
+    let mut library = accounts.iter().map(|account| (account.id, Books::of(account.clone()))).collect::<Library>();
+    for ((account, key), wallet) in wallets {
+        library.entry(account).and_modify(|books| books.wallets.extend([(key, wallet)]));
+    }
+    for ((account, id), credit_type) in types {
+        library.entry(account).and_modify(|books| books.types.extend([(id, credit_type)]));
+    }
+    for ((account, id), archived) in customers {
+        library.entry(account).and_modify(|books| books.customers.extend([(id, archived)]));
+    }
+    for ((account, id), used) in used {
+        library.entry(account).and_modify(|books| books.used.extend([(id, used)]));
+    }
+    Ok((library, clock))
+}
+
+fn place(row: &wallet::Model) -> Place {
+    (row.account_id, (row.customer_id, row.credit_type_id))
+}
+
+/// Wallets with what is in them.
+type Contents = (BTreeMap<Place, Wallet>, BTreeMap<(AccountId, ActivityId), Used>);
+
+/// What is in wallets, and whatever else the commands are about.
+async fn contents(
+    txn: &DatabaseTransaction,
+    rows: Vec<wallet::Model>,
+    types: &BTreeMap<(AccountId, CreditTypeId), credit_type::Model>,
+    commands: &[(AccountId, &Command)],
+    (whole, nows): (Option<WholeUpTo>, &BTreeMap<AccountId, Instant>),
+) -> Result<Contents, DbErr> {
+    let mut places = rows.iter().map(place).collect::<BTreeSet<_>>();
+    let holding = rows.iter().filter(|row| !row.held.is_zero()).map(place).collect::<BTreeSet<_>>();
+    let about = About::of(commands);
+    let holds = holds(txn, &holding, &about.holds).await?;
+    let used = used(txn, &about.activities).await?;
+    let mut named = about.grants;
+    named.extend(holds.iter().flat_map(|held| held.draws.iter().map(|draw| (held.row.account_id, draw.grant))));
+    named.extend(used.iter().flat_map(|((account, _), used)| used.left.iter().map(|draw| (*account, draw.grant))));
+    let (mut found, mut parts) = (Vec::new(), HashMap::new());
+    for row in &rows {
+        let (Some(whole), Some(now), Some(credit_type)) =
+            (whole, nows.get(&row.account_id), types.get(&(row.account_id, row.credit_type_id)))
+        else {
+            continue;
+        };
+        if !part::will_do(whole, row, part::looked_at_from(row, credit_type)) {
+            continue;
+        }
+        let of_account = commands.iter().filter(|(account, _)| *account == row.account_id).map(|(_, command)| *command);
+        let Some(demand) = part::demand(row, of_account) else { continue };
+        let part = part::read(txn, whole, row, demand, (*now, watch::horizon(credit_type))).await?;
+        found.extend(part.grants);
+        parts.insert(place(row), (part.ends_from, credit_type.low_balance_at));
+        places.remove(&place(row));
+    }
+    found.extend(grants(txn, &places).await?);
+    for grant in &found {
+        named.remove(&(grant.account_id, grant.id));
+    }
+    found.extend(grants_by_id(txn, named).await?);
+    let mut grants: HashMap<Place, Vec<_>> = HashMap::new();
+    for grant in found {
+        let place = (grant.account_id, (grant.customer_id, grant.credit_type_id));
+        grants.entry(place).or_default().push(grant);
+    }
+    let mut of_wallet: HashMap<Place, Vec<_>> = HashMap::new();
+    for held in holds {
+        let place = (held.row.account_id, (held.row.customer_id, held.row.credit_type_id));
+        of_wallet.entry(place).or_default().push(held);
+    }
+    let mut wallets = BTreeMap::new();
+    for row in rows {
+        let place = place(&row);
+        let (grants, holds) = (grants.remove(&place).unwrap_or_default(), of_wallet.remove(&place).unwrap_or_default());
+        let mut wallet = Wallet::new(row, grants, holds);
+        if let Some((ends_from, low)) = parts.remove(&place) {
+            part::leave_out(txn, &mut wallet, ends_from, low).await?;
+        }
+        wallets.insert(place, wallet);
+    }
+    Ok((wallets, used))
+}
+
+/// What commands name beside their wallets.
+#[derive(Default)]
+struct About {
+    holds: BTreeSet<(AccountId, HoldId)>,
+    grants: BTreeSet<(AccountId, GrantId)>,
+    activities: BTreeSet<(AccountId, ActivityId)>,
+}
+
+impl About {
+    fn of(commands: &[(AccountId, &Command)]) -> Self {
+        let mut about = Self::default();
+        for (account, command) in commands {
+            match command {
+                Command::Capture(capture) => drop(about.holds.insert((*account, capture.hold))),
+                Command::Release(release) => drop(about.holds.insert((*account, release.hold))),
+                Command::Extend(extend) => drop(about.grants.insert((*account, extend.grant))),
+                Command::Reverse(reverse) => drop(about.activities.insert((*account, reverse.activity))),
+                _ => {}
+            }
+        }
+        about
+    }
+}
+
+/// Places as keys of a table that names customer and credit type.
+fn keys(places: &BTreeSet<Place>) -> impl Iterator<Item = (AccountId, [Value; 2])> {
+    places.iter().map(|(account, (customer, credit_type))| (*account, [(*customer).into(), (*credit_type).into()]))
+}
+
+/// Ids as keys of their table.
+fn ids<I: Into<Value>>(ids: impl IntoIterator<Item = (AccountId, I)>) -> impl Iterator<Item = (AccountId, [Value; 1])> {
+    ids.into_iter().map(|(account, id)| (account, [id.into()]))
+}
+
+async fn wallets(
+    txn: &DatabaseTransaction,
+    places: &BTreeSet<Place>,
+    purpose: Purpose,
+) -> Result<Vec<wallet::Model>, DbErr> {
+    use wallet::{Column, Entity};
+    let select = Entity::keyed(txn.get_database_backend(), [Column::CustomerId, Column::CreditTypeId], keys(places))?
+        .order_by_asc(Column::AccountId)
+        .order_by_asc(Column::CustomerId)
+        .order_by_asc(Column::CreditTypeId);
+    match purpose {
+        Purpose::Change(_) => select.lock_exclusive().all(txn).await,
+        Purpose::Look(_) | Purpose::Glance => select.all(txn).await,
+    }
+}
+
+/// The open grants of wallets.
+pub(super) async fn grants(
+    txn: &DatabaseTransaction,
+    places: &BTreeSet<Place>,
+) -> Result<Vec<credit_grant::Model>, DbErr> {
+    use credit_grant::{Column, Entity};
+    if places.is_empty() {
+        return Ok(Vec::new());
+    }
+    let select = Entity::keyed(txn.get_database_backend(), [Column::CustomerId, Column::CreditTypeId], keys(places))?;
+    select.filter(part::is_open()).all(txn).await
+}
+
+async fn grants_by_id(
+    txn: &DatabaseTransaction,
+    named: BTreeSet<(AccountId, GrantId)>,
+) -> Result<Vec<credit_grant::Model>, DbErr> {
+    let mut found = Vec::new();
+    for named in named.into_iter().collect::<Vec<_>>().chunks(VALUES / 2) {
+        let select = credit_grant::Entity::keyed(
+            txn.get_database_backend(),
+            [credit_grant::Column::Id],
+            ids(named.iter().copied()),
+        )?;
+        found.extend(select.all(txn).await?);
+    }
+    Ok(found)
+}
+
+/// The open holds of wallets that hold something, and those that are named, open or not.
+async fn holds(
+    txn: &DatabaseTransaction,
+    wallets: &BTreeSet<Place>,
+    named: &BTreeSet<(AccountId, HoldId)>,
+) -> Result<Vec<Held>, DbErr> {
+    use hold::{Column, Entity};
+    let mut rows = Vec::new();
+    if !wallets.is_empty() {
+        let select =
+            Entity::keyed(txn.get_database_backend(), [Column::CustomerId, Column::CreditTypeId], keys(wallets))?;
+        rows = select.filter(Column::Open.eq(true)).all(txn).await?;
+    }
+    let mut named = named.clone();
+    for row in &rows {
+        named.remove(&(row.account_id, row.id));
+    }
+    if !named.is_empty() {
+        rows.extend(Entity::keyed(txn.get_database_backend(), [Column::Id], ids(named))?.all(txn).await?);
+    }
+    with_draws(txn, rows).await
+}
+
+/// Holds with what they hold: what their placing activity took.
+pub async fn held(txn: &DatabaseTransaction, holds: Select<hold::Entity>) -> Result<Vec<Held>, DbErr> {
+    with_draws(txn, holds.all(txn).await?).await
+}
+
+async fn with_draws(txn: &DatabaseTransaction, rows: Vec<hold::Model>) -> Result<Vec<Held>, DbErr> {
+    let mut taken = draws(txn, rows.iter().map(|row| (row.account_id, row.activity_id))).await?;
+    let held = |row: hold::Model| {
+        let draws = taken.remove(&(row.account_id, row.activity_id)).unwrap_or_default();
+        Held { row, draws }
+    };
+    Ok(rows.into_iter().map(held).collect())
+}
+
+/// What activities took, first taken first.
+async fn draws(
+    txn: &DatabaseTransaction,
+    activities: impl Iterator<Item = (AccountId, ActivityId)>,
+) -> Result<HashMap<(AccountId, ActivityId), Vec<Draw>>, DbErr> {
+    use allocation::{Column, Entity};
+    let mut draws: HashMap<_, Vec<_>> = HashMap::new();
+    for activities in activities.collect::<Vec<_>>().chunks(VALUES / 2) {
+        let rows = Entity::keyed(txn.get_database_backend(), [Column::ActivityId], ids(activities.iter().copied()))?
+            .order_by_asc(Column::AccountId)
+            .order_by_asc(Column::ActivityId)
+            .order_by_asc(Column::Position)
+            .all(txn)
+            .await?;
+        for row in rows {
+            let draw = Draw::of(row.grant_id, row.amount, row.cost);
+            draws.entry((row.account_id, row.activity_id)).or_default().push(draw);
+        }
+    }
+    Ok(draws)
+}
+
+/// What activities took, less what was given back since.
+async fn used(
+    txn: &DatabaseTransaction,
+    named: &BTreeSet<(AccountId, ActivityId)>,
+) -> Result<BTreeMap<(AccountId, ActivityId), Used>, DbErr> {
+    use activity::{Column, Entity};
+    if named.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let keys = || ids(named.iter().copied());
+    let rows = Entity::keyed(txn.get_database_backend(), [Column::Id], keys())?.all(txn).await?;
+    // As the index of those has it: SQLite does not see that what equals a key is not null.
+    let undoing = Entity::keyed(txn.get_database_backend(), [Column::ReversesId], keys())?;
+    let undoing = undoing.filter(Column::ReversesId.is_not_null()).all(txn).await?;
+    let all = rows.iter().chain(&undoing).map(|row| (row.account_id, row.id));
+    let mut taken = draws(txn, all).await?;
+    let mut used = BTreeMap::new();
+    for row in &rows {
+        let left = taken.remove(&(row.account_id, row.id)).unwrap_or_default();
+        used.insert((row.account_id, row.id), Used { reversible: uses(row.kind), left });
+    }
+    for row in &undoing {
+        if let Some(used) = row.reverses_id.and_then(|id| used.get_mut(&(row.account_id, id))) {
+            let returned = taken.remove(&(row.account_id, row.id)).unwrap_or_default();
+            used.give_back(returned.iter().map(|draw| (draw.grant, draw.amount, draw.cost)));
+        }
+    }
+    Ok(used)
+}
+
+async fn types(
+    txn: &DatabaseTransaction,
+    places: &BTreeSet<Place>,
+) -> Result<BTreeMap<(AccountId, CreditTypeId), credit_type::Model>, DbErr> {
+    let named = places.iter().map(|(account, (_, credit_type))| (*account, *credit_type)).collect::<BTreeSet<_>>();
+    let rows =
+        credit_type::Entity::keyed(txn.get_database_backend(), [credit_type::Column::Id], ids(named))?.all(txn).await?;
+    Ok(rows.into_iter().map(|row| ((row.account_id, row.id), row)).collect())
+}
+
+/// Since when customers are archived.
+async fn customers(
+    txn: &DatabaseTransaction,
+    named: BTreeSet<(AccountId, CustomerId)>,
+) -> Result<Vec<((AccountId, CustomerId), Option<Instant>)>, DbErr> {
+    let rows =
+        customer::Entity::keyed(txn.get_database_backend(), [customer::Column::Id], ids(named))?.all(txn).await?;
+    Ok(rows.into_iter().map(|row| ((row.account_id, row.id), row.archived_at)).collect())
+}
+
+/// A wallet before its first activity.
+#[must_use]
+pub fn empty(account: AccountId, (customer, credit_type): WalletKey) -> wallet::Model {
+    wallet::Model {
+        account_id: account,
+        customer_id: customer,
+        credit_type_id: credit_type,
+        sequence: 0,
+        hash: chain::GENESIS.to_vec(),
+        newest_at: Instant::UNIX_EPOCH,
+        balance: Credits::ZERO,
+        held: Credits::ZERO,
+        issued: Credits::ZERO,
+        consumed: Credits::ZERO,
+        expired: Credits::ZERO,
+        voided: Credits::ZERO,
+        transferred: Credits::ZERO,
+        noticed_at: None,
+        open_grants: 0,
+        last_begins_at: None,
+    }
+}

@@ -1,0 +1,130 @@
+//! The ledger: every operation and its sentence.
+//!
+//! * [`Command::Issue`]: make a new grant.
+//! * [`Command::Consume`]: use credits, in burn order, all or nothing.
+//! * [`Command::Place`], [`Command::Capture`], [`Command::Release`]: set credits aside; use them, or give them back.
+//! * [`Command::Reverse`]: give back what a consume or a capture used, all or part, up to the whole.
+//! * [`Command::Void`]: take away what is left of one grant, with a reason.
+//! * [`Command::Extend`]: give one grant a later end; what had ended comes back.
+//! * [`Command::Transfer`]: give credits to another customer, who gets them as they were.
+//! * [`Command::RollOver`]: end what a subscription's earlier grants have left beyond what may stay.
+//! * [`Command::Settle`]: write down what time has done. The worker asks for it.
+//! * [`submit`]: any of them, once per key; [`preview`]: what it would do, with nothing written.
+//! * [`about`]: the command for something that is named by its id.
+//! * [`balances`], [`activity`], [`grants`], [`holds`]: what there is, what happened, in which lots, set aside for what.
+//! * [`status`], [`explanation`], [`forecast`]: why a consume would be refused, why a balance is what it is, what ends.
+//! * [`changes`]: what is new, for who watches.
+//! * [`opening`]: balances that are read from a file, rehearsed before anything is written.
+//! * [`verify`], [`anchor`]: recompute everything from the activities and name what differs; find a cut tail.
+//!
+//! Lock order: wallets by key, then any other row, then `job` and last `request` rows. Grants and holds are read in the
+//! statements after the one that locks their wallets: under READ COMMITTED only those see what the last holder wrote.
+//!
+//! Pure: [`state`], [`settle`], [`draw`], [`expiration`], [`decide`], [`books`], [`chain`], [`replay`], [`watch`]. Only [`post`]
+//! changes a balance.
+
+pub mod about;
+pub mod activity;
+pub mod anchor;
+pub mod balances;
+pub mod books;
+pub mod chain;
+pub mod changes;
+pub mod command;
+pub(super) mod commit;
+pub mod decide;
+pub mod draw;
+pub(super) mod erase;
+pub mod expiration;
+pub mod explanation;
+pub mod fault;
+pub mod forecast;
+pub mod grants;
+pub mod holds;
+pub mod load;
+pub mod opening;
+pub(super) mod part;
+pub(super) mod post;
+pub(super) mod preview;
+mod record;
+mod replay;
+pub(super) mod requests;
+mod rows;
+pub(super) mod runs;
+pub mod settle;
+pub mod state;
+pub mod status;
+pub mod verify;
+pub mod watch;
+
+pub use chain::LedgerKey;
+pub use command::{
+    Capture, Command, Consume, Cost, Extend, Extension, Issue, OnExpired, Outcome, Place, Preview, Release, Reverse,
+    RollOver, Settle, Transfer, Void, Words,
+};
+
+use entity::activity::{ActorKind, Source};
+
+use super::caller::{Caller, Scope};
+use super::error::{Error, Result};
+use super::input;
+use super::store::Store;
+use super::tx::Tx;
+use post::Ground;
+
+/// Whose keys the keys of rows in a file are.
+const IMPORT: &str = "import";
+
+/// Makes a new grant, once per key.
+pub async fn issue(caller: &Caller, issue: Issue, key: &str) -> Result<Outcome> {
+    submit(caller, Command::Issue(issue), key).await
+}
+
+/// Uses credits, once per key: all of the amount, or none.
+pub async fn consume(caller: &Caller, consume: Consume, key: &str) -> Result<Outcome> {
+    submit(caller, Command::Consume(consume), key).await
+}
+
+/// What a command would do now. Takes no lock, knows no key, writes nothing.
+pub async fn preview(caller: &Caller, command: Command) -> Result<Preview> {
+    let command = command.check()?;
+    let view = caller.view(Scope::CreditsWrite).await?;
+    preview::preview(&view, Source::Manual, &command).await
+}
+
+/// Carries out commands within an open transaction, which does more than the ledger; what one that is refused would have
+/// done is left out, and the others stay. Once only if the transaction sees to it.
+pub(super) async fn within(
+    tx: &Tx,
+    store: &Store,
+    by: ((ActorKind, String), Source),
+    commands: Vec<Command>,
+) -> Result<Vec<Result<Outcome>>> {
+    let ground = Ground { txn: tx.db(), accounts: std::slice::from_ref(&tx.account), store };
+    let (actor, source) = by;
+    let job = |command| post::Job::within(tx.account.id, actor.clone(), source, command).at_depth(tx.depth);
+    let jobs = commands.into_iter().map(job).collect::<Vec<_>>();
+    tx.touch(jobs.iter().flat_map(|job| job.command.customers()));
+    match post::post(&ground, &jobs.iter().collect::<Vec<_>>()).await {
+        Ok(outcomes) => Ok(outcomes),
+        Err(post::Failure::Database(error)) => Err(error.into()),
+        Err(post::Failure::Twin) => Err(Error::Internal("a command without a key met a twin".to_owned())),
+    }
+}
+
+/// Carries out a command, once per key.
+pub async fn submit(caller: &Caller, command: Command, key: &str) -> Result<Outcome> {
+    carry_out(caller, command, (caller.key_space(), key), Source::Manual).await
+}
+
+/// Carries out a command that was read from a file, once per key of its row.
+pub async fn import(caller: &Caller, command: Command, key: &str) -> Result<Outcome> {
+    carry_out(caller, command, (IMPORT.to_owned(), key), Source::Import).await
+}
+
+async fn carry_out(caller: &Caller, command: Command, key: (String, &str), source: Source) -> Result<Outcome> {
+    let account = caller.authorise(Scope::CreditsWrite)?;
+    let key = (key.0, input::key("idempotencyKey", key.1)?);
+    let job = post::Job::once(account, key, caller.actor(), source, command.check()?);
+    caller.app().lanes().submit(job).await
+}

@@ -1,0 +1,303 @@
+//! A wallet's records walked from the first to the last (pure): what they add up to, and what does not fit.
+
+use std::collections::{HashMap, HashSet};
+
+use entity::hold::{self, Status};
+use entity::{ActivityId, Credits, GrantId, HoldId, activity, allocation, credit_grant, wallet};
+
+use super::chain::{self, LedgerKey, Record};
+use super::state::{Draw, Pool, change, emptied, makes_grants, sets_end, shift, uses};
+use crate::clock::Instant;
+
+/// What the records say of a hold.
+#[derive(Debug, PartialEq, Eq)]
+struct Placed {
+    activity: ActivityId,
+    status: Status,
+    captured: Credits,
+    reference: Option<String>,
+    closed_at: Option<Instant>,
+}
+
+/// A wallet's activities, walked from the first to the last.
+pub struct Walk<'a> {
+    key: &'a LedgerKey,
+    row: &'a wallet::Model,
+    grants: &'a HashMap<GrantId, credit_grant::Model>,
+    holds: &'a HashMap<HoldId, hold::Model>,
+    /// The grants as their records make them.
+    replayed: HashMap<GrantId, credit_grant::Model>,
+    /// The holds as their records make them.
+    placed: HashMap<HoldId, Placed>,
+    totals: wallet::Model,
+    sequence: i64,
+    found: Vec<String>,
+    broken: bool,
+}
+
+impl<'a> Walk<'a> {
+    /// Before the first record.
+    #[must_use]
+    pub fn new(
+        key: &'a LedgerKey,
+        row: &'a wallet::Model,
+        grants: &'a HashMap<GrantId, credit_grant::Model>,
+        holds: &'a HashMap<HoldId, hold::Model>,
+    ) -> Self {
+        Self {
+            key,
+            row,
+            grants,
+            holds,
+            replayed: HashMap::new(),
+            placed: HashMap::new(),
+            totals: super::load::empty(row.account_id, (row.customer_id, row.credit_type_id)),
+            sequence: 0,
+            found: Vec::new(),
+            broken: false,
+        }
+    }
+
+    /// The number of the record that was walked last.
+    #[must_use]
+    pub fn sequence(&self) -> i64 {
+        self.sequence
+    }
+
+    fn find(&mut self, what: String) {
+        self.found.push(what);
+    }
+
+    /// The next record.
+    pub fn step(&mut self, activity: &activity::Model, allocations: &[allocation::Model]) {
+        let id = activity.id;
+        if activity.sequence != self.sequence + 1 {
+            self.find(format!(
+                "activity {} is followed by {}: what was between is gone",
+                self.sequence, activity.sequence
+            ));
+        }
+        if activity.balance_before != self.totals.balance {
+            self.find(format!(
+                "{id} begins at a balance of {}, the one before ended at {}",
+                activity.balance_before, self.totals.balance
+            ));
+        }
+        if activity.at < self.totals.newest_at {
+            self.find(format!("{id} is dated before the one before it"));
+        }
+        let total = allocations.iter().map(|allocation| allocation.amount).sum();
+        let moves = (change(activity.kind, Pool::Remaining, total), change(activity.kind, Pool::Held, total));
+        if (activity.amount, activity.held_amount) != moves {
+            self.find(format!("{id} moves {}, its allocations add up to {total}", activity.amount));
+        }
+        self.check_notes(id, activity);
+        self.check_hash(activity, allocations);
+        for allocation in allocations {
+            self.replay(activity, allocation);
+        }
+        self.follow_hold(activity, total);
+        let totals = &mut self.totals;
+        totals.held += change(activity.kind, Pool::Held, total);
+        totals.consumed += change(activity.kind, Pool::Consumed, total);
+        totals.expired += change(activity.kind, Pool::Expired, total);
+        totals.voided += change(activity.kind, Pool::Voided, total);
+        totals.transferred += change(activity.kind, Pool::Transferred, total);
+        if makes_grants(activity.kind) {
+            totals.issued += total;
+        }
+        totals.newest_at = activity.at;
+        totals.balance = activity.balance_after;
+        // What is stored goes on, so that one alteration is one finding.
+        totals.hash.clone_from(&activity.hash);
+        self.sequence = activity.sequence;
+    }
+
+    fn check_notes(&mut self, id: ActivityId, activity: &activity::Model) {
+        let (Some(salt), Some(digest)) = (&activity.note_salt, &activity.note_digest) else {
+            if activity.note.is_some() || activity.internal_note.is_some() {
+                self.find(format!("{id} has a note that it was not written with"));
+            }
+            return;
+        };
+        if *digest != chain::note_digest(salt, activity.note.as_deref(), activity.internal_note.as_deref()) {
+            self.find(format!("{id} has another note than it was written with"));
+        }
+    }
+
+    fn check_hash(&mut self, activity: &activity::Model, allocations: &[allocation::Model]) {
+        let made = allocations.iter().filter(|_| makes_grants(activity.kind));
+        let issued = made.filter_map(|allocation| self.grants.get(&allocation.grant_id)).cloned().collect::<Vec<_>>();
+        let opens = activity.kind == activity::Kind::Hold;
+        let opened = activity.hold_id.filter(|_| opens).and_then(|id| self.holds.get(&id));
+        let record = Record { activity, allocations, issued: &issued, opened };
+        if activity.hash != self.key.sign(&self.totals.hash, &record) && !self.broken {
+            self.broken = true;
+            self.find(format!(
+                "{} does not carry the hash of what it says: it, or one before it, was altered",
+                activity.id
+            ));
+        }
+    }
+
+    /// Moves what an allocation says within the grant as its records make it.
+    fn replay(&mut self, activity: &activity::Model, allocation: &allocation::Model) {
+        let id = allocation.grant_id;
+        if makes_grants(activity.kind) {
+            let Some(stored) = self.grants.get(&id) else {
+                return self.find(format!("{} made {id}, which is not in this wallet", activity.id));
+            };
+            if self.replayed.contains_key(&id) {
+                self.find(format!("{id} was issued more than once"));
+            }
+            let made = credit_grant::Model { amount: allocation.amount, cost: allocation.cost, ..emptied(stored) };
+            self.replayed.insert(id, made);
+        }
+        let Some(grant) = self.replayed.get_mut(&id) else {
+            return self.find(format!("{} takes from {id}, which was not issued in this wallet", activity.id));
+        };
+        let draw = Draw::of(id, allocation.amount, allocation.cost);
+        shift(grant, activity.kind, draw);
+        if let Some(end) = sets_end(activity.kind, allocation.ends_after) {
+            if !makes_grants(activity.kind) && grant.expires_at != allocation.ends_before {
+                self.found.push(format!("{} moved another end of {id} than it had", activity.id));
+            }
+            grant.expires_at = end;
+        }
+        if uses(activity.kind) {
+            grant.first_used_at = grant.first_used_at.or(Some(activity.at));
+        }
+    }
+
+    fn follow_hold(&mut self, activity: &activity::Model, total: Credits) {
+        let Some(id) = activity.hold_id else { return };
+        let status = match activity.kind {
+            activity::Kind::Hold => Status::Open,
+            activity::Kind::Capture => Status::Captured,
+            activity::Kind::Lapse => Status::Lapsed,
+            _ => Status::Released,
+        };
+        match self.placed.get_mut(&id) {
+            None => {
+                let (captured, closed_at) = (Credits::ZERO, (status != Status::Open).then_some(activity.at));
+                let reference = activity.reference.clone();
+                self.placed.insert(id, Placed { activity: activity.id, status, captured, reference, closed_at });
+            }
+            Some(placed) if placed.status == Status::Open => {
+                placed.status = status;
+                placed.closed_at = Some(activity.at);
+                if status == Status::Captured {
+                    placed.captured = total;
+                }
+            }
+            // What a capture left goes back.
+            Some(placed) if placed.status == Status::Captured && status == Status::Released => {}
+            Some(_) => self.find(format!("{} takes from {id}, which was closed before", activity.id)),
+        }
+    }
+
+    /// Holds what was added up against what is stored, and answers what does not fit.
+    #[must_use]
+    pub fn end(mut self) -> Vec<String> {
+        let (row, totals) = (self.row, self.totals.clone());
+        if row.sequence != self.sequence {
+            self.find(format!(
+                "the wallet counts {} activities, the last one is number {}",
+                row.sequence, self.sequence
+            ));
+        }
+        if row.newest_at != totals.newest_at {
+            let what =
+                format!("the wallet's newest activity is dated {}, the last one {}", row.newest_at, totals.newest_at);
+            self.find(what);
+        }
+        if row.hash != totals.hash {
+            self.find(
+                "the wallet's head is not the hash of its last activity: the end was cut off or altered".to_owned(),
+            );
+        }
+        let figures = [
+            ("balance", row.balance, totals.balance),
+            ("issued", row.issued, totals.issued),
+            ("consumed", row.consumed, totals.consumed),
+            ("expired", row.expired, totals.expired),
+            ("held", row.held, totals.held),
+            ("voided", row.voided, totals.voided),
+            ("transferred", row.transferred, totals.transferred),
+        ];
+        for (name, stored, counted) in figures.into_iter().filter(|(_, stored, counted)| stored != counted) {
+            self.find(format!("the wallet's {name} is {stored}, its activities add up to {counted}"));
+        }
+        let open = self.replayed.values().filter(|grant| grant.open).count();
+        if usize::try_from(row.open_grants).ok() != Some(open) {
+            self.find(format!("the wallet counts {} open grants, its activities say {open}", row.open_grants));
+        }
+        if row.last_begins_at != self.replayed.values().map(|grant| grant.effective_at).max() {
+            self.find("the wallet's last grant begins to count at another time than its activities say".to_owned());
+        }
+        let named = self.replayed.keys().copied().collect::<HashSet<_>>();
+        for id in self.grants.keys().filter(|id| !named.contains(id)) {
+            self.found.push(format!("no activity issued {id}"));
+        }
+        for (id, grant) in &self.replayed {
+            if let Some(stored) = self.grants.get(id) {
+                self.found.extend(differences(stored, grant));
+            }
+        }
+        self.compare_holds();
+        self.found
+    }
+
+    fn compare_holds(&mut self) {
+        for (id, hold) in self.holds {
+            let stored = Placed {
+                activity: hold.activity_id,
+                status: hold.status,
+                captured: hold.captured,
+                reference: hold.reference.clone(),
+                closed_at: hold.closed_at,
+            };
+            match self.placed.get(id) {
+                None => self.found.push(format!("no activity placed {id}")),
+                Some(placed) if *placed != stored => {
+                    self.found.push(format!("{id} is {stored:?}, its activities say {placed:?}"));
+                }
+                Some(_) => {}
+            }
+        }
+        for id in self.placed.keys().filter(|id| !self.holds.contains_key(id)) {
+            self.found.push(format!("{id} was placed, and is gone"));
+        }
+    }
+}
+
+/// What a stored grant says that its records do not.
+fn differences(stored: &credit_grant::Model, replayed: &credit_grant::Model) -> Vec<String> {
+    let id = stored.id;
+    let credits = |grant: &credit_grant::Model| {
+        [grant.amount, grant.remaining, grant.held, grant.consumed, grant.expired, grant.voided, grant.transferred]
+    };
+    let cost = |g: &credit_grant::Model| {
+        [g.cost, g.cost_left, g.cost_held, g.cost_consumed, g.cost_expired, g.cost_voided, g.cost_transferred]
+    };
+    let names = ["amount", "remaining", "held", "consumed", "expired", "voided", "transferred"];
+    let costs = ["cost", "cost left", "cost held", "cost consumed", "cost expired", "cost voided", "cost transferred"];
+    let credits = credits(stored).into_iter().zip(credits(replayed)).map(|(stored, counted)| (stored.0, counted.0));
+    let cost = cost(stored).into_iter().zip(cost(replayed)).map(|(stored, counted)| (stored.0, counted.0));
+    let figures = names.into_iter().zip(credits).chain(costs.into_iter().zip(cost));
+    let mut found = figures
+        .filter(|(_, (stored, counted))| stored != counted)
+        .map(|(name, (stored, counted))| format!("{id} has {name} {stored}, its activities add up to {counted}"))
+        .collect::<Vec<_>>();
+    if stored.first_used_at != replayed.first_used_at {
+        found.push(format!("{id} was first used at another time than its activities say"));
+    }
+    if stored.expires_at != replayed.expires_at {
+        found.push(format!("{id} ends at {}, its activities say {}", end(stored.expires_at), end(replayed.expires_at)));
+    }
+    found
+}
+
+fn end(at: Option<Instant>) -> String {
+    at.map_or_else(|| "no time".to_owned(), |at| at.to_rfc3339())
+}

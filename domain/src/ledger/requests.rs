@@ -1,0 +1,190 @@
+//! Idempotency: what a key was answered is answered again.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use entity::{
+    AccountId, ActivityId, BulkOperationId, EnrolmentId, EventId, OrderId, Owned, activity, allocation, request,
+};
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder};
+use serde::{Deserialize, Serialize};
+
+use super::command::Outcome;
+use super::fault::{self, Fault};
+use super::record::Posted;
+use super::rows::{self, add_new};
+use crate::clock::Instant;
+use crate::error::{Error, Refusal};
+use crate::tx::View;
+
+/// Whose key, and the key.
+pub type RequestKey = (String, String);
+/// The same with its account.
+pub type Place = (AccountId, RequestKey);
+
+/// How long a refusal is remembered.
+const REFUSAL_KEPT: TimeDelta = TimeDelta::days(30);
+
+/// What a key was answered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recorded {
+    /// It was done, and wrote these activities.
+    Done(Vec<ActivityId>),
+    /// A rule said no.
+    Refused(Refusal),
+    /// Long work was begun.
+    Begun(BulkOperationId),
+    /// An order was placed, paid or refunded.
+    Ordered(OrderId),
+    /// An event of the business's own was written.
+    Tracked(EventId),
+    /// A customer began to walk an automation.
+    Enrolled(EnrolmentId),
+}
+
+/// What a job is answered.
+pub enum Answer {
+    Done(Vec<Arc<Posted>>),
+    Replayed(Vec<ActivityId>),
+    Refused(Refusal),
+    RefusedBefore(Refusal),
+}
+
+/// A key that was used.
+pub struct Known {
+    pub fingerprint: Vec<u8>,
+    pub recorded: Recorded,
+    /// Written by this transaction, or found.
+    pub fresh: bool,
+}
+
+impl Known {
+    /// What a request under this key is answered: the first answer once more, if it is the same request.
+    pub fn answer(&self, fingerprint: &[u8]) -> Answer {
+        if self.fingerprint != fingerprint && !fault::is(Fault::Idempotency) {
+            return Answer::Refused(Refusal::IdempotencyKeyReused);
+        }
+        match &self.recorded {
+            Recorded::Done(activities) => Answer::Replayed(activities.clone()),
+            Recorded::Refused(refusal) => Answer::RefusedBefore(refusal.clone()),
+            // A fingerprint covers the mutation: one of the ledger's is never that of another area.
+            _ => Answer::Refused(Refusal::IdempotencyKeyReused),
+        }
+    }
+}
+
+/// The keys of these that are known. What is past its time is forgotten here.
+pub async fn load(
+    txn: &DatabaseTransaction,
+    keys: impl IntoIterator<Item = Place>,
+    now: Instant,
+) -> Result<HashMap<Place, Known>, DbErr> {
+    let keys = keys.into_iter().collect::<BTreeSet<_>>();
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let keys = keys.into_iter().map(|(account, (caller, key))| (account, [caller.into(), key.into()]));
+    let columns = [request::Column::Caller, request::Column::Key];
+    let rows = request::Entity::keyed(txn.get_database_backend(), columns, keys)?.all(txn).await?;
+    let mut known = HashMap::new();
+    for row in rows {
+        if row.expires_at.is_some_and(|end| end <= now) {
+            // Only if it is still the old one: a twin may have written a new one under the key.
+            request::Entity::delete_many()
+                .filter(request::Column::AccountId.eq(row.account_id))
+                .filter(request::Column::Caller.eq(&row.caller))
+                .filter(request::Column::Key.eq(&row.key))
+                .filter(request::Column::ExpiresAt.lte(now))
+                .exec(txn)
+                .await?;
+            continue;
+        }
+        let recorded = serde_json::from_value(row.outcome).map_err(|error| DbErr::Json(error.to_string()))?;
+        let place = (row.account_id, (row.caller, row.key));
+        known.insert(place, Known { fingerprint: row.fingerprint, recorded, fresh: false });
+    }
+    Ok(known)
+}
+
+/// What keys of one caller were used for, as a snapshot shows it.
+pub async fn used(view: &View, caller: &str, keys: &[String]) -> Result<HashMap<String, Known>, DbErr> {
+    let rows = view
+        .rows::<request::Entity>()
+        .filter(request::Column::Caller.eq(caller))
+        .filter(request::Column::Key.is_in(keys.iter().map(String::as_str)))
+        .all(view.db())
+        .await?;
+    let mut known = HashMap::new();
+    for row in rows {
+        let recorded = serde_json::from_value(row.outcome).map_err(|error| DbErr::Json(error.to_string()))?;
+        known.insert(row.key, Known { fingerprint: row.fingerprint, recorded, fresh: false });
+    }
+    Ok(known)
+}
+
+/// Writes the fresh ones, sorted by key. Answers whether all of them were new:
+/// if not, a twin was faster, and the transaction has to be run again.
+pub async fn record(txn: &DatabaseTransaction, known: &HashMap<Place, Known>, now: Instant) -> Result<bool, DbErr> {
+    let mut rows = known
+        .iter()
+        .filter(|(_, known)| known.fresh)
+        .map(|((account, (caller, key)), known)| {
+            let outcome = serde_json::to_value(&known.recorded).map_err(|error| DbErr::Json(error.to_string()))?;
+            Ok(request::Model {
+                account_id: *account,
+                caller: caller.clone(),
+                key: key.clone(),
+                fingerprint: known.fingerprint.clone(),
+                outcome,
+                created_at: now,
+                expires_at: matches!(known.recorded, Recorded::Refused(_)).then(|| now + REFUSAL_KEPT),
+            })
+        })
+        .collect::<Result<Vec<_>, DbErr>>()?;
+    rows.sort_by(|a, b| (a.account_id, &a.caller, &a.key).cmp(&(b.account_id, &b.caller, &b.key)));
+    rows::run(txn, add_new::<request::Entity>(txn.get_database_backend(), rows)).await
+}
+
+/// Brings the activities of replays, a set at a time, and answers each job in order.
+pub async fn finish(
+    txn: &DatabaseTransaction,
+    answers: Vec<(AccountId, Answer)>,
+) -> Result<Vec<crate::error::Result<Outcome>>, DbErr> {
+    let replayed = |(account, answer): &(AccountId, Answer)| match answer {
+        Answer::Replayed(ids) => ids.iter().map(|id| (*account, *id)).collect(),
+        _ => Vec::new(),
+    };
+    let ids = answers.iter().flat_map(replayed).collect::<BTreeSet<_>>();
+    let mut first: HashMap<(AccountId, ActivityId), Posted> = HashMap::new();
+    if !ids.is_empty() {
+        let backend = txn.get_database_backend();
+        let keys = || ids.iter().map(|(account, id)| (*account, [(*id).into()]));
+        for row in activity::Entity::keyed(backend, [activity::Column::Id], keys())?.all(txn).await? {
+            first.insert((row.account_id, row.id), (row, Vec::new()));
+        }
+        let rows = allocation::Entity::keyed(backend, [allocation::Column::ActivityId], keys())?
+            .order_by_asc(allocation::Column::Position);
+        for row in rows.all(txn).await? {
+            if let Some((_, allocations)) = first.get_mut(&(row.account_id, row.activity_id)) {
+                allocations.push(row);
+            }
+        }
+    }
+    Ok(answers
+        .into_iter()
+        .map(|(account, answer)| match answer {
+            Answer::Done(posted) => {
+                let activities = posted.into_iter().map(Arc::unwrap_or_clone).collect();
+                Ok(Outcome { replayed: false, activities })
+            }
+            Answer::Replayed(ids) => {
+                let activities = ids.iter().filter_map(|id| first.get(&(account, *id)).cloned()).collect();
+                Ok(Outcome { replayed: true, activities })
+            }
+            Answer::Refused(refusal) => Err(Error::Refused(refusal)),
+            Answer::RefusedBefore(refusal) => Err(Error::RefusedBefore(refusal)),
+        })
+        .collect())
+}

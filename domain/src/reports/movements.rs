@@ -1,0 +1,129 @@
+//! What moved in the ledger, summed by the database.
+
+use std::collections::BTreeMap;
+
+use entity::activity::{self, Kind};
+use entity::{CreditTypeId, Credits, CustomerId, Minor, allocation, credit_grant};
+use sea_orm::sea_query::{Expr, ExprTrait, Query, SelectStatement};
+use sea_orm::{ActiveEnum, ColumnTrait, ConnectionTrait, Iterable, QueryResult};
+
+use super::{Pools, Sum};
+use crate::clock::Instant;
+use crate::error::Result;
+use crate::tx::View;
+
+/// By what a report is said, beside credit type and currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grouping {
+    /// By nothing else.
+    CreditType,
+    Customer,
+    /// Days of the account's zone.
+    Day,
+    /// Months of the account's zone.
+    Month,
+}
+
+/// What is summed together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    pub credit_type: CreditTypeId,
+    pub currency: String,
+    pub customer: Option<CustomerId>,
+}
+
+/// What activities of one kind moved.
+#[derive(Clone, Debug)]
+pub struct Moved {
+    pub key: Key,
+    pub kind: Kind,
+    pub sum: Sum,
+}
+
+/// What every grant has in each pool, as it is written.
+pub async fn pools(view: &View) -> Result<BTreeMap<Key, Pools>> {
+    use credit_grant::Column;
+    let names = ["remaining", "held", "consumed", "expired", "voided", "transferred"];
+    let costs = ["cost_left", "cost_held", "cost_consumed", "cost_expired", "cost_voided", "cost_transferred"];
+    let mut select = Query::select();
+    select.column(Column::CreditTypeId).column(Column::Currency);
+    for (name, cost) in names.into_iter().zip(costs) {
+        select.expr(sum(name)).expr(sum(cost));
+    }
+    select.from(credit_grant::Entity).and_where(Column::AccountId.eq(view.account().id));
+    select.group_by_columns([Column::CreditTypeId, Column::Currency]);
+    let mut pools = BTreeMap::new();
+    for row in view.db().query_all(&select).await? {
+        let key = Key { credit_type: row.try_get_by_index(0)?, currency: row.try_get_by_index(1)?, customer: None };
+        let pool = |number: usize| read_sum(&row, 2 + 2 * number);
+        let (free, held, consumed) = (pool(0)?, pool(1)?, pool(2)?);
+        let (expired, voided, transferred) = (pool(3)?, pool(4)?, pool(5)?);
+        pools.insert(key, Pools { free, held, consumed, expired, voided, transferred });
+    }
+    Ok(pools)
+}
+
+/// What moved from an instant on and before another, by kind.
+pub async fn moved(view: &View, from: Option<Instant>, to: Option<Instant>, by: Grouping) -> Result<Vec<Moved>> {
+    let customers = by == Grouping::Customer;
+    let mut moved = Vec::new();
+    for row in view.db().query_all(&select(view, (from, to), customers)).await? {
+        let kind: String = row.try_get_by_index(2)?;
+        let Some(kind) = Kind::iter().find(|known| known.to_value() == kind) else { continue };
+        let customer = if customers { Some(row.try_get_by_index(5)?) } else { None };
+        let key = Key { credit_type: row.try_get_by_index(0)?, currency: row.try_get_by_index(1)?, customer };
+        moved.push(Moved { key, kind, sum: read_sum(&row, 3)? });
+    }
+    Ok(moved)
+}
+
+fn select(view: &View, (from, to): (Option<Instant>, Option<Instant>), customers: bool) -> SelectStatement {
+    let account = view.account().id;
+    let mut select = Query::select();
+    select
+        .column((activity::Entity, activity::Column::CreditTypeId))
+        .column((credit_grant::Entity, credit_grant::Column::Currency))
+        .column((activity::Entity, activity::Column::Kind))
+        .expr(sum("allocation.amount"))
+        .expr(sum("allocation.cost"))
+        .from(activity::Entity)
+        // Crossed, because SQLite then keeps to this order: it would rather begin with every allocation of the account.
+        .cross_join(allocation::Entity)
+        .cross_join(credit_grant::Entity)
+        .and_where(Expr::col((activity::Entity, activity::Column::AccountId)).eq(account))
+        .and_where(Expr::col((allocation::Entity, allocation::Column::AccountId)).eq(account))
+        .and_where(
+            Expr::col((allocation::Entity, allocation::Column::ActivityId))
+                .equals((activity::Entity, activity::Column::Id)),
+        )
+        .and_where(Expr::col((credit_grant::Entity, credit_grant::Column::AccountId)).eq(account))
+        .and_where(
+            Expr::col((credit_grant::Entity, credit_grant::Column::Id))
+                .equals((allocation::Entity, allocation::Column::GrantId)),
+        )
+        .group_by_columns([(activity::Entity, activity::Column::CreditTypeId)])
+        .group_by_columns([(credit_grant::Entity, credit_grant::Column::Currency)])
+        .group_by_columns([(activity::Entity, activity::Column::Kind)]);
+    if customers {
+        select.column((activity::Entity, activity::Column::CustomerId));
+        select.group_by_columns([(activity::Entity, activity::Column::CustomerId)]);
+    }
+    if let Some(from) = from {
+        select.and_where(Expr::col((activity::Entity, activity::Column::At)).gte(from));
+    }
+    if let Some(to) = to {
+        select.and_where(Expr::col((activity::Entity, activity::Column::At)).lt(to));
+    }
+    select
+}
+
+/// A sum as a whole number: PostgreSQL would make a decimal of it.
+pub(super) fn sum(column: &str) -> Expr {
+    Expr::cust(format!("CAST(SUM({column}) AS BIGINT)"))
+}
+
+/// Credits and cost that stand side by side.
+pub(super) fn read_sum(row: &QueryResult, at: usize) -> Result<Sum> {
+    let (credits, cost): (i64, i64) = (row.try_get_by_index(at)?, row.try_get_by_index(at + 1)?);
+    Ok(Sum { credits: Credits(credits), cost: Minor(cost) })
+}

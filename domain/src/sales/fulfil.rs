@@ -1,0 +1,254 @@
+//! What an order gives: its credits, part by part, in the transaction in which it is paid, each once.
+
+use std::collections::HashMap;
+
+use entity::activity::{ActorKind, Source};
+use entity::price::Rollover;
+use entity::{GrantId, Minor, OrderId, Owned, credit_grant, fulfilment, order_line, price, product, product_order};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder};
+
+use super::basket::{self, Line};
+use super::period::{self, Anchor, Part, Period};
+use crate::catalog::prices;
+use crate::error::{Error, Refusal, Result};
+use crate::ledger::{self, Command, Consume, Cost, Issue, Outcome, RollOver, Words};
+use crate::store::Store;
+use crate::tx::Tx;
+
+/// What an order gives beside what its lines say.
+pub(super) struct Terms {
+    /// Who gives it.
+    pub actor: (ActorKind, String),
+    /// Of a subscription's order: the period that it is for.
+    pub period: Option<(Anchor, Period)>,
+    /// Of a subscription's order: what earlier periods made, of which only so many may stay.
+    pub earlier: Vec<GrantId>,
+    /// Lines that give nothing, and why.
+    pub withheld: HashMap<i32, Refusal>,
+}
+
+impl Terms {
+    /// Nothing but who gives it.
+    pub fn by(actor: (ActorKind, String)) -> Self {
+        Self { actor, period: None, earlier: Vec::new(), withheld: HashMap::new() }
+    }
+}
+
+/// Gives what an order is to give; answers the rows that say so, to be written with the order. What costs credits takes
+/// them, and is refused whole where they are not there; what issues them and cannot is written down with the reason,
+/// because the order is paid all the same.
+pub(super) async fn give(
+    tx: &Tx,
+    store: &Store,
+    order: &product_order::Model,
+    lines: &[Line],
+    terms: &Terms,
+) -> Result<Vec<fulfilment::Model>> {
+    let mut parts = Vec::new();
+    for (line, position) in lines.iter().zip(0..).filter(|(line, _)| line.credit_type.is_some()) {
+        parts.extend(self::parts(line, terms)?.into_iter().map(|part| (position, part)));
+    }
+    let first = lines.iter().filter_map(|line| roll_over(order, line, terms)).collect();
+    give_parts(tx, store, order, lines, terms, (first, parts)).await
+}
+
+/// Gives parts of lines, after what comes first.
+async fn give_parts(
+    tx: &Tx,
+    store: &Store,
+    order: &product_order::Model,
+    lines: &[Line],
+    terms: &Terms,
+    (first, parts): (Vec<Command>, Vec<(i32, Part)>),
+) -> Result<Vec<fulfilment::Model>> {
+    let mut rows: Vec<fulfilment::Model> = Vec::new();
+    let mut asked: Vec<Option<usize>> = first.iter().map(|_| None).collect();
+    let mut commands = first;
+    for (position, part) in parts {
+        let line = usize::try_from(position).ok().and_then(|position| lines.get(position));
+        let Some((line, credit_type)) = line.and_then(|line| Some((line, line.credit_type?))) else { continue };
+        let withheld = terms.withheld.get(&position);
+        if withheld.is_none() {
+            commands.push(command(order, line, credit_type, &part));
+            asked.push(Some(rows.len()));
+        }
+        rows.push(fulfilment::Model {
+            account_id: order.account_id,
+            order_id: order.id,
+            position,
+            part: part.number,
+            credits: part.credits,
+            cost: part.cost,
+            grant_id: None,
+            activity_id: None,
+            refusal: withheld.map(written),
+            at: tx.now,
+        });
+    }
+    if commands.is_empty() {
+        return Ok(rows);
+    }
+    let renews = order.renewal_number.is_some_and(|number| number > 0);
+    let source = if renews { Source::Renewal } else { Source::Order };
+    let outcomes = ledger::within(tx, store, (terms.actor.clone(), source), commands).await?;
+    for (outcome, row) in outcomes.into_iter().zip(asked) {
+        let Some(row) = row.map(|row| &mut rows[row]) else {
+            outcome?;
+            continue;
+        };
+        let costs = lines.iter().zip(0..).any(|(line, position)| position == row.position && line.costs_credits());
+        match outcome {
+            Ok(outcome) => note(row, &outcome, costs),
+            Err(Error::Refused(refusal)) if costs => {
+                let line = usize::try_from(row.position).unwrap_or_default();
+                return Err(refusal.asked_in(basket::quantity_field(line)).into());
+            }
+            Err(Error::Refused(refusal)) => row.refusal = Some(written(&refusal)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(rows)
+}
+
+/// Gives once more what was taken back of what an order had given: as further parts, with the cost that they had.
+pub(super) async fn give_again(
+    tx: &Tx,
+    store: &Store,
+    order: &product_order::Model,
+    lines: &[Line],
+    terms: &Terms,
+    before: &[fulfilment::Model],
+) -> Result<Vec<fulfilment::Model>> {
+    let made = credit_grant::Entity::of(order.account_id)
+        .filter(credit_grant::Column::Id.is_in(before.iter().filter_map(|row| row.grant_id)))
+        .all(tx.db())
+        .await?;
+    let mut again: Vec<(i32, Part)> = Vec::new();
+    for row in before {
+        let grant = made.iter().find(|grant| Some(grant.id) == row.grant_id && !grant.voided.is_zero());
+        let line = usize::try_from(row.position).ok().and_then(|position| lines.get(position));
+        let (Some(grant), Some(line)) = (grant, line) else { continue };
+        let parts = parts(line, terms)?;
+        let count = i32::try_from(parts.len()).unwrap_or(i32::MAX);
+        if let Some(part) = parts.into_iter().find(|part| part.number == row.part) {
+            let (credits, cost) = (grant.voided, grant.cost_voided);
+            again.push((row.position, Part { number: count + part.number, credits, cost, ..part }));
+        }
+    }
+    give_parts(tx, store, order, lines, terms, (Vec::new(), again)).await
+}
+
+fn note(row: &mut fulfilment::Model, outcome: &Outcome, costs: bool) {
+    let Some((activity, allocations)) = outcome.activities.first() else { return };
+    row.activity_id = Some(activity.id);
+    row.grant_id = allocations.first().filter(|_| !costs).map(|allocation| allocation.grant_id);
+}
+
+/// A refusal as it is kept.
+fn written(refusal: &Refusal) -> serde_json::Value {
+    serde_json::to_value(refusal).expect("a refusal is plain data")
+}
+
+/// A refusal that was kept.
+#[must_use]
+pub fn refusal_of(row: &fulfilment::Model) -> Option<Refusal> {
+    row.refusal.clone().and_then(|refusal| serde_json::from_value(refusal).ok())
+}
+
+/// What a line gives, part by part.
+fn parts(line: &Line, terms: &Terms) -> Result<Vec<Part>> {
+    if let Some((anchor, period)) = terms.period {
+        let parts = period::parts(&line.price, line.policy, anchor, period, (line.credits, line.amount));
+        return parts.ok_or_else(|| prices::broken(&line.price));
+    }
+    let expiration = line.policy;
+    Ok(vec![Part { number: 0, credits: line.credits, cost: line.amount, effective_at: None, expiration }])
+}
+
+fn command(order: &product_order::Model, line: &Line, credit_type: entity::CreditTypeId, part: &Part) -> Command {
+    let note = Some(line.product.name.clone());
+    let words = Words { note, internal_note: None, reference: Some(order.id.to_string()) };
+    if line.costs_credits() {
+        return Command::Consume(Consume { customer: order.customer_id, credit_type, amount: part.credits, words });
+    }
+    let cost = order.currency.clone().filter(|_| part.cost > Minor::ZERO);
+    Command::Issue(Issue {
+        customer: order.customer_id,
+        credit_type,
+        amount: part.credits,
+        effective_at: part.effective_at,
+        expiration: part.expiration,
+        priority: None,
+        cost: cost.map(|currency| Cost { minor: part.cost, currency }),
+        metadata: None,
+        words,
+    })
+}
+
+/// Where only so many may stay of what earlier periods left, the rest ends before the new ones come.
+fn roll_over(order: &product_order::Model, line: &Line, terms: &Terms) -> Option<Command> {
+    let keep = line.price.rollover_limit.filter(|_| line.price.rollover == Some(Rollover::UpTo))?;
+    let credit_type = line.credit_type?;
+    let customer = order.customer_id;
+    (!terms.earlier.is_empty())
+        .then(|| Command::RollOver(RollOver { customer, credit_type, grants: terms.earlier.clone(), keep }))
+}
+
+/// Writes the rows of what was given.
+pub(super) async fn write(txn: &DatabaseTransaction, rows: Vec<fulfilment::Model>) -> Result<()> {
+    if !rows.is_empty() {
+        let rows = rows.into_iter().map(IntoActiveModel::into_active_model);
+        fulfilment::Entity::insert_many(rows).exec_without_returning(txn).await?;
+    }
+    Ok(())
+}
+
+/// What an order has given.
+pub(super) async fn of_order(
+    txn: &DatabaseTransaction,
+    order: &product_order::Model,
+) -> Result<Vec<fulfilment::Model>> {
+    let rows = fulfilment::Entity::of(order.account_id)
+        .filter(fulfilment::Column::OrderId.eq(order.id))
+        .order_by_asc(fulfilment::Column::Position)
+        .order_by_asc(fulfilment::Column::Part);
+    Ok(rows.all(txn).await?)
+}
+
+/// The lines of an order as they were placed: never priced again.
+pub(super) async fn lines_of(txn: &DatabaseTransaction, order: &product_order::Model) -> Result<Vec<Line>> {
+    let (account, id): (_, OrderId) = (order.account_id, order.id);
+    let rows = order_line::Entity::of(account)
+        .filter(order_line::Column::OrderId.eq(id))
+        .order_by_asc(order_line::Column::Position)
+        .all(txn)
+        .await?;
+    let prices = price::Entity::of(account).filter(price::Column::Id.is_in(rows.iter().map(|row| row.price_id)));
+    let prices = prices.all(txn).await?.into_iter().map(|row| (row.id, row)).collect::<HashMap<_, _>>();
+    let products =
+        product::Entity::of(account).filter(product::Column::Id.is_in(rows.iter().map(|row| row.product_id)));
+    let products = products.all(txn).await?.into_iter().map(|row| (row.id, row)).collect::<HashMap<_, _>>();
+    let line = |row: order_line::Model| {
+        let (product, price) = (products.get(&row.product_id)?.clone(), prices.get(&row.price_id)?.clone());
+        let (quantity, amount, credit_type, credits) = (row.quantity, row.amount, row.credit_type_id, row.credits);
+        let policy = row.expiration.and_then(|policy| serde_json::from_value(policy).ok());
+        Some(Line { product, price, quantity, amount, credit_type, credits, policy })
+    };
+    let lines = rows.into_iter().map(line).collect::<Option<Vec<_>>>();
+    lines.ok_or_else(|| Error::Internal(format!("{id} names a product or price that is gone")))
+}
+
+/// What the lines and parts cost that issued nothing: a service, or what could not be issued.
+pub(super) fn issue_nothing(lines: &[Line], given: &[fulfilment::Model]) -> Minor {
+    let of_line = |(line, position): (&Line, i32)| {
+        if line.costs_credits() {
+            return Minor::ZERO;
+        }
+        if line.credit_type.is_none() {
+            return line.amount;
+        }
+        let refused = given.iter().filter(|row| row.position == position && row.refusal.is_some());
+        refused.map(|row| row.cost).sum()
+    };
+    lines.iter().zip(0..).map(of_line).sum()
+}

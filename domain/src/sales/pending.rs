@@ -1,0 +1,83 @@
+//! What a customer has ordered and has no credits of: not paid yet, past due, or of products that issue none.
+
+use std::collections::HashMap;
+
+use entity::product_order::{Column, Entity, Model, Status};
+use entity::{CreditTypeId, Credits, CustomerId, SubscriptionId, order_line, renewal};
+use sea_orm::{ColumnTrait, QueryFilter, QueryOrder, QuerySelect};
+
+use crate::error::Result;
+use crate::ledger::status::Reason;
+use crate::page;
+use crate::tx::View;
+
+/// Orders of one customer that are looked at: the newest.
+const ORDERS: u64 = 100;
+
+/// Something that was ordered, and why there are no credits of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// Of which type they will be; none where the product issues none.
+    pub credit_type: Option<CreditTypeId>,
+    pub reason: Reason,
+    pub amount: Credits,
+}
+
+/// What customers have ordered and have no credits of.
+pub async fn of_customers(view: &View, customers: &[CustomerId]) -> Result<HashMap<CustomerId, Vec<Pending>>> {
+    let wanted = customers.iter().map(|customer| ((*customer).into(), ()));
+    let open = |(): &()| {
+        let rows = view.customer_rows::<Entity>();
+        let open = rows.filter(Column::Status.is_in([Status::AwaitingPayment, Status::Paid]));
+        open.order_by_desc(Column::Id).limit(ORDERS)
+    };
+    let orders = page::of_each(view.db(), Column::CustomerId, wanted, open).await?;
+    let orders = orders.into_iter().flatten().map(|order| (order.id, order)).collect::<HashMap<_, _>>();
+    if orders.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let late = past_due(view, orders.values()).await?;
+    let lines =
+        view.rows::<order_line::Entity>().filter(view.among(order_line::Column::OrderId, orders.keys().copied())?);
+    let mut pending: HashMap<_, Vec<_>> = HashMap::new();
+    for line in lines.all(view.db()).await? {
+        let Some(order) = orders.get(&line.order_id) else { continue };
+        let is_late = order.subscription_id.zip(order.renewal_number).is_some_and(|period| late.contains(&period));
+        let (reason, amount) = match (order.status, line.credit_type_id) {
+            (Status::AwaitingPayment, Some(_)) if is_late => (Reason::RenewalPastDue, line.credits),
+            (Status::AwaitingPayment, Some(_)) => (Reason::OrderAwaitingPayment, line.credits),
+            (Status::Paid, None) => (Reason::ProductIssuesNothing, Credits::ZERO),
+            _ => continue,
+        };
+        let credit_type = line.credit_type_id;
+        pending.entry(order.customer_id).or_default().push(Pending { credit_type, reason, amount });
+    }
+    Ok(pending)
+}
+
+/// The periods that are past due, of subscriptions whose orders these are.
+async fn past_due(view: &View, orders: impl Iterator<Item = &Model>) -> Result<Vec<(SubscriptionId, i64)>> {
+    let renewing = orders.filter(|order| order.status == Status::AwaitingPayment);
+    let renewing = renewing.filter_map(|order| order.subscription_id).collect::<Vec<_>>();
+    if renewing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = view
+        .rows::<renewal::Entity>()
+        .filter(view.among(renewal::Column::SubscriptionId, renewing)?)
+        .filter(renewal::Column::Status.eq(renewal::Status::PastDue));
+    Ok(rows.all(view.db()).await?.into_iter().map(|row| (row.subscription_id, row.number)).collect())
+}
+
+/// The reasons that are about credits of one type, each once.
+#[must_use]
+pub fn reasons(pending: &[Pending], credit_type: CreditTypeId) -> Vec<(Reason, Credits)> {
+    let mut reasons: Vec<(Reason, Credits)> = Vec::new();
+    for pending in pending.iter().filter(|pending| pending.credit_type.is_none_or(|its| its == credit_type)) {
+        match reasons.iter_mut().find(|(reason, _)| *reason == pending.reason) {
+            Some((_, amount)) => *amount += pending.amount,
+            None => reasons.push((pending.reason, pending.amount)),
+        }
+    }
+    reasons
+}

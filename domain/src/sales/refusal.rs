@@ -1,0 +1,162 @@
+//! What a rule of selling says no with.
+
+use entity::{Credits, Minor};
+use serde::{Deserialize, Serialize};
+
+use crate::code::Code;
+
+/// A rule of selling that said no.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sale {
+    /// The product lacks something that it is sold with.
+    ProductIncomplete { field: String, missing: String },
+    /// The product is a draft, or archived.
+    ProductNotActive { field: String, status: String },
+    /// The price is archived.
+    PriceArchived { field: String },
+    /// The credit type that it issues is archived.
+    CreditTypeArchived { field: String },
+    /// So many are not sold at once.
+    QuantityOutOfRange { field: String, least: i64, most: Option<i64> },
+    /// The customer may not have more at this price.
+    LimitPerCustomer { field: String, most: i64, had: i64 },
+    /// One order is paid in one currency, or in credits.
+    MixedPayment { field: String },
+    /// Only a customer who has signed in, or staff, can order this.
+    SignInRequired { field: String },
+    /// The order is paid or cancelled already.
+    OrderNotAwaitingPayment { status: String },
+    /// The order was not paid, or everything went back.
+    OrderNotPaid { status: String },
+    /// Some of the order's credits are set aside.
+    CreditsHeld { held: Credits },
+    /// Some of the order's credits are used, and nobody said that they are to be refunded as well.
+    CreditsUsed { refundable: Minor },
+    /// More than was paid and has not gone back yet.
+    MoreThanPaid { left: Minor },
+    /// Nothing of the order is left that could go back.
+    NothingToRefund,
+    /// The subscription is not in a state in which this can be done.
+    SubscriptionStatus { status: String },
+    /// The order renews a subscription, which is what is to be ended.
+    OrderRenews,
+    /// The provider needs to know what is charged.
+    PaymentMethodMissing,
+}
+
+impl Sale {
+    /// What a client branches on.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::ProductIncomplete { .. } => Code::ProductIncomplete,
+            Self::ProductNotActive { .. } => Code::ProductNotActive,
+            Self::PriceArchived { .. } => Code::PriceArchived,
+            Self::CreditTypeArchived { .. } => Code::CreditTypeArchived,
+            Self::QuantityOutOfRange { .. } => Code::QuantityOutOfRange,
+            Self::LimitPerCustomer { .. } => Code::LimitPerCustomer,
+            Self::MixedPayment { .. } => Code::MixedPayment,
+            Self::SignInRequired { .. } => Code::SignInRequired,
+            Self::OrderNotAwaitingPayment { .. } => Code::OrderNotAwaitingPayment,
+            Self::OrderNotPaid { .. } => Code::OrderNotPaid,
+            Self::CreditsHeld { .. } => Code::CreditsHeld,
+            Self::CreditsUsed { .. } => Code::CreditsUsed,
+            Self::MoreThanPaid { .. } => Code::MoreThanPaid,
+            Self::NothingToRefund => Code::NothingToRefund,
+            Self::SubscriptionStatus { .. } => Code::SubscriptionStatus,
+            Self::OrderRenews => Code::OrderRenews,
+            Self::PaymentMethodMissing => Code::PaymentMethodMissing,
+        }
+    }
+
+    /// What happened and what to do next, for people.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self {
+            Self::ProductIncomplete { missing, .. } => {
+                format!("This product cannot be sold yet: it has no {missing}. Give it one first.")
+            }
+            Self::ProductNotActive { status, .. } if status == "draft" => {
+                "This product is a draft. Activate it with productActivate first.".to_owned()
+            }
+            Self::ProductNotActive { .. } => "This product is archived and sold no more. Choose another one.".to_owned(),
+            Self::PriceArchived { .. } => "This price is archived. Choose one that its product has now.".to_owned(),
+            Self::CreditTypeArchived { .. } => {
+                "This issues credits of a type that is archived. Choose another product.".to_owned()
+            }
+            Self::QuantityOutOfRange { least, most: Some(most), .. } => {
+                format!("Must be {least} to {most} at this price.")
+            }
+            Self::QuantityOutOfRange { least, .. } => format!("Must be {least} or more at this price."),
+            Self::LimitPerCustomer { most, had, .. } => {
+                format!("One customer may have {most} at this price, and this one has ordered {had}. Choose another price.")
+            }
+            Self::MixedPayment { .. } => {
+                "One order is paid in one currency, or in credits. Place one order for each.".to_owned()
+            }
+            Self::SignInRequired { .. } => {
+                "This price is for customers who have signed in. Send the customer's token.".to_owned()
+            }
+            Self::OrderNotAwaitingPayment { status } => {
+                format!("This order awaits no payment: it is {status}. Nothing was changed.")
+            }
+            Self::OrderNotPaid { status } => {
+                format!("Only a paid order can be refunded: this one is {status}. Nothing was changed.")
+            }
+            Self::CreditsHeld { held } => {
+                format!("{held} of this order's credits are set aside. Release or capture the holds first.")
+            }
+            Self::CreditsUsed { refundable } => format!(
+                "More than the {refundable} minor units that the unused credits cost: the rest is for credits that were used, \
+                 ended or given away. Ask for less, or say usedCredits: true."
+            ),
+            Self::MoreThanPaid { left } => {
+                format!("Only {left} minor units were paid and have not gone back yet. Ask for that much at most.")
+            }
+            Self::NothingToRefund => {
+                "Nothing of this order is left to refund: its credits were used, ended or given away. To refund them all the same, \
+                 give an amount and say usedCredits: true."
+                    .to_owned()
+            }
+            Self::SubscriptionStatus { status } => {
+                format!("This subscription is {status}, so this cannot be done. Nothing was changed.")
+            }
+            Self::OrderRenews => {
+                "This order renews a subscription. End that with subscriptionCancel, and what is unpaid of it goes with it."
+                    .to_owned()
+            }
+            Self::PaymentMethodMissing => {
+                "This account's payment provider charges a stored payment method. Give paymentMethod.".to_owned()
+            }
+        }
+    }
+
+    /// The path to the input's field that is to blame, if one is.
+    #[must_use]
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            Self::ProductIncomplete { field, .. }
+            | Self::ProductNotActive { field, .. }
+            | Self::PriceArchived { field }
+            | Self::CreditTypeArchived { field }
+            | Self::QuantityOutOfRange { field, .. }
+            | Self::LimitPerCustomer { field, .. }
+            | Self::MixedPayment { field }
+            | Self::SignInRequired { field } => Some(field),
+            Self::OrderNotAwaitingPayment { .. } | Self::OrderNotPaid { .. } | Self::CreditsHeld { .. } => {
+                Some("orderId")
+            }
+            Self::CreditsUsed { .. } | Self::MoreThanPaid { .. } => Some("amount"),
+            Self::NothingToRefund | Self::OrderRenews => Some("orderId"),
+            Self::SubscriptionStatus { .. } => Some("subscriptionId"),
+            Self::PaymentMethodMissing => Some("paymentMethod"),
+        }
+    }
+
+    /// Whether a key remembers it: it depends on what was stored at the time.
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        !matches!(self, Self::MixedPayment { .. } | Self::SignInRequired { .. } | Self::PaymentMethodMissing)
+    }
+}

@@ -1,0 +1,303 @@
+//! Where rows are kept, by what time, and with which key: connections, migrations, durability.
+//!
+//! SQLite has one writer and a pool of readers (`BEGIN IMMEDIATE`, WAL, `synchronous=FULL`); PostgreSQL has two pools,
+//! so that a burst of queries never keeps the ledger from a connection.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use sea_orm::{
+    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection};
+
+use super::clock::{Clock, SystemClock};
+use super::error::{Error, Result};
+use super::jobs;
+use super::ledger::chain::LedgerKey;
+use super::ledger::fault::{self as broken, Fault as Broken};
+use super::ledger::part::WholeUpTo;
+use super::live::Hub;
+
+/// How long a statement waits for a lock or a connection before the caller hears `UNAVAILABLE`.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Pages that SQLite's one writer keeps, in KiB (negative: a size, not a count): 64 MiB, taken as they are needed.
+const WRITER_CACHE: &str = "-65536";
+/// Connections that read; on PostgreSQL as many again may write.
+const READERS: u32 = 8;
+
+/// The database, the clock and the ledger's key.
+pub struct Store {
+    writer: DatabaseConnection,
+    reader: DatabaseConnection,
+    statements: Arc<AtomicU64>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) key: LedgerKey,
+    /// Up to how many open grants wallets are read whole.
+    pub(super) whole_wallets: WholeUpTo,
+    /// Who hears of what is committed.
+    pub(super) hub: Arc<Hub>,
+    /// Where it is, for who listens there.
+    url: String,
+}
+
+/// Whether connecting may make a SQLite file that is not there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    Create,
+    Refuse,
+}
+
+impl Store {
+    /// Connects to `sqlite:PATH` or `postgres://…` and makes sure that what it promises to keep, it keeps.
+    pub async fn connect(url: &str, missing: Missing, clock: Arc<dyn Clock>, key: LedgerKey) -> Result<Self> {
+        let (mut writer, mut reader) = if url.starts_with("sqlite:") {
+            connect_sqlite(url, missing).await?
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            connect_postgres(url).await?
+        } else {
+            return Err(Error::Unavailable("the database URL must begin with sqlite: or postgres://".into()));
+        };
+        let statements = Arc::new(AtomicU64::new(0));
+        for connection in [&mut writer, &mut reader] {
+            let counter = statements.clone();
+            connection.set_metric_callback(move |info| {
+                counter.fetch_add(1, Ordering::Relaxed);
+                metrics::counter!("scrip_statements_total").increment(1);
+                // Without its values: `log = scrip::sql=trace` shows what takes how long, and nobody's data.
+                let micros = u64::try_from(info.elapsed.as_micros()).unwrap_or(u64::MAX);
+                tracing::trace!(target: "scrip::sql", micros, sql = info.statement.sql, "a statement");
+            });
+        }
+        let (hub, whole_wallets, url) = (Arc::default(), WholeUpTo::default(), url.to_owned());
+        let store = Self { writer, reader, statements, clock, key, whole_wallets, hub, url };
+        store.assert_durable().await?;
+        Ok(store)
+    }
+
+    /// Reads wallets whole up to so many open grants, and in part where they have more.
+    #[must_use]
+    pub fn with_whole_wallets(mut self, up_to: u16) -> Self {
+        self.whole_wallets = WholeUpTo(up_to);
+        self
+    }
+
+    /// Runs the migrations that have not run; answers how many.
+    pub async fn migrate(&self) -> Result<usize> {
+        Ok(migration::migrate(&self.writer).await?)
+    }
+
+    /// How many migrations have not run. Only reads: a server needs no right to make tables.
+    pub async fn pending_migrations(&self) -> Result<usize> {
+        Ok(migration::pending(&self.writer).await?)
+    }
+
+    /// By how much the database's clock is ahead of this machine's.
+    pub async fn clock_ahead(&self) -> Result<TimeDelta> {
+        let txn = self.snapshot().await?;
+        let theirs = jobs::database_now(&txn).await?;
+        Ok(theirs - SystemClock.now())
+    }
+
+    /// How many connections the database lets in altogether; none where it is in this process.
+    pub async fn connections_allowed(&self) -> Result<Option<u32>> {
+        if self.has_one_writer() {
+            return Ok(None);
+        }
+        let text = self.setting("SHOW max_connections").await?;
+        Ok(text.parse().ok())
+    }
+
+    /// Answers if the database does.
+    pub async fn ping(&self) -> Result<()> {
+        self.reader.execute_unprepared("SELECT 1").await?;
+        Ok(())
+    }
+
+    /// How many SQL statements have run since the start, transaction brackets left out.
+    #[must_use]
+    pub fn statements(&self) -> u64 {
+        self.statements.load(Ordering::Relaxed)
+    }
+
+    /// The pools of connections: what each is for, how many it has, and how many of these do nothing.
+    pub(super) fn pools(&self) -> [(&'static str, u32, usize); 2] {
+        let look = |connection: &DatabaseConnection| {
+            if self.has_one_writer() {
+                let pool = connection.get_sqlite_connection_pool();
+                (pool.size(), pool.num_idle())
+            } else {
+                let pool = connection.get_postgres_connection_pool();
+                (pool.size(), pool.num_idle())
+            }
+        };
+        let ((writers, idle_writers), (readers, idle_readers)) = (look(&self.writer), look(&self.reader));
+        [("write", writers, idle_writers), ("read", readers, idle_readers)]
+    }
+
+    /// Takes care that what was overwritten does not stay readable beside the tables: on SQLite the log of changes begins
+    /// anew. Where others still read from it, the next checkpoint does it.
+    pub(super) async fn forget_overwritten(&self) -> Result<()> {
+        if self.has_one_writer() {
+            self.writer.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await?;
+        }
+        Ok(())
+    }
+
+    /// A connection for what is part of no transaction.
+    pub(super) fn outside(&self) -> &DatabaseConnection {
+        &self.reader
+    }
+
+    /// Where the database is.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Whether one connection does all the writing.
+    pub(super) fn has_one_writer(&self) -> bool {
+        self.writer.get_database_backend() == DbBackend::Sqlite
+    }
+
+    /// Opens a transaction that writes.
+    pub(super) async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        let options = match self.writer.get_database_backend() {
+            DbBackend::Sqlite => TransactionOptions {
+                sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+                ..TransactionOptions::default()
+            },
+            _ => TransactionOptions::default(),
+        };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the door to writing: Caller::begin and the ledger's lanes come here"
+        )]
+        self.writer.begin_with_options(options).await
+    }
+
+    /// Opens a transaction that sees one snapshot and writes nothing.
+    pub(super) async fn snapshot(&self) -> Result<DatabaseTransaction, DbErr> {
+        let options = match self.reader.get_database_backend() {
+            // A reader's connection cannot write (query_only), and a WAL reader sees one snapshot per transaction.
+            DbBackend::Sqlite => TransactionOptions::default(),
+            _ => TransactionOptions {
+                isolation_level: Some(IsolationLevel::RepeatableRead),
+                access_mode: Some(AccessMode::ReadOnly),
+                ..TransactionOptions::default()
+            },
+        };
+        #[expect(clippy::disallowed_methods, reason = "the door to reading: Caller::view comes here")]
+        self.reader.begin_with_options(options).await
+    }
+
+    /// Closes every connection once its work is done.
+    pub(super) async fn close(&self) {
+        for connection in [&self.writer, &self.reader] {
+            if let Err(error) = connection.close_by_ref().await {
+                tracing::warn!(%error, "a database connection did not close cleanly");
+            }
+        }
+    }
+
+    /// Refuses a database that would forget a committed write.
+    async fn assert_durable(&self) -> Result<()> {
+        let flushes = if broken::is(Broken::Flush) { "0" } else { "2" };
+        let expected: &[(&str, &str)] = match self.writer.get_database_backend() {
+            DbBackend::Sqlite => {
+                &[("PRAGMA journal_mode", "wal"), ("PRAGMA synchronous", flushes), ("PRAGMA foreign_keys", "1")]
+            }
+            _ => &[("SHOW fsync", "on"), ("SHOW full_page_writes", "on"), ("SHOW synchronous_commit", "on")],
+        };
+        for (question, wanted) in expected {
+            let found = self.setting(question).await?;
+            // remote_write and remote_apply wait for more than the local flush.
+            let stricter = *question == "SHOW synchronous_commit" && found.starts_with("remote");
+            if found != *wanted && !stricter {
+                return Err(Error::Unavailable(
+                    format!("the database answers {question} with {found:?}; Scrip needs {wanted:?} to keep what it acknowledged").into(),
+                ));
+            }
+        }
+        if self.writer.get_database_backend() == DbBackend::Postgres {
+            let version = self.setting("SHOW server_version_num").await?;
+            if version.parse::<u32>().is_ok_and(|version| version < 150_000) {
+                return Err(Error::Unavailable("Scrip needs PostgreSQL 15 or newer".into()));
+            }
+        }
+        Ok(())
+    }
+
+    async fn setting(&self, question: &str) -> Result<String> {
+        let statement = Statement::from_string(self.writer.get_database_backend(), question);
+        let row = self.writer.query_one_raw(statement).await?;
+        let row = row.ok_or_else(|| Error::Internal(format!("{question} answered nothing")))?;
+        let text = row.try_get_by_index::<String>(0);
+        Ok(text.or_else(|_| row.try_get_by_index::<i32>(0).map(|number| number.to_string()))?)
+    }
+}
+
+async fn connect_sqlite(url: &str, missing: Missing) -> Result<(DatabaseConnection, DatabaseConnection)> {
+    let options = SqliteConnectOptions::from_str(url)
+        .map_err(|error| Error::Unavailable(format!("the database URL is not understood: {error}").into()))?
+        .create_if_missing(missing == Missing::Create)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(if broken::is(Broken::Flush) { SqliteSynchronous::Off } else { SqliteSynchronous::Full })
+        .foreign_keys(true)
+        .busy_timeout(PATIENCE)
+        .disable_statement_logging();
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(PATIENCE)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .before_acquire(|connection, _| Box::pin(async { Ok(is_clean(connection)) }))
+        // What is erased is not to be read in the file either.
+        .connect_with(options.clone().pragma("cache_size", WRITER_CACHE).pragma("secure_delete", "ON"))
+        .await
+        .map_err(|error| unreachable(&error))?;
+    let reader = SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .acquire_timeout(PATIENCE)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .before_acquire(|connection, _| Box::pin(async { Ok(is_clean(connection)) }))
+        .connect_lazy_with(options.create_if_missing(false).pragma("query_only", "1"));
+    Ok((writer.into(), reader.into()))
+}
+
+async fn connect_postgres(url: &str) -> Result<(DatabaseConnection, DatabaseConnection)> {
+    let patience = format!("{}ms", PATIENCE.as_millis());
+    let options = PgConnectOptions::from_str(url)
+        .map_err(|error| Error::Unavailable(format!("the database URL is not understood: {error}").into()))?
+        .application_name("scrip")
+        .options([
+            ("lock_timeout", patience.as_str()),
+            ("statement_timeout", "15s"),
+            ("idle_in_transaction_session_timeout", "60s"),
+        ])
+        .disable_statement_logging();
+    let pool = || {
+        let pool = PgPoolOptions::new().max_connections(READERS).acquire_timeout(PATIENCE);
+        pool.before_acquire(|connection, _| Box::pin(async { Ok(is_clean(connection)) }))
+    };
+    let writer = pool().connect_with(options.clone()).await.map_err(|error| unreachable(&error))?;
+    Ok((writer.into(), pool().connect_lazy_with(options).into()))
+}
+
+/// Whether a connection can be used again. One whose commit and rollback both failed, as they do on a full disk, still has
+/// its transaction open: the next one would begin within it, and be acknowledged without ever being committed.
+/// Such a connection is closed, which undoes what was open.
+fn is_clean(connection: &impl Connection) -> bool {
+    !connection.is_in_transaction()
+}
+
+/// Says what the driver said; the driver never repeats the URL's password.
+fn unreachable(error: &sqlx::Error) -> Error {
+    Error::Unavailable(format!("the database cannot be reached: {error}").into())
+}

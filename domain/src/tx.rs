@@ -1,0 +1,171 @@
+//! The two ways to the database: a [`Tx`] writes, a [`View`] reads. Both belong to one account and one instant.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use entity::{AccountId, CustomerId, CustomerOwned, Owned, account, among};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, Select, Value};
+
+use super::caller::Scope;
+use super::clock::Instant;
+use super::error::{Error, Result};
+use super::ledger::part::WholeUpTo;
+use super::live::Hub;
+use super::store::Store;
+
+/// An open transaction that writes in one account.
+pub struct Tx {
+    txn: DatabaseTransaction,
+    pub(super) account: account::Model,
+    /// The account's time, read once.
+    pub(super) now: Instant,
+    /// How many triggers and automations led to what is done in it, one after another.
+    pub(super) depth: i16,
+    hub: Arc<Hub>,
+    touched: Mutex<BTreeSet<CustomerId>>,
+}
+
+impl Tx {
+    /// Opens one in an account that exists.
+    pub(super) async fn open(store: &Store, account: AccountId) -> Result<Self> {
+        let txn = store.begin().await?;
+        let account = find_account(&txn, account).await?.ok_or(Error::Unauthenticated)?;
+        let now = account_now(&account, store);
+        Ok(Self { txn, account, now, depth: 0, hub: store.hub.clone(), touched: Mutex::default() })
+    }
+
+    /// The same, for what so many triggers and automations led to.
+    pub(super) fn at_depth(self, depth: i16) -> Self {
+        Self { depth, ..self }
+    }
+
+    /// The connection, for statements.
+    pub(super) fn db(&self) -> &DatabaseTransaction {
+        &self.txn
+    }
+
+    /// Remembers whose credits it moves, for who watches them.
+    pub(super) fn touch(&self, customers: impl IntoIterator<Item = CustomerId>) {
+        self.touched.lock().expect("nobody panics while remembering").extend(customers);
+    }
+
+    /// The rows of this account in a table.
+    pub(super) fn rows<E: Owned>(&self) -> Select<E> {
+        E::of(self.account.id)
+    }
+
+    /// Makes it last.
+    pub(super) async fn commit(self) -> Result<()> {
+        self.txn.commit().await?;
+        let touched = self.touched.into_inner().unwrap_or_default();
+        self.hub.changed(self.account.id, touched);
+        if self.account.followed.as_array().is_some_and(|followed| !followed.is_empty()) {
+            self.hub.wake();
+        }
+        Ok(())
+    }
+}
+
+/// How much of an account is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Sight {
+    /// Everything.
+    All,
+    /// One customer's own rows, and no others.
+    Own(CustomerId),
+    /// What is on sale: no customer's rows.
+    OnSale,
+}
+
+/// One snapshot of one account, as one caller may see it.
+pub struct View {
+    txn: DatabaseTransaction,
+    account: account::Model,
+    now: Instant,
+    sight: Sight,
+    pub(super) whole_wallets: WholeUpTo,
+}
+
+impl View {
+    /// Opens one, in which so much is there.
+    pub(super) async fn open(store: &Store, account: AccountId, sight: Sight) -> Result<Self> {
+        let txn = store.snapshot().await?;
+        let account = find_account(&txn, account).await?.ok_or(Error::Unauthenticated)?;
+        let now = account_now(&account, store);
+        Ok(Self { txn, account, now, sight, whole_wallets: store.whole_wallets })
+    }
+
+    /// The connection, for statements.
+    pub(super) fn db(&self) -> &DatabaseTransaction {
+        &self.txn
+    }
+
+    /// The account.
+    #[must_use]
+    pub fn account(&self) -> &account::Model {
+        &self.account
+    }
+
+    /// The account's time when the snapshot was taken.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Whether staff looks, before whom nothing is hidden.
+    pub(super) fn is_staff(&self) -> bool {
+        self.sight == Sight::All
+    }
+
+    /// The customer whose own rows alone are seen, if the caller is one.
+    pub(super) fn customer(&self) -> Option<CustomerId> {
+        if let Sight::Own(customer) = self.sight { Some(customer) } else { None }
+    }
+
+    /// Refuses whoever is not staff.
+    pub(super) fn staff_only(&self) -> Result<()> {
+        if self.is_staff() { Ok(()) } else { Err(Error::Forbidden(Scope::StaffRead)) }
+    }
+
+    /// The rows of this account in a table whose rows belong to no customer.
+    pub(super) fn rows<E: Owned>(&self) -> Select<E> {
+        E::of(self.account.id)
+    }
+
+    /// Whether a column has one of these values.
+    pub(super) fn among<C: ColumnTrait>(
+        &self,
+        column: C,
+        values: impl IntoIterator<Item = impl Into<Value>>,
+    ) -> Result<Expr, DbErr> {
+        among(self.txn.get_database_backend(), column, values)
+    }
+
+    /// The rows that the caller may see in a table whose rows belong to customers.
+    pub(super) fn customer_rows<E: CustomerOwned>(&self) -> Select<E> {
+        match self.sight {
+            Sight::All => E::of(self.account.id),
+            Sight::Own(customer) => E::of_customer(self.account.id, customer),
+            Sight::OnSale => E::of_customer(self.account.id, CustomerId(uuid::Uuid::nil())),
+        }
+    }
+}
+
+/// The account's own row.
+pub(super) async fn find_account(txn: &DatabaseTransaction, id: AccountId) -> Result<Option<account::Model>, DbErr> {
+    account::Entity::of(id).one(txn).await
+}
+
+/// The accounts' own rows; those that are not there are left out.
+pub(super) async fn find_accounts(
+    txn: &DatabaseTransaction,
+    ids: BTreeSet<AccountId>,
+) -> Result<Vec<account::Model>, DbErr> {
+    account::Entity::keyed(txn.get_database_backend(), [], ids.into_iter().map(|id| (id, [])))?.all(txn).await
+}
+
+/// The account's clock: a sandbox's stands still, everyone else's is the server's.
+pub(super) fn account_now(account: &account::Model, store: &Store) -> Instant {
+    account.clock_at.unwrap_or_else(|| store.clock.now())
+}

@@ -1,0 +1,389 @@
+//! Subscriptions.
+
+use async_graphql::connection::Connection;
+use async_graphql::{Context, Description, Enum, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
+use entity::renewal;
+use entity::renewal::Status as PeriodStatus;
+use entity::subscription::{Model, Status};
+
+use super::accounts::{changed, kept};
+use super::context::Ask;
+use super::customers::Customer;
+use super::orders::Order;
+use super::page;
+use super::payload::{UserErrorInterface, answer, id};
+use super::price_terms::whole;
+use super::prices::Price;
+use super::scalars::{Credits, DateTime, Money, TimeZone};
+use domain::catalog::prices::{parts_of, tiers_of};
+use domain::catalog::pricing;
+use domain::sales::renewals;
+use domain::sales::subscriptions::{self, Changes, PeriodWish};
+use domain::{Error, Refusal, Scope};
+
+/// How far a subscription is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "Status", name = "SubscriptionStatus")]
+pub enum SubscriptionStatus {
+    /// Its first order awaits payment.
+    Pending,
+    /// It renews.
+    Active,
+    /// A renewal was not paid in time. It renews, and is cancelled after the account's `renewalGraceDays`.
+    PastDue,
+    /// Periods that begin now are skipped.
+    Paused,
+    /// It renews no more.
+    Cancelled,
+}
+
+/// How far a period of a subscription is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "PeriodStatus", name = "RenewalStatus")]
+pub enum RenewalStatus {
+    /// It began, and nobody has paid yet.
+    Due,
+    /// It is paid.
+    Paid,
+    /// It began while the subscription was paused, or was over before anybody could have used it. It is not charged.
+    Skipped,
+    /// It was not paid in time.
+    PastDue,
+    /// It was given up unpaid.
+    Cancelled,
+}
+
+/// An order that renews.
+#[derive(Description)]
+pub struct Subscription(pub Model);
+
+#[Object(use_type_description)]
+impl Subscription {
+    /// Opaque, and unique over the whole server.
+    pub async fn id(&self) -> ID {
+        self.0.id.to_string().into()
+    }
+
+    /// Whose it is.
+    async fn customer(&self, ctx: &Context<'_>) -> Result<Option<Customer>> {
+        Ok(ctx.reads(Scope::OwnRead).await?.customers.get(self.0.customer_id).await?.map(Customer))
+    }
+
+    /// How far it is.
+    fn status(&self) -> SubscriptionStatus {
+        self.0.status.into()
+    }
+
+    /// What it costs.
+    async fn price(&self, ctx: &Context<'_>) -> Result<Option<Price>> {
+        Ok(ctx.reads(Scope::OwnRead).await?.prices.get(self.0.price_id).await?.map(Price))
+    }
+
+    /// What it will cost from the next period on, if that changes.
+    async fn next_price(&self, ctx: &Context<'_>) -> Result<Option<Price>> {
+        let Some(id) = self.0.pending_price_id else { return Ok(None) };
+        Ok(ctx.reads(Scope::OwnRead).await?.prices.get(id).await?.map(Price))
+    }
+
+    /// How many units.
+    fn quantity(&self) -> i32 {
+        whole(self.0.quantity)
+    }
+
+    /// From when its periods are counted: its first payment, or the period at which its interval changed.
+    fn anchor_at(&self) -> Option<DateTime> {
+        self.0.anchor_at.map(DateTime)
+    }
+
+    /// The zone by which its periods are counted.
+    fn time_zone(&self) -> TimeZone {
+        TimeZone(self.0.time_zone.clone())
+    }
+
+    /// When its next period begins; null before its first payment and after its end.
+    fn next_at(&self) -> Option<DateTime> {
+        self.0.next_at.map(DateTime)
+    }
+
+    /// Whether it ends with the present period.
+    fn cancel_at_period_end(&self) -> bool {
+        self.0.cancel_at_period_end
+    }
+
+    /// Whether a payment method is stored that renewals are charged to.
+    fn has_payment_method(&self) -> bool {
+        self.0.payment_method.is_some()
+    }
+
+    /// Its periods, newest first.
+    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
+    async fn renewals(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many from the beginning, 1 to 100; 20 if nothing is said.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> Result<Connection<String, Renewal>> {
+        let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
+        let wish = PeriodWish { subscription: self.0.id, page };
+        let slice = ctx.reads(Scope::OwnRead).await?.renewal_pages.get(wish).await?;
+        Ok(page::connection(slice.unwrap_or_default(), |row| row.number, Renewal))
+    }
+
+    /// The periods that will begin if nothing changes, soonest first. None of a subscription that is paused or ends.
+    #[graphql(complexity = "page::cost(Some(first), None, child_complexity)")]
+    async fn upcoming_renewals(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many, 1 to 100.", default = 3)] first: i32,
+    ) -> Result<Vec<UpcomingRenewal>> {
+        let most = usize::try_from(first).ok().filter(|most| (1..=100).contains(most));
+        let most = most.ok_or_else(|| Error::from(Refusal::invalid("first", "Must be 1 to 100.")))?;
+        let price = self.0.pending_price_id.unwrap_or(self.0.price_id);
+        let Some(price) = ctx.reads(Scope::OwnRead).await?.prices.get(price).await? else { return Ok(Vec::new()) };
+        let total = price.tier_mode.and_then(|mode| pricing::total(mode, &tiers_of(&price), self.0.quantity));
+        let each = price.credits_per_renewal.unwrap_or_default().0;
+        let credits = entity::Credits(each * self.0.quantity * i64::from(parts_of(&price)));
+        let periods = renewals::upcoming(&self.0, &price, most).into_iter();
+        let currency = price.currency.clone().unwrap_or_default();
+        let upcoming = periods.map(|period| UpcomingRenewal {
+            number: whole(period.number),
+            starts_at: DateTime(period.starts_at),
+            ends_at: DateTime(period.ends_at),
+            total: Money::new(total.unwrap_or_default(), &currency),
+            credits: Credits(credits),
+        });
+        Ok(upcoming.collect())
+    }
+
+    /// When it was ordered.
+    fn created_at(&self) -> DateTime {
+        DateTime(self.0.created_at)
+    }
+
+    /// When it ended.
+    fn ended_at(&self) -> Option<DateTime> {
+        self.0.ended_at.map(DateTime)
+    }
+
+    /// Why it ended.
+    fn reason(&self) -> Option<&str> {
+        self.0.reason.as_deref()
+    }
+}
+
+/// One period of a subscription.
+#[derive(Description)]
+pub struct Renewal(pub renewal::Model);
+
+#[Object(use_type_description)]
+impl Renewal {
+    /// Which period: 0 is the first.
+    fn number(&self) -> i32 {
+        whole(self.0.number)
+    }
+
+    /// How far it is.
+    fn status(&self) -> RenewalStatus {
+        self.0.status.into()
+    }
+
+    /// What it costs.
+    async fn price(&self, ctx: &Context<'_>) -> Result<Option<Price>> {
+        Ok(ctx.reads(Scope::OwnRead).await?.prices.get(self.0.price_id).await?.map(Price))
+    }
+
+    /// Its first instant.
+    fn starts_at(&self) -> DateTime {
+        DateTime(self.0.starts_at)
+    }
+
+    /// The first instant of the next one.
+    fn ends_at(&self) -> DateTime {
+        DateTime(self.0.ends_at)
+    }
+
+    /// Its order; null if it was skipped.
+    async fn order(&self, ctx: &Context<'_>) -> Result<Option<Order>> {
+        let Some(id) = self.0.order_id else { return Ok(None) };
+        Ok(ctx.reads(Scope::OwnRead).await?.orders.get(id).await?.map(Order))
+    }
+
+    /// From when it is, or will be, past due, while nobody has paid.
+    fn past_due_at(&self) -> Option<DateTime> {
+        let unpaid = matches!(self.0.status, PeriodStatus::Due | PeriodStatus::PastDue);
+        self.0.past_due_at.filter(|_| unpaid).map(DateTime)
+    }
+}
+
+/// A period that will begin if nothing changes.
+#[derive(SimpleObject)]
+pub struct UpcomingRenewal {
+    /// Which period.
+    number: i32,
+    /// Its first instant.
+    starts_at: DateTime,
+    /// The first instant of the one after.
+    ends_at: DateTime,
+    /// What will be charged.
+    total: Money,
+    /// How many credits it will give, over all its parts.
+    credits: Credits,
+}
+
+#[derive(Default)]
+pub struct SubscriptionQuery;
+
+#[Object]
+impl SubscriptionQuery {
+    /// One subscription; null if there is no such subscription for this caller.
+    async fn subscription(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Its id.")] id: ID,
+    ) -> Option<Result<Subscription>> {
+        let found = async {
+            let reads = ctx.reads(Scope::OwnRead).await?;
+            let Ok(id) = id.parse() else { return Ok(None) };
+            Ok(reads.subscriptions.get(id).await?.map(Subscription))
+        };
+        found.await.transpose()
+    }
+
+    /// The account's subscriptions, newest first. For staff.
+    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
+    async fn subscriptions(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only those that are so far.")] status: Option<SubscriptionStatus>,
+        #[graphql(desc = "How many from the beginning, 1 to 100; 20 if nothing is said.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> Option<Result<Connection<String, Subscription>>> {
+        let found = async {
+            let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
+            let reads = ctx.reads(Scope::StaffRead).await?;
+            let slice = subscriptions::list(reads.alone()?, status.map(Into::into), &page).await?;
+            Ok(page::connection(slice, |row| row.id, Subscription))
+        };
+        Some(found.await)
+    }
+}
+
+/// What changes in a subscription. What is left out stays.
+#[derive(InputObject)]
+pub struct SubscriptionUpdateInput {
+    /// The subscription.
+    subscription_id: ID,
+    /// The price from the next period on; null keeps the present one after all.
+    price_id: MaybeUndefined<ID>,
+    /// Whether it ends with the present period.
+    cancel_at_period_end: MaybeUndefined<bool>,
+    /// A stored method of the account's payment provider, which is charged at once for what is unpaid; null for none.
+    payment_method: MaybeUndefined<String>,
+}
+
+/// A subscription to end.
+#[derive(InputObject)]
+pub struct SubscriptionCancelInput {
+    /// The subscription.
+    subscription_id: ID,
+    /// Why: at most 255 characters.
+    reason: Option<String>,
+}
+
+/// A subscription to pause.
+#[derive(InputObject)]
+pub struct SubscriptionPauseInput {
+    /// The subscription.
+    subscription_id: ID,
+}
+
+/// A subscription to resume.
+#[derive(InputObject)]
+pub struct SubscriptionResumeInput {
+    /// The subscription.
+    subscription_id: ID,
+}
+
+/// What became of a change to a subscription.
+#[derive(SimpleObject)]
+pub struct SubscriptionPayload {
+    /// The subscription as it is now; null if the change was refused.
+    subscription: Option<Subscription>,
+    /// Why it was refused.
+    user_errors: Vec<UserErrorInterface>,
+}
+
+#[derive(Default)]
+pub struct SubscriptionMutation;
+
+#[Object]
+impl SubscriptionMutation {
+    /// Change a subscription: its price from the next period on, whether it ends with this one, what is charged. For staff,
+    /// and for the customer whose it is.
+    async fn subscription_update(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What changes.")] input: SubscriptionUpdateInput,
+    ) -> Option<Result<SubscriptionPayload>> {
+        let result = async {
+            let price = changed(input.price_id).map(|it| it.map(|it| id("priceId", "price", &it)).transpose());
+            let changes = Changes {
+                price: price.transpose()?,
+                cancel_at_period_end: kept("cancelAtPeriodEnd", input.cancel_at_period_end)?,
+                payment_method: changed(input.payment_method),
+            };
+            subscriptions::update(ctx.caller()?, subscription(&input.subscription_id)?, changes).await
+        };
+        Some(Box::pin(payload(ctx, result)).await)
+    }
+
+    /// End a subscription now, and give up what is unpaid of it. What was paid stays: `orderRefund` gives it back. To end it
+    /// with its period, use `subscriptionUpdate`. For staff, and for the customer whose it is.
+    async fn subscription_cancel(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The subscription.")] input: SubscriptionCancelInput,
+    ) -> Option<Result<SubscriptionPayload>> {
+        let result = async {
+            let it = subscription(&input.subscription_id)?;
+            subscriptions::cancel(ctx.caller()?, it, input.reason.clone()).await
+        };
+        Some(Box::pin(payload(ctx, result)).await)
+    }
+
+    /// Pause a subscription: periods that begin meanwhile are skipped. For staff, and for the customer whose it is.
+    async fn subscription_pause(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The subscription.")] input: SubscriptionPauseInput,
+    ) -> Option<Result<SubscriptionPayload>> {
+        let result = async { subscriptions::pause(ctx.caller()?, subscription(&input.subscription_id)?).await };
+        Some(Box::pin(payload(ctx, result)).await)
+    }
+
+    /// Resume a paused subscription: the next period is charged. For staff, and for the customer whose it is.
+    async fn subscription_resume(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The subscription.")] input: SubscriptionResumeInput,
+    ) -> Option<Result<SubscriptionPayload>> {
+        let result = async { subscriptions::resume(ctx.caller()?, subscription(&input.subscription_id)?).await };
+        Some(Box::pin(payload(ctx, result)).await)
+    }
+}
+
+fn subscription(it: &ID) -> Result<entity::SubscriptionId, Refusal> {
+    id("subscriptionId", "subscription", it)
+}
+
+async fn payload(
+    ctx: &Context<'_>,
+    operation: impl Future<Output = domain::Result<Model>>,
+) -> Result<SubscriptionPayload> {
+    let answered = answer(ctx, operation).await;
+    answered.map(|(row, user_errors)| SubscriptionPayload { subscription: row.map(Subscription), user_errors })
+}

@@ -1,0 +1,12 @@
+//! The API over HTTP.
+
+mod access;
+mod accounts;
+mod customers;
+mod faults;
+mod groups;
+mod input;
+mod library;
+mod reads;
+mod schema;
+mod wire;

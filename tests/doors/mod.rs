@@ -1,0 +1,18 @@
+//! The doors: who comes in, what is let through, what an operator sees.
+
+mod access_log;
+mod attacks;
+mod identity;
+mod isolation;
+mod keys;
+mod limits;
+mod operation;
+mod persons;
+mod rules;
+mod sessions;
+mod shop;
+mod statements;
+mod taint;
+#[cfg(feature = "otlp")]
+mod traces;
+mod wire;

@@ -1,0 +1,15 @@
+//! What follows from what happens: events, triggers, automations, webhooks, live updates.
+
+mod automations;
+mod crash;
+mod events;
+mod follow;
+mod live;
+mod notices;
+mod receiver;
+mod shop;
+mod sockets;
+mod speed;
+mod sse;
+mod triggers;
+mod webhooks;

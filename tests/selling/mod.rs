@@ -1,0 +1,15 @@
+//! Selling, through the API, on both databases.
+
+mod access;
+mod amends;
+mod catalog;
+mod forms;
+mod money;
+mod orders;
+mod payments;
+mod processes;
+mod refunds;
+mod reports;
+mod shop;
+mod strangers;
+mod subscriptions;
