@@ -60,7 +60,6 @@ impl BulkOperation {
     }
 
     /// The tag of the customers that it is for, if they were chosen by one.
-    #[expect(clippy::unused_async, reason = "the library asks for it")]
     fn tag(&self) -> Result<Option<String>> {
         Ok(match bulk::plan_of(&self.0)? {
             Plan::Issue { tag, .. } | Plan::Enrol { tag, .. } => Some(tag),
@@ -80,7 +79,6 @@ impl BulkOperation {
     }
 
     /// Why, where it had to say so.
-    #[expect(clippy::unused_async, reason = "the library asks for it")]
     fn reason(&self) -> Result<Option<String>> {
         Ok(match bulk::plan_of(&self.0)? {
             Plan::Issue { .. } | Plan::Enrol { .. } => None,

@@ -159,31 +159,26 @@ impl Customer {
     }
 
     #[graphql(flatten)]
-    #[expect(clippy::unused_async, reason = "the library asks for it")]
     fn holding(&self) -> CustomerHolds {
         CustomerHolds(self.0.id)
     }
 
     #[graphql(flatten)]
-    #[expect(clippy::unused_async, reason = "the library asks for it")]
     fn purchases(&self) -> CustomerPurchases {
         CustomerPurchases(self.0.id)
     }
 
     #[graphql(flatten)]
-    #[expect(clippy::unused_async, reason = "the library asks for it")]
     fn walks(&self) -> CustomerWalks {
         CustomerWalks(self.0.id)
     }
 
     #[graphql(flatten)]
-    #[expect(clippy::unused_async, reason = "the library asks for it")]
     fn session_list(&self) -> CustomerSessions {
         CustomerSessions(self.0.id)
     }
 
     #[graphql(flatten)]
-    #[expect(clippy::unused_async, reason = "the library asks for it")]
     fn why(&self) -> CustomerWhy {
         CustomerWhy(self.0.id)
     }

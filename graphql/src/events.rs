@@ -179,7 +179,7 @@ impl EventQuery {
     }
 
     /// The events that the server tells of by itself, and what each says. The same for every account.
-    fn event_types(&self) -> Vec<EventType> {
+    async fn event_types(&self) -> Vec<EventType> {
         catalogue::BUILT_IN.iter().map(Into::into).collect()
     }
 }

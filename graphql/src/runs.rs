@@ -102,7 +102,6 @@ impl Run {
     }
 
     /// Why it was refused.
-    #[expect(clippy::unused_async, reason = "the library asks for it")]
     fn user_error(&self) -> Result<Option<UserErrorInterface>> {
         Ok(runs::refusal(&self.0)?.map(Into::into))
     }

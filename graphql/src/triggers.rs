@@ -43,20 +43,17 @@ impl Trigger {
 
     /// Whether all conditions must hold, or one of them.
     #[graphql(name = "match")]
-    #[expect(clippy::unused_async, reason = "the library asks for it")]
     fn matching(&self) -> Result<ConditionMatch> {
         Ok(form::<Conditions>(&self.0.conditions)?.matching.into())
     }
 
     /// What the event must say. None at all hold always.
-    #[expect(clippy::unused_async, reason = "the library asks for it")]
     fn conditions(&self) -> Result<Vec<ConditionAnswer>> {
         Ok(form::<Conditions>(&self.0.conditions)?.conditions.into_iter().map(Into::into).collect())
     }
 
     /// What is done, each by itself and in this order.
     #[graphql(complexity = "child_complexity.saturating_mul(10).saturating_add(1)")]
-    #[expect(clippy::unused_async, reason = "the library asks for it")]
     fn actions(&self) -> Result<Vec<ActionAnswer>> {
         Ok(form::<Vec<_>>(&self.0.actions)?.into_iter().map(ActionAnswer).collect())
     }

@@ -141,7 +141,6 @@ impl WebhookDelivery {
     }
 
     /// What became of each attempt, oldest first.
-    #[expect(clippy::unused_async, reason = "the library asks for it")]
     fn attempts(&self) -> Result<Vec<WebhookAttempt>> {
         let attempts = deliveries::attempts(&self.0)?;
         let attempt = |attempt: deliveries::Attempt| WebhookAttempt {
