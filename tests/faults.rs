@@ -87,6 +87,11 @@ fn a_broken_end_is_found() {
     assert_found(Fault::Expiry);
 }
 
+#[test]
+fn a_forgotten_closing_is_found() {
+    assert_found(Fault::Closed);
+}
+
 /// The core knows no keys.
 #[test]
 fn a_forgotten_key_is_found() {

@@ -42,6 +42,7 @@ fn grant(number: u128) -> credit_grant::Model {
         expired: Credits::ZERO,
         voided: Credits::ZERO,
         transferred: Credits::ZERO,
+        closed: false,
         open: true,
         priority: 50,
         promotional: false,
@@ -136,6 +137,7 @@ fn chain(c: &mut Criterion) {
         cost: Minor(100),
         ends_before: None,
         ends_after: None,
+        leaves_open: false,
     };
     c.bench_function("sign an activity", |b| {
         let allocations = std::slice::from_ref(&allocation);

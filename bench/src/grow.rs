@@ -133,6 +133,7 @@ fn begin(purse: &Purse, number: usize, at: DateTime<Utc>) -> State {
         expired: Credits::ZERO,
         voided: Credits::ZERO,
         transferred: Credits::ZERO,
+        closed: false,
         open: true,
         priority: 50,
         promotional: true,
@@ -202,6 +203,7 @@ fn next(key: &LedgerKey, state: &mut State, number: usize, at: DateTime<Utc>) ->
         cost: Minor::ZERO,
         ends_before: None,
         ends_after: None,
+        leaves_open: false,
     };
     let issued = if kind == Kind::Issue { std::slice::from_ref(&*grant) } else { &[] };
     let record = Record { activity: &activity, allocations: std::slice::from_ref(&allocation), issued, opened: None };

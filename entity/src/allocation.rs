@@ -24,6 +24,8 @@ pub struct Model {
     pub ends_before: Option<DateTime<Utc>>,
     /// When the grant ends since this activity, where the activity set its end.
     pub ends_after: Option<DateTime<Utc>>,
+    /// Of a void: that it does not close the grant.
+    pub leaves_open: bool,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

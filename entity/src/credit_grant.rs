@@ -30,6 +30,8 @@ pub struct Model {
     pub transferred: Credits,
     /// Whether anything remains: a flag flipped at exhaustion, so that an index can leave out what is used up.
     pub open: bool,
+    /// Whether it was voided for good: what comes back to it is voided too (selling.md, S9).
+    pub closed: bool,
     /// Lower is used first.
     pub priority: i16,
     /// Given away rather than paid for.

@@ -82,6 +82,12 @@ impl Grant {
         Credits(self.0.voided)
     }
 
+    /// Whether it was voided for good: what comes back to it later, from a hold or by a reversal, is voided too. A refund
+    /// of what was unused does not close a grant.
+    fn closed(&self) -> bool {
+        self.0.closed
+    }
+
     /// How many went to another customer.
     fn transferred(&self) -> Credits {
         Credits(self.0.transferred)

@@ -9,6 +9,8 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("{text}", "text", "text COLLATE \"C\""),
     ("{bytes}", "blob", "bytea"),
     ("{bool}", "integer", "boolean"),
+    ("{true}", "1", "true"),
+    ("{false}", "0", "false"),
     ("{small}", "integer", "smallint"),
     ("{int}", "integer", "integer"),
     ("{long}", "integer", "bigint"),

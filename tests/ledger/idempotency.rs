@@ -24,6 +24,19 @@ on_both! {
         house.assert_verified().await;
     }
 
+    /// A default that is said is no other request than one that is left out.
+    async fn a_default_is_no_other_request(house: House) {
+        let customer = house.customer("Ada").await;
+        let credit_type = house.credit_type("Session", json!({ "never": true })).await;
+        let mut issue = json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 5, "idempotencyKey": "k" });
+        house.issue(issue.clone()).await;
+        issue["priority"] = json!(50);
+        assert_eq!(house.issue(issue.clone()).await["replayed"], true);
+        issue["priority"] = json!(51);
+        assert_eq!(codes(&house.issue(issue).await), ["IDEMPOTENCY_KEY_REUSED"]);
+        assert_eq!(house.balance(&customer).await["available"], 5);
+    }
+
     async fn a_key_belongs_to_one_request(house: House) {
         let customer = house.customer("Ada").await;
         let credit_type = house.credit_type("Session", json!({ "never": true })).await;

@@ -163,6 +163,21 @@ on_both! {
         assert!(report.findings.iter().any(|finding| finding.what.contains("first used at another time")), "{report:?}");
     }
 
+    async fn a_closed_grant_cannot_be_opened(house: House) {
+        let credit_type = house.credit_type("Pass", json!({ "never": true })).await;
+        let customer = house.customer("Ada").await;
+        let issued = house.issue(json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 9 })).await;
+        house.consume(json!({ "customerId": customer, "creditTypeId": credit_type, "amount": 4 })).await;
+        house.ledger("grantVoid", json!({ "grantId": issued["grant"]["id"], "reason": "Withdrawn" })).await;
+        house.assert_verified().await;
+        house.tamper("UPDATE credit_grant SET closed = NOT closed").await;
+        let report = verify::verify(&house.staff(), |_, _| ()).await.expect("a report");
+        assert!(report.findings.iter().any(|finding| finding.what.contains("is not closed, its activities say that it is closed")), "{report:?}");
+        house.tamper("UPDATE allocation SET leaves_open = NOT leaves_open").await;
+        let report = verify::verify(&house.staff(), |_, _| ()).await.expect("a report");
+        assert!(report.findings.iter().any(|finding| finding.what.contains("does not carry the hash")), "{report:?}");
+    }
+
     async fn a_hold_cannot_be_altered(house: House) {
         let credit_type = house.credit_type("Pass", json!({ "never": true })).await;
         let customer = house.customer("Ada").await;

@@ -11,6 +11,7 @@ use chrono_tz::Tz;
 use entity::activity::Kind;
 use scrip::domain::clock::Instant;
 use scrip::domain::error::Code;
+use scrip::domain::ledger::Closing;
 
 /// Where one credit is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -293,14 +294,20 @@ impl Naive {
         Ok(self.move_to(from, to, &credits, |_, _| {}))
     }
 
-    pub fn void(&mut self, lot: usize) -> Answer {
+    /// Takes away what is free of a lot. Unless it is left open, what comes back later is taken away too; `always` does
+    /// that where nothing is free.
+    pub fn void(&mut self, lot: usize, closing: Closing) -> Answer {
         let free = self.free_of(lot);
-        if free.is_empty() {
+        let comes_back = |place: &Place| matches!(place, Place::Held | Place::Used | Place::Ended | Place::Gone);
+        let closes =
+            closing == Closing::Always && !self.lots[lot].voided && self.lots[lot].credits.iter().any(comes_back);
+        if free.is_empty() && !closes {
             return Err(Code::NothingToVoid);
         }
         self.put(&free, Place::Voided);
-        self.lots[lot].voided = true;
-        Ok(vec![line(self.lots[lot].owner, Kind::Void, &free)])
+        self.lots[lot].voided |= closing != Closing::Never;
+        let count = i64::try_from(free.len()).expect("small");
+        Ok(vec![(self.lots[lot].owner, Kind::Void, vec![(lot, count)])])
     }
 
     /// Gives a lot a later end.
@@ -318,7 +325,7 @@ impl Naive {
             credits.filter(|(_, found)| **found == place).map(|(which, _)| (lot, which)).collect::<Vec<_>>()
         };
         let ended = if before <= self.now { of(Place::Ended) } else { Vec::new() };
-        if ended.is_empty() && of(Place::Free).is_empty() && of(Place::Held).is_empty() {
+        if self.lots[lot].voided || ended.is_empty() && of(Place::Free).is_empty() && of(Place::Held).is_empty() {
             return Err(Code::NothingToExtend);
         }
         self.lots[lot].end = Some(end);

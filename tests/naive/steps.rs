@@ -6,8 +6,8 @@ use entity::{Anchor, CreditTypeId, Credits, CustomerId, Expiration, GrantId, Hol
 use proptest::prelude::*;
 use scrip::domain::clock::Instant;
 use scrip::domain::ledger::{
-    Capture, Command, Consume, Cost, Extend, Extension, Issue, OnExpired, Place, Release, Reverse, Transfer, Void,
-    Words,
+    Capture, Closing, Command, Consume, Cost, Extend, Extension, Issue, OnExpired, Place, Release, Reverse, Transfer,
+    Void, Words,
 };
 
 use super::{Answer, Lot, Naive, Place as Where};
@@ -31,7 +31,7 @@ pub enum Step {
     Capture { hold: usize, amount: Option<usize> },
     Release { hold: usize },
     Reverse { used: usize, amount: Option<usize>, grace: Option<u64> },
-    Void { lot: usize },
+    Void { lot: usize, closing: Closing },
     ExtendBy { lot: usize, days: u64 },
     ExtendTo { lot: usize, hours: i64 },
     Transfer { from: usize, amount: usize },
@@ -48,9 +48,13 @@ pub fn step() -> impl Strategy<Value = Step> {
         2 => (0..12_u64).prop_map(Ends::AfterFirstUse),
         2 => (-5..200_i64).prop_map(Ends::InHours),
     ];
+    let closing =
+        prop_oneof![2 => Just(Closing::WithItsCredits), 1 => Just(Closing::Always), 2 => Just(Closing::Never)];
+    // Often given, so that burn order has to choose between given and paid ones.
+    let cost = prop_oneof![1 => Just(0), 2 => 1..500_i64];
     let some = |range: std::ops::Range<usize>| proptest::option::of(range);
     prop_oneof![
-        6 => (who.clone(), 1..12_usize, 0..500_i64, 49..52_i16, proptest::option::weighted(0.2, 0..100_i64), ends)
+        6 => (who.clone(), 1..12_usize, cost, 49..52_i16, proptest::option::weighted(0.2, 0..100_i64), ends)
             .prop_map(|(who, amount, cost, priority, delay, ends)| Step::Issue { who, amount, cost, priority, delay, ends }),
         6 => (who.clone(), 1..9_usize).prop_map(|(who, amount)| Step::Consume { who, amount }),
         4 => (who.clone(), 1..9_usize, 1..150_i64).prop_map(|(who, amount, hours)| Step::Hold { who, amount, hours }),
@@ -58,7 +62,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         2 => (0..40_usize).prop_map(|hold| Step::Release { hold }),
         4 => (0..40_usize, some(1..9), proptest::option::of(1..5_u64))
             .prop_map(|(used, amount, grace)| Step::Reverse { used, amount, grace }),
-        2 => (0..40_usize).prop_map(|lot| Step::Void { lot }),
+        2 => (0..40_usize, closing).prop_map(|(lot, closing)| Step::Void { lot, closing }),
         2 => (0..40_usize, 1..20_u64).prop_map(|(lot, days)| Step::ExtendBy { lot, days }),
         1 => (0..40_usize, -20..400_i64).prop_map(|(lot, hours)| Step::ExtendTo { lot, hours }),
         2 => (who, 1..9_usize).prop_map(|(from, amount)| Step::Transfer { from, amount }),
@@ -89,7 +93,7 @@ impl Step {
                 vec![naive.bookings.get(pick(hold, naive.bookings.len())?)?.owner]
             }
             Self::Reverse { used, .. } => vec![naive.uses.get(pick(used, naive.uses.len())?)?.owner],
-            Self::Void { lot } | Self::ExtendBy { lot, .. } | Self::ExtendTo { lot, .. } => {
+            Self::Void { lot, .. } | Self::ExtendBy { lot, .. } | Self::ExtendTo { lot, .. } => {
                 vec![naive.lots.get(pick(lot, naive.lots.len())?)?.owner]
             }
             Self::Transfer { from, .. } => vec![from, other(from)],
@@ -117,7 +121,7 @@ impl Step {
             Self::Capture { hold, amount } => naive.capture(hold % naive.bookings.len(), amount),
             Self::Release { hold } => naive.release(hold % naive.bookings.len()),
             Self::Reverse { used, amount, grace } => naive.reverse(used % naive.uses.len(), amount, grace),
-            Self::Void { lot } => naive.void(lot % naive.lots.len()),
+            Self::Void { lot, closing } => naive.void(lot % naive.lots.len(), closing),
             Self::ExtendBy { lot, days } => {
                 let zone = naive.zone;
                 naive.extend(lot % naive.lots.len(), |end| days_later(end, days, zone))
@@ -175,10 +179,10 @@ impl Step {
                 let (activity, amount) = (names.uses[used], amount.map(credits));
                 Command::Reverse(Reverse { activity, customer, credit_type, amount, on_expired, reason, words })
             }
-            Self::Void { lot } => {
+            Self::Void { lot, closing } => {
                 let lot = lot % naive.lots.len();
                 let (grant, customer) = (names.lots[lot], names.people[naive.lots[lot].owner]);
-                Command::Void(Void { grant, customer, credit_type, reason, words })
+                Command::Void(Void { grant, customer, credit_type, reason, closing, words })
             }
             Self::ExtendBy { lot, .. } | Self::ExtendTo { lot, .. } => {
                 let lot = lot % naive.lots.len();

@@ -45,6 +45,55 @@ on_both! {
         house.assert_verified().await;
     }
 
+    /// A default refund leaves what was used alone: undone later, it can be used, and goes back at what it cost (S4, S9).
+    async fn what_a_default_refund_left_comes_back(house: House) {
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        let pack = house.ten_pack(&class).await;
+        let ada = house.customer("Ada").await;
+        let order = id(&house.bought(&ada, &pack, 5).await);
+        let one = used(&house, &ada, &class, 1).await;
+        assert_eq!(state(&house.refund(&order, json!({})).await), (json!(34_000), json!("PARTIALLY_REFUNDED"), json!(0)));
+        house.ledger("activityReverse", json!({ "activityId": one, "reason": "The teacher was ill" })).await;
+        assert_eq!(house.balance(&ada).await["available"], 1);
+        assert_eq!(state(&house.refund(&order, json!({})).await), (json!(42_500), json!("REFUNDED"), json!(0)));
+        assert_eq!(house.balance(&ada).await["available"], 0);
+        house.assert_verified().await;
+    }
+
+    /// Whoever was paid back for credits that were used or have ended gets none of them back later.
+    async fn what_was_paid_back_as_used_does_not_come_back(house: House) {
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        let pack = house.ten_pack(&class).await;
+        let ada = house.customer("Ada").await;
+        let order = id(&house.bought(&ada, &pack, 5).await);
+        let all = used(&house, &ada, &class, 5).await;
+        let refunded = house.refund(&order, json!({ "amount": 42_500, "usedCredits": true })).await;
+        assert_eq!(state(&refunded), (json!(42_500), json!("REFUNDED"), json!(0)));
+        let undone = house.ledger("activityReverse", json!({ "activityId": all, "amount": 2, "reason": "Called off" })).await;
+        let kinds = undone["activities"].as_array().expect("activities").iter().map(|line| (line["kind"].clone(), line["amount"].clone()));
+        assert_eq!(kinds.collect::<Vec<_>>(), [(json!("REVERSE"), json!(2)), (json!("VOID"), json!(-2))]);
+        assert_eq!(house.balance(&ada).await["available"], 0);
+        house.assert_verified().await;
+    }
+
+    async fn what_had_ended_and_was_paid_back_cannot_be_revived(house: House) {
+        let pass = house.credit_type("Pass", json!({ "on": "2026-03-31" })).await;
+        let pack = house.ten_pack(&pass).await;
+        let bob = house.customer("Bob").await;
+        let order = house.bought(&bob, &pack, 5).await;
+        let grant = order["fulfilment"][0]["grant"]["id"].clone();
+        used(&house, &bob, &pass, 2).await;
+        house.set_clock("2026-04-02T09:00:00Z");
+        assert_eq!(refusal(&house.refund(&id(&order), json!({})).await), said("NOTHING_TO_REFUND", "orderId"));
+        let refunded = house.refund(&id(&order), json!({ "amount": 25_500, "usedCredits": true })).await;
+        assert_eq!(refunded["order"]["refunded"]["minor"], 25_500);
+        let extended = house.ledger("grantExtend", json!({ "grantId": grant, "to": { "on": "2026-05-31" }, "reason": "Illness" })).await;
+        assert_eq!(codes(&extended), ["NOTHING_TO_EXTEND"]);
+        assert_eq!(house.balance(&bob).await["available"], 0);
+        assert_eq!(refusal(&house.refund(&id(&order), json!({})).await), said("NOTHING_TO_REFUND", "orderId"));
+        house.assert_verified().await;
+    }
+
     async fn credits_set_aside_refuse_it_and_transferred_ones_count_as_used(house: House) {
         let class = house.credit_type("Class", json!({ "never": true })).await;
         let pack = house.ten_pack(&class).await;

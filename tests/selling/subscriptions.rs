@@ -214,6 +214,30 @@ on_both! {
         house.assert_verified().await;
     }
 
+    /// An unpaid renewal that is given up gives nothing back later: neither what was set aside nor what was used (S9).
+    async fn what_an_unpaid_renewal_gave_does_not_come_back(house: House) {
+        let (house, ada, subscription) = begun(house, "unpaid", "2026-01-10T12:00:00Z", json!({ "issueBeforePayment": true })).await;
+        house.advance("2026-02-10T12:00:00Z").await;
+        assert_eq!(house.balance(&ada).await["available"], 8, "four are paid, four are not");
+        let class = house.data("{ creditTypes { nodes { id } } }", json!({})).await["creditTypes"]["nodes"][0]["id"].clone();
+        let wallet = |amount: i64| json!({ "customerId": ada, "creditTypeId": class, "amount": amount });
+        let mut booking = wallet(6);
+        booking["expiresAt"] = json!("2026-02-20T00:00:00Z");
+        let released = house.ledger("holdPlace", booking.clone()).await["activity"]["hold"]["id"].clone();
+        booking["amount"] = json!(1);
+        house.ledger("holdPlace", booking).await;
+        let used = house.consume(wallet(1)).await["activity"]["id"].clone();
+        house.done("subscriptionCancel", "subscription { status }", json!({ "subscriptionId": subscription, "reason": "Moved away" })).await;
+        assert_eq!(house.balance(&ada).await["available"], 0);
+        house.ledger("activityReverse", json!({ "activityId": used, "reason": "Called off" })).await;
+        assert_eq!(house.balance(&ada).await["available"], 0, "the one that was used had not been paid");
+        house.ledger("holdRelease", json!({ "holdId": released })).await;
+        assert_eq!(house.balance(&ada).await["available"], 4, "of six the four that were paid");
+        house.advance("2026-02-21T00:00:00Z").await;
+        assert_eq!(house.balance(&ada).await["available"], 4, "what lapsed had not been paid");
+        house.assert_verified().await;
+    }
+
     /// Renewals are charged to the stored method; one that fails is past due at once, and another method mends it.
     async fn renewals_are_charged(house: House) {
         let house = house.sandbox("charged", "2026-01-10T12:00:00Z").await;

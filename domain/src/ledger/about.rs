@@ -3,7 +3,7 @@
 
 use entity::{ActivityId, CreditTypeId, Credits, CustomerId, GrantId, HoldId};
 
-use super::command::{Capture, Command, Extend, Extension, OnExpired, Release, Reverse, Void, Words};
+use super::command::{Capture, Closing, Command, Extend, Extension, OnExpired, Release, Reverse, Void, Words};
 use super::{activity, grants, holds};
 use crate::caller::{Caller, Scope};
 use crate::error::{Refusal, Result};
@@ -11,7 +11,7 @@ use crate::error::{Refusal, Result};
 /// Void a grant.
 pub async fn void(caller: &Caller, grant: GrantId, reason: String, words: Words) -> Result<Command> {
     let (customer, credit_type) = of_grant(caller, grant).await?;
-    Ok(Command::Void(Void { grant, customer, credit_type, reason, words }))
+    Ok(Command::Void(Void { grant, customer, credit_type, reason, closing: Closing::default(), words }))
 }
 
 /// Extend a grant.

@@ -169,6 +169,10 @@ impl Signed {
         for end in [allocation.ends_before, allocation.ends_after] {
             self.optional(end.map(|end| end.timestamp_micros().to_be_bytes()).as_ref().map(<[u8; 8]>::as_slice));
         }
+        // One byte, where an id or nothing follows otherwise: what was signed before there was such a thing stays as it is.
+        if allocation.leaves_open {
+            self.bytes(&[1]);
+        }
     }
 
     /// What a grant was made with; its end, and what becomes of it, is in the allocations.

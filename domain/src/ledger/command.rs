@@ -6,6 +6,7 @@ use entity::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::decide::PRIORITY;
 use super::state::WalletKey;
 use crate::clock::Instant;
 use crate::error::{Refusal, Result};
@@ -52,6 +53,25 @@ pub struct Consume {
     pub words: Words,
 }
 
+/// What a void does to what comes back to its grant later (selling.md, S9).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum Closing {
+    /// The grant is closed: what comes back is voided too. Refused where nothing is free.
+    #[default]
+    WithItsCredits,
+    /// The grant is closed, where nothing is free as well.
+    Always,
+    /// The grant stays open: what comes back can be used. Refused where nothing is free.
+    Never,
+}
+
+impl Closing {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Take away what is left of one grant.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Void {
@@ -61,6 +81,8 @@ pub struct Void {
     pub credit_type: CreditTypeId,
     /// Why. The customer sees it.
     pub reason: String,
+    #[serde(skip_serializing_if = "Closing::is_default")]
+    pub closing: Closing,
     #[serde(flatten)]
     pub words: Words,
 }
@@ -228,6 +250,8 @@ impl Command {
                 if issue.priority.is_some_and(|priority| !(0..=100).contains(&priority)) {
                     return Err(Refusal::invalid("priority", "Must be 0 to 100. Lower is used first."));
                 }
+                // Given or left out, the default is one request.
+                issue.priority = issue.priority.filter(|priority| *priority != PRIORITY);
                 if let Some(cost) = &mut issue.cost {
                     cost.minor = input::cost("cost.minor", cost.minor)?;
                     cost.currency = input::currency("cost.currency", &cost.currency)?;

@@ -11,6 +11,8 @@ pub enum Fault {
     Reverse,
     /// Credits can be used at the very instant at which they end.
     Expiry,
+    /// What comes back to a closed grant stays.
+    Closed,
     /// A known key is not looked at.
     Idempotency,
     /// SQLite acknowledges what it has not flushed.

@@ -79,21 +79,25 @@ pub async fn pages(view: &View, wanted: &[Wanted]) -> Result<Vec<Slice<Model>>> 
 /// [`status`] as a condition on stored rows, to which what time has done may not be written yet.
 fn has(view: &View, customer: CustomerId, status: Status) -> Condition {
     let now = view.now();
-    // What a lapse gives back to a voided grant is voided in the same instant.
-    let voided = || Column::Voided.gt(0_i64);
-    let kept = || Condition::all().add(Column::Voided.eq(0_i64));
     let free = || Condition::any().add(part::is_open()).add(Column::Id.in_subquery(holds::given_back(view, customer)));
     let over = || Condition::all().add(Column::ExpiresAt.is_not_null()).add(Column::ExpiresAt.lte(now));
+    let all = Condition::all;
+    let live = || all().add(Column::Closed.eq(false)).add(free()).add(over().not());
+    let never_voided = || all().add(Column::Voided.eq(0_i64));
     match status {
-        Status::Scheduled => kept().add(free()).add(over().not()).add(Column::EffectiveAt.gt(now)),
-        Status::Usable => kept().add(free()).add(over().not()).add(Column::EffectiveAt.lte(now)),
-        Status::Voided => Condition::all().add(voided()),
-        Status::Expired => {
-            let ends = Condition::all().add(free()).add(over());
-            let ended = Condition::all().add(free().not()).add(Column::Expired.gt(0_i64));
-            kept().add(Condition::any().add(ends).add(ended))
+        Status::Scheduled => live().add(Column::EffectiveAt.gt(now)),
+        Status::Usable => live().add(Column::EffectiveAt.lte(now)),
+        Status::Voided => {
+            let voided = all().add(Column::Voided.gt(0_i64)).add(live().not());
+            // What a lapse gives back to a closed grant is voided in the same instant.
+            Condition::any().add(voided).add(all().add(Column::Closed.eq(true)).add(free()))
         }
-        Status::UsedUp => kept().add(free().not()).add(Column::Expired.eq(0_i64)),
+        Status::Expired => {
+            let ends = all().add(Column::Closed.eq(false)).add(free()).add(over());
+            let ended = all().add(free().not()).add(Column::Expired.gt(0_i64));
+            never_voided().add(Condition::any().add(ends).add(ended))
+        }
+        Status::UsedUp => never_voided().add(free().not()).add(Column::Expired.eq(0_i64)),
     }
 }
 

@@ -198,6 +198,7 @@ impl About {
                 Command::Capture(capture) => drop(about.holds.insert((*account, capture.hold))),
                 Command::Release(release) => drop(about.holds.insert((*account, release.hold))),
                 Command::Extend(extend) => drop(about.grants.insert((*account, extend.grant))),
+                Command::Void(void) => drop(about.grants.insert((*account, void.grant))),
                 Command::Reverse(reverse) => drop(about.activities.insert((*account, reverse.activity))),
                 _ => {}
             }

@@ -59,8 +59,8 @@ pub mod watch;
 
 pub use chain::LedgerKey;
 pub use command::{
-    Capture, Command, Consume, Cost, Extend, Extension, Issue, OnExpired, Outcome, Place, Preview, Release, Reverse,
-    RollOver, Settle, Transfer, Void, Words,
+    Capture, Closing, Command, Consume, Cost, Extend, Extension, Issue, OnExpired, Outcome, Place, Preview, Release,
+    Reverse, RollOver, Settle, Transfer, Void, Words,
 };
 
 use entity::activity::{ActorKind, Source};

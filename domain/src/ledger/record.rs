@@ -83,6 +83,7 @@ pub fn record(key: &LedgerKey, wallet: &Wallet, entry: &mut Entry, told: &Told) 
             cost: draw.cost,
             ends_before: draw.ends_before,
             ends_after: draw.ends_after,
+            leaves_open: draw.leaves_open,
         })
         .collect::<Vec<_>>();
     if let Some(opened) = &mut entry.opened {

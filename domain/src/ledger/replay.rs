@@ -6,6 +6,7 @@ use entity::hold::{self, Status};
 use entity::{ActivityId, Credits, GrantId, HoldId, activity, allocation, credit_grant, wallet};
 
 use super::chain::{self, LedgerKey, Record};
+use super::settle::closes;
 use super::state::{Draw, Pool, change, emptied, makes_grants, sets_end, shift, uses};
 use crate::clock::Instant;
 
@@ -164,6 +165,7 @@ impl<'a> Walk<'a> {
             }
             grant.expires_at = end;
         }
+        grant.closed |= closes(activity.kind, allocation.leaves_open);
         if uses(activity.kind) {
             grant.first_used_at = grant.first_used_at.or(Some(activity.at));
         }
@@ -291,6 +293,10 @@ fn differences(stored: &credit_grant::Model, replayed: &credit_grant::Model) -> 
         .collect::<Vec<_>>();
     if stored.first_used_at != replayed.first_used_at {
         found.push(format!("{id} was first used at another time than its activities say"));
+    }
+    if stored.closed != replayed.closed {
+        let closed = |grant: &credit_grant::Model| if grant.closed { "closed" } else { "not closed" };
+        found.push(format!("{id} is {}, its activities say that it is {}", closed(stored), closed(replayed)));
     }
     if stored.expires_at != replayed.expires_at {
         found.push(format!("{id} ends at {}, its activities say {}", end(stored.expires_at), end(replayed.expires_at)));

@@ -4,6 +4,7 @@
 use entity::activity::Kind;
 use entity::{GrantId, HoldId, credit_grant};
 
+use super::fault::{self, Fault};
 use super::state::{Draw, Entry, Held, Wallet, is_over, shift};
 use crate::clock::Instant;
 
@@ -60,7 +61,7 @@ impl Wallet {
         vec![Entry::new(Kind::Expire, at, vec![Draw::of(id, grant.remaining, grant.cost_left)])]
     }
 
-    /// What comes back to a grant that was voided or has ended does not stay there: it goes on in the same instant.
+    /// What comes back to a grant that was closed or has ended does not stay there: it goes on in the same instant.
     #[must_use]
     pub fn onward(&self, returned: &[Draw], at: Instant) -> Vec<Entry> {
         let of = |kind: Kind| {
@@ -88,8 +89,14 @@ impl Wallet {
     }
 }
 
+/// Whether an entry closes the grants that it draws from: what comes back to them later is voided too.
+#[must_use]
+pub fn closes(kind: Kind, leaves_open: bool) -> bool {
+    kind == Kind::Void && !leaves_open
+}
+
 fn goes_on(grant: &credit_grant::Model, at: Instant) -> Option<Kind> {
-    if !grant.voided.is_zero() {
+    if grant.closed && !fault::is(Fault::Closed) {
         Some(Kind::Void)
     } else if is_over(grant, at) {
         Some(Kind::Expire)

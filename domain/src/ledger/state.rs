@@ -23,13 +23,15 @@ pub struct Draw {
     pub ends_before: Option<Instant>,
     /// Where the grant's end was set: when it ends since.
     pub ends_after: Option<Instant>,
+    /// Of a void: that the grant is not closed by it.
+    pub leaves_open: bool,
 }
 
 impl Draw {
-    /// One that leaves the grant's end as it is.
+    /// One that leaves the grant's end as it is; a void, one that closes the grant.
     #[must_use]
     pub fn of(grant: GrantId, amount: Credits, cost: Minor) -> Self {
-        Self { grant, amount, cost, ends_before: None, ends_after: None }
+        Self { grant, amount, cost, ends_before: None, ends_after: None, leaves_open: false }
     }
 }
 
@@ -167,6 +169,7 @@ pub fn emptied(grant: &credit_grant::Model) -> credit_grant::Model {
         cost_voided: Minor::ZERO,
         cost_transferred: Minor::ZERO,
         open: false,
+        closed: false,
         first_used_at: None,
         expires_at: None,
         ..grant.clone()
@@ -313,6 +316,7 @@ impl Wallet {
                 moved |= grant.expires_at != end;
                 grant.expires_at = end;
             }
+            grant.closed |= super::settle::closes(entry.kind, draw.leaves_open);
             if uses(entry.kind) {
                 grant.first_used_at = grant.first_used_at.or(Some(entry.at));
             }

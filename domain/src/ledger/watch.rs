@@ -261,6 +261,7 @@ mod tests {
             held: Credits::ZERO,
             consumed: Credits::ZERO,
             expired: Credits::ZERO,
+            closed: false,
             voided: Credits::ZERO,
             transferred: Credits::ZERO,
             open: true,

@@ -18,7 +18,7 @@ use crate::clock::fresh_id;
 use crate::error::{Error, Refusal, Result};
 use crate::events::Fact;
 use crate::input;
-use crate::ledger::{self, Command, Void, Words};
+use crate::ledger::{self, Closing, Command, Void, Words};
 use crate::page::{self, Page, Slice};
 use crate::store::Store;
 use crate::tx::{Tx, View};
@@ -158,7 +158,7 @@ pub(super) async fn cancel_in(
     reason: Option<String>,
     actor: (ActorKind, String),
 ) -> Result<Model> {
-    take_back(tx, store, &order, "The order was cancelled unpaid", actor).await?;
+    take_back(tx, store, &order, ("The order was cancelled unpaid", Closing::Always), actor).await?;
     let mut order = order.into_active_model();
     order.status = Set(Status::Cancelled);
     order.cancelled_at = Set(Some(tx.now));
@@ -168,12 +168,13 @@ pub(super) async fn cancel_in(
     Ok(order)
 }
 
-/// Voids what is free in the grants of an order; answers how many credits that were, and what they had cost.
+/// Voids what is free in the grants of an order, and closes them or not; answers how many credits that were, and what
+/// they had cost.
 pub(super) async fn take_back(
     tx: &Tx,
     store: &Store,
     order: &Model,
-    reason: &str,
+    (reason, closing): (&str, Closing),
     actor: (ActorKind, String),
 ) -> Result<(Credits, Minor)> {
     let lines = order_line::Entity::of(order.account_id).filter(order_line::Column::OrderId.eq(order.id));
@@ -184,7 +185,7 @@ pub(super) async fn take_back(
         let credit_type = types.get(&row.position).copied().flatten()?;
         let words = Words { reference: Some(order.id.to_string()), ..Words::default() };
         let (customer, reason) = (order.customer_id, reason.to_owned());
-        Some(Command::Void(Void { grant: row.grant_id?, customer, credit_type, reason, words }))
+        Some(Command::Void(Void { grant: row.grant_id?, customer, credit_type, reason, closing, words }))
     };
     let voids = given.iter().filter_map(void).collect::<Vec<_>>();
     if voids.is_empty() {

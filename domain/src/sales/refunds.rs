@@ -16,7 +16,7 @@ use crate::caller::{Caller, Scope};
 use crate::clock::fresh_id;
 use crate::error::{Error, Refusal, Result};
 use crate::input;
-use crate::ledger::{self, Command, OnExpired, Reverse, Words, grants};
+use crate::ledger::{self, Closing, Command, OnExpired, Reverse, Words, grants};
 use crate::once::{Operation, once};
 use crate::tx::Tx;
 
@@ -129,7 +129,9 @@ async fn give_money_back(tx: &Tx, caller: &Caller, order: product_order::Model, 
     let (credits, voided) = if new.keep_credits {
         (Credits::ZERO, Minor::ZERO)
     } else {
-        take_back(tx, caller.app().store(), &order, &new.reason, caller.actor()).await?
+        // Whoever gets back what used credits cost gets none of them back later.
+        let closing = if new.used_credits { Closing::Always } else { Closing::Never };
+        take_back(tx, caller.app().store(), &order, (&new.reason, closing), caller.actor()).await?
     };
     // The wallets are locked by now, so nobody sets any aside meanwhile.
     let made = grants_of(tx, &given).await?;

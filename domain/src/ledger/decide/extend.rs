@@ -25,7 +25,7 @@ pub(super) fn decide(wallet: &Wallet, command: &Extend, at: Instant) -> Result<V
     }
     let revived = if command.revive && is_over(grant, at) { grant.expired } else { Credits::ZERO };
     // What is held may come back, so it counts as well.
-    if (revived + grant.remaining + grant.held).is_zero() {
+    if grant.closed || (revived + grant.remaining + grant.held).is_zero() {
         return Err(Refusal::NothingToExtend);
     }
     let (kind, cost) = if revived.is_zero() { (Kind::Extend, Minor::ZERO) } else { (Kind::Revive, grant.cost_expired) };

@@ -11,7 +11,7 @@ use crate::ledger::expiration;
 use crate::ledger::state::{Draw, Entry, Wallet};
 
 /// The priority of a grant that names none.
-const PRIORITY: i16 = 50;
+pub const PRIORITY: i16 = 50;
 
 pub(super) fn decide(wallet: &Wallet, command: &Issue, around: &Circumstances<'_>) -> Result<Vec<Entry>, Refusal> {
     let Circumstances { account, credit_type, at, .. } = *around;
@@ -45,6 +45,7 @@ pub(super) fn decide(wallet: &Wallet, command: &Issue, around: &Circumstances<'_
         expired: Credits::ZERO,
         voided: Credits::ZERO,
         transferred: Credits::ZERO,
+        closed: false,
         open: true,
         priority: command.priority.unwrap_or(PRIORITY),
         promotional: cost.is_zero(),

@@ -9,6 +9,8 @@ mod roll_over;
 mod transfer;
 mod void;
 
+pub use issue::PRIORITY;
+
 use entity::activity::Source;
 use entity::{account, credit_type};
 use uuid::Uuid;

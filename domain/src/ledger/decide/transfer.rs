@@ -48,6 +48,7 @@ pub(super) fn made_of(
         held: Credits::ZERO,
         consumed: Credits::ZERO,
         expired: Credits::ZERO,
+        closed: false,
         voided: Credits::ZERO,
         transferred: Credits::ZERO,
         open: true,

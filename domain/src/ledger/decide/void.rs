@@ -1,13 +1,23 @@
 //! Void: what is left of one grant, from remaining to voided. What is held stays with its hold.
 
 use entity::activity::Kind;
+use entity::credit_grant;
 
 use crate::clock::Instant;
 use crate::error::Refusal;
-use crate::ledger::command::Void;
+use crate::ledger::command::{Closing, Void};
 use crate::ledger::state::{Draw, Entry, Wallet};
 
 pub(super) fn decide(wallet: &Wallet, command: &Void, at: Instant) -> Result<Vec<Entry>, Refusal> {
-    let grant = wallet.grant(command.grant).filter(|grant| grant.open).ok_or(Refusal::NothingToVoid)?;
-    Ok(vec![Entry::new(Kind::Void, at, vec![Draw::of(grant.id, grant.remaining, grant.cost_left)])])
+    let grant = wallet.grant(command.grant);
+    let grant = grant.filter(|grant| grant.open || command.closing == Closing::Always && may_get_back(grant));
+    let grant = grant.ok_or(Refusal::NothingToVoid)?;
+    let leaves_open = command.closing == Closing::Never;
+    let draw = Draw { leaves_open, ..Draw::of(grant.id, grant.remaining, grant.cost_left) };
+    Ok(vec![Entry::new(Kind::Void, at, vec![draw])])
+}
+
+/// Whether credits may come back to a grant that would stay.
+fn may_get_back(grant: &credit_grant::Model) -> bool {
+    !grant.closed && !(grant.held + grant.consumed + grant.expired + grant.transferred).is_zero()
 }
