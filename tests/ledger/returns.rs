@@ -1,5 +1,7 @@
 //! Giving back, giving a later end, giving away.
 
+use scrip::domain::Error;
+use scrip::domain::ledger::{self, Closing, Command, Void, Words};
 use serde_json::{Value, json};
 
 use crate::harness::{Backend, House, codes};
@@ -273,5 +275,48 @@ on_both! {
         }
         assert_eq!(other.balance(&eve).await["available"], 2);
         other.assert_verified().await;
+    }
+
+    /// What lapses into a grant that was closed while all of it was held is voided wherever it is read, though nobody has
+    /// written it, and for good.
+    async fn what_lapses_into_a_closed_grant_is_voided(house: House) {
+        let (ada, class) = (house.customer("Ada").await, house.credit_type("Class", json!({ "on": "2026-03-31" })).await);
+        let issued = issue(&house, &ada, &class, 5, json!({ "cost": { "minor": 500, "currency": "CHF" } })).await;
+        let hold = json!({ "customerId": ada, "creditTypeId": class, "amount": 5, "expiresAt": "2026-03-08T00:00:00Z" });
+        house.ledger("holdPlace", hold).await;
+        let void = |closing| Command::Void(Void {
+            grant: issued["grant"]["id"].as_str().expect("an id").parse().expect("an id"),
+            customer: ada.parse().expect("an id"),
+            credit_type: class.parse().expect("an id"),
+            reason: "Never paid".to_owned(),
+            closing,
+            words: Words::default(),
+        });
+        for closing in [Closing::Never, Closing::WithItsCredits] {
+            let refused = ledger::submit(&house.staff(), void(closing), &house.key()).await;
+            assert!(matches!(refused, Err(Error::Refused(_))), "{closing:?}: nothing is free");
+        }
+        ledger::submit(&house.staff(), void(Closing::Always), &house.key()).await.expect("it is closed");
+        let read = async || {
+            let query = "query($id: ID!) { creditLiability { deferred { credits } breakage { credits } voided { credits cost { minor } } }
+                expiryForecast { amount } customer(by: { id: $id }) { balances { available held }
+                    closed: grants(status: VOIDED) { nodes { closed voided } } usable: grants(status: USABLE) { nodes { id } }
+                    usedUp: grants(status: USED_UP) { nodes { held } } } }";
+            house.data(query, json!({ "id": ada })).await
+        };
+        let before = read().await;
+        assert_eq!(before["customer"]["usedUp"]["nodes"], json!([{ "held": 5 }]));
+        assert_eq!(before["creditLiability"][0]["deferred"]["credits"], 5);
+        assert_eq!(before["expiryForecast"], json!([]), "it will be voided, not end");
+        house.set_clock("2026-03-09T00:00:00Z");
+        for written in [false, true] {
+            let after = read().await;
+            assert_eq!(after["creditLiability"][0], json!({ "deferred": { "credits": 0 }, "breakage": { "credits": 0 }, "voided": { "credits": 5, "cost": { "minor": 500 } } }));
+            assert_eq!(after["customer"]["balances"], json!([{ "available": 0, "held": 0 }]), "{written}");
+            assert_eq!(after["customer"]["closed"]["nodes"], json!([{ "closed": true, "voided": 5 }]), "{written}");
+            assert_eq!((&after["customer"]["usable"]["nodes"], &after["customer"]["usedUp"]["nodes"]), (&json!([]), &json!([])));
+            assert!(scrip::worker::round(&house.app).await.is_ok());
+            house.assert_verified().await;
+        }
     }
 }

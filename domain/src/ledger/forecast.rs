@@ -119,7 +119,7 @@ fn held(view: &View, until: Instant) -> sea_orm::sea_query::SelectStatement {
         .and_where(hold::Column::AccountId.eq(account))
         .and_where(Expr::cust("hold.open"))
         .and_where(lapse().lte(until))
-        .and_where(credit_grant::Column::Voided.eq(0_i64))
+        .and_where(credit_grant::Column::Closed.eq(false))
         .and_where(grant_end().lte(until))
         .and_where(Expr::expr(later()).gt(view.now()))
         .group_by_col((credit_grant::Entity, credit_grant::Column::CreditTypeId))

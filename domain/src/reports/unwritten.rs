@@ -19,7 +19,7 @@ pub(super) async fn until(view: &View, before: Instant) -> Result<Vec<Moved>> {
     for row in view.db().query_all(&lapsed(view, lapse(), (Instant::UNIX_EPOCH, before))).await? {
         let (over, voided): (bool, bool) = (truth(&row, 4)?, truth(&row, 5)?);
         moved.push(Moved { kind: Kind::Lapse, ..read(&row, Kind::Lapse)? });
-        // What comes back to a grant that was voided or has ended goes on.
+        // What comes back to a grant that was closed or has ended goes on.
         if voided {
             moved.push(read(&row, Kind::Void)?);
         } else if over {
@@ -88,12 +88,12 @@ fn later() -> Expr {
 }
 
 /// What open holds give back whose instant lies in a stretch of time: and whether its grant has ended by its end, and
-/// whether it was voided.
+/// whether it was closed.
 fn lapsed(view: &View, at: Expr, (from, to): (Instant, Instant)) -> SelectStatement {
     let account = view.account().id;
     let flag = |condition: Expr| -> Expr { CaseStatement::new().case(condition, 1_i32).finally(0_i32).into() };
     let (over, voided) =
-        (flag(end().lt(to)), flag(Expr::col((credit_grant::Entity, credit_grant::Column::Voided)).gt(0_i64)));
+        (flag(end().lt(to)), flag(Expr::col((credit_grant::Entity, credit_grant::Column::Closed)).eq(true)));
     Query::select()
         .column((credit_grant::Entity, credit_grant::Column::CreditTypeId))
         .column((credit_grant::Entity, credit_grant::Column::Currency))
