@@ -25,6 +25,7 @@ pub enum Kind {
     Reverse,
     Expire,
     Void,
+    Reinstate,
     Extend,
     Revive,
     TransferOut,

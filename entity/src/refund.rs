@@ -36,6 +36,8 @@ pub struct Model {
     pub currency: Option<String>,
     /// How many credits were voided, or given back.
     pub credits: Credits,
+    /// The activities that took them away, as a list of ids: undone if the refund fails.
+    pub voids: Json,
     pub reason: String,
     pub failure: Option<String>,
     pub actor_kind: ActorKind,

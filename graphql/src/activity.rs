@@ -34,6 +34,8 @@ pub enum ActivityKind {
     Expire,
     /// Credits were taken away.
     Void,
+    /// Credits that had been taken away were given back: the void was reversed.
+    Reinstate,
     /// A grant was given a later end.
     Extend,
     /// Credits that had ended came back: their grant was given a later end.

@@ -205,8 +205,9 @@ impl LedgerMutation {
         Some(carry_out(ctx, &input.request, command).await.map(CreditsTransferPayload))
     }
 
-    /// Give back what a consume or a capture used: all of it or a part, as often as something is left of it.
-    /// What was taken last goes back first, to the grants that it was taken from. For staff.
+    /// Give back what a consume or a capture used, or what a void took away: all of it or a part, as often as something is left of it.
+    /// What was taken last goes back first, to the grants that it was taken from. A void is undone as a whole: its credits
+    /// come back at their cost, and its grant is open again. For staff.
     async fn activity_reverse(
         &self,
         ctx: &Context<'_>,

@@ -67,7 +67,9 @@ on_both! {
         house.ledger("holdPlace", hold("2026-01-03T00:00:00Z")).await;
         house.ledger("creditsTransfer", json!({ "fromCustomerId": ada, "toCustomerId": bob, "creditTypeId": class, "amount": 2 })).await;
         let gift = house.issue(of(&bob, 3)).await;
-        house.ledger("grantVoid", json!({ "grantId": gift["grant"]["id"], "reason": "A mistake" })).await;
+        let slip = house.ledger("grantVoid", json!({ "grantId": gift["grant"]["id"], "reason": "A mistake" })).await;
+        house.ledger("activityReverse", json!({ "activityId": slip["activity"]["id"], "reason": "None" })).await;
+        house.ledger("grantVoid", json!({ "grantId": gift["grant"]["id"], "reason": "One after all" })).await;
         house.ledger("grantExtend", json!({ "grantId": issued["grant"]["id"], "to": { "by": { "count": 1, "unit": "WEEK" } }, "reason": "Closed" })).await;
         house.done("customerTag", "customer { id }", json!({ "id": ada, "tags": ["vip"] })).await;
         house.data("mutation($input: CustomerTagInput!) { customerUntag(input: $input) { customer { id } } }", json!({ "input": { "id": ada, "tags": ["vip"] } })).await;
@@ -92,7 +94,7 @@ on_both! {
         house.done("subscriptionCancel", "subscription { id }", json!({ "subscriptionId": subscription })).await;
         assert_typed(&house, &[
             "balance.low", "balance.recovered", "credits.captured", "credits.consumed", "credits.expired", "credits.expiring_soon",
-            "credits.extended", "credits.held", "credits.issued", "credits.lapsed", "credits.released", "credits.reversed",
+            "credits.extended", "credits.held", "credits.issued", "credits.lapsed", "credits.reinstated", "credits.released", "credits.reversed",
             "credits.revived", "credits.transferred_in", "credits.transferred_out", "credits.voided", "customer.created",
             "customer.tagged", "customer.untagged", "order.cancelled", "order.paid", "order.placed", "order.refunded",
             "order.payment_failed", "subscription.cancelled", "subscription.paused", "subscription.renewed",

@@ -68,7 +68,9 @@ impl Player {
                     if activity.kind == Kind::Hold {
                         self.holds.extend(activity.hold_id);
                     }
-                    if uses(activity.kind) {
+                    // What was voided by hand can be undone as well, not what goes on because its grant is closed.
+                    let voided = activity.kind == Kind::Void && matches!(command, Command::Void(_));
+                    if uses(activity.kind) || voided {
                         self.uses.push(activity.id);
                     }
                 }
@@ -137,7 +139,10 @@ pub async fn play(house: &House, histories: Vec<Vec<Timed>>) {
         let outcomes = join_all(calls).await;
         for ((at, key, command, expected), outcome) in asked.into_iter().zip(outcomes) {
             players[at].compare(&expected, &outcome, &command);
-            players[at].sent.push((key, command, said(&outcome)));
+            // Wrong input is not remembered.
+            if said(&outcome) != Said::Refused(Code::Invalid) {
+                players[at].sent.push((key, command, said(&outcome)));
+            }
         }
         send_again(&staff, &players, round).await;
     }

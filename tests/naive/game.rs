@@ -13,6 +13,7 @@ use entity::{
     credit_type,
 };
 use scrip::domain::clock::Instant;
+use scrip::domain::ledger::Command;
 use scrip::domain::ledger::books::{Ask, Author, Books};
 use scrip::domain::ledger::decide::Used;
 use scrip::domain::ledger::load;
@@ -144,6 +145,11 @@ impl Game {
             *newest = entry.at;
             self.learn(entry);
         }
+        // What was voided by hand can be undone.
+        let voided = written.iter().find(|(_, entry, author)| entry.kind == Kind::Void && *author == Author::Command);
+        if let (Command::Void(_), Some((_, entry, _))) = (&command, voided) {
+            self.learn_undoable(&entry.clone());
+        }
         let lines = written.iter().map(|(customer, entry, _)| self.line(*customer, entry)).collect::<Vec<_>>();
         match (answer, outcome) {
             (Ok(done), Ok(())) => expected.extend(done),
@@ -160,10 +166,14 @@ impl Game {
         self.lots.extend(entry.issued.iter().map(|grant| grant.id));
         self.holds.extend(entry.opened.iter().map(|hold| hold.id));
         if uses(entry.kind) {
-            let id = ActivityId(Uuid::from_u128(1_000_000 + self.uses.len() as u128));
-            self.uses.push(id);
-            self.books.used.insert(id, Used { reversible: true, left: entry.draws.clone() });
+            self.learn_undoable(entry);
         }
+    }
+
+    fn learn_undoable(&mut self, entry: &Entry) {
+        let id = ActivityId(Uuid::from_u128(1_000_000 + self.uses.len() as u128));
+        self.uses.push(id);
+        self.books.used.insert(id, Used { kind: entry.kind, left: entry.draws.clone(), undone: false });
     }
 
     fn line(&self, customer: CustomerId, entry: &Entry) -> Line {
@@ -224,7 +234,7 @@ impl Game {
 }
 
 /// The kinds that a history can write, to show that none is left out.
-pub const KINDS: [Kind; 13] = [
+pub const KINDS: [Kind; 14] = [
     Kind::Issue,
     Kind::Consume,
     Kind::Hold,
@@ -234,6 +244,7 @@ pub const KINDS: [Kind; 13] = [
     Kind::Reverse,
     Kind::Expire,
     Kind::Void,
+    Kind::Reinstate,
     Kind::Extend,
     Kind::Revive,
     Kind::TransferOut,

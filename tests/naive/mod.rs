@@ -51,11 +51,16 @@ pub struct Booking {
     pub used: usize,
 }
 
-/// Something that used credits: which, in order, of which those at the end may have been given back.
+/// Something that can be undone: which credits it used or took away, in order, of which those at the end may have been
+/// given back.
 #[derive(Clone, Debug)]
 pub struct Use {
     pub owner: usize,
     pub credits: Vec<Credit>,
+    /// Of what took them away: the lot, and whether it was closed.
+    pub void: Option<(usize, bool)>,
+    /// Whether that was undone.
+    pub undone: bool,
 }
 
 /// What was written: a kind, and how many of which lot, in order.
@@ -179,7 +184,7 @@ impl Naive {
                 self.lots[*lot].end = Some(self.end_of_day(self.now, days));
             }
         }
-        self.uses.push(Use { owner, credits: credits.to_vec() });
+        self.uses.push(Use { owner, credits: credits.to_vec(), void: None, undone: false });
     }
 
     pub fn issue(&mut self, lot: Lot) -> Answer {
@@ -243,7 +248,20 @@ impl Naive {
 
     /// Gives back `amount` of what a use used, all if none is given; what has ended goes to new lots with some days more.
     pub fn reverse(&mut self, which: usize, amount: Option<usize>, grace: Option<u64>) -> Answer {
-        let Use { owner, mut credits } = self.uses[which].clone();
+        let Use { owner, mut credits, void, undone } = self.uses[which].clone();
+        if let Some((lot, closes)) = void {
+            if amount.is_some() {
+                return Err(Code::Invalid);
+            }
+            if undone {
+                return Err(Code::AlreadyReversed);
+            }
+            self.uses[which].undone = true;
+            self.lots[lot].voided &= !closes;
+            let count = i64::try_from(credits.len()).expect("small");
+            let lines = vec![(owner, Kind::Reinstate, vec![(lot, count)])];
+            return Ok(self.back_again(owner, &credits, grace, lines));
+        }
         if credits.is_empty() {
             return Err(Code::AlreadyReversed);
         }
@@ -254,7 +272,12 @@ impl Naive {
         let mut back = credits.split_off(credits.len() - amount);
         self.uses[which].credits = credits;
         back.reverse();
-        let mut lines = vec![line(owner, Kind::Reverse, &back)];
+        let lines = vec![line(owner, Kind::Reverse, &back)];
+        Ok(self.back_again(owner, &back, grace, lines))
+    }
+
+    /// Credits that were used or taken away come back; what has ended goes to new lots with some days more, if any.
+    fn back_again(&mut self, owner: usize, back: &[Credit], grace: Option<u64>, mut lines: Vec<Line>) -> Vec<Line> {
         let ended = |naive: &Self, credit: &Credit| {
             let lot = &naive.lots[credit.0];
             !lot.voided && lot.end.is_some_and(|end| end <= naive.now)
@@ -269,7 +292,7 @@ impl Naive {
                 lot.days_from_first_use = None;
             }));
         }
-        Ok(lines)
+        lines
     }
 
     /// Credits leave their lots for new ones, one for each.
@@ -306,6 +329,8 @@ impl Naive {
         }
         self.put(&free, Place::Voided);
         self.lots[lot].voided |= closing != Closing::Never;
+        let void = Some((lot, closing != Closing::Never));
+        self.uses.push(Use { owner: self.lots[lot].owner, credits: free.clone(), void, undone: false });
         let count = i64::try_from(free.len()).expect("small");
         Ok(vec![(self.lots[lot].owner, Kind::Void, vec![(lot, count)])])
     }

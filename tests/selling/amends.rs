@@ -194,7 +194,7 @@ on_both! {
         assert_eq!(house.balance(&ada).await["available"], 0);
     }
 
-    /// A refund that the provider refuses has not happened: the money is still there to go back.
+    /// A refund that the provider refuses has not happened: the money is still there to go back, and so are the credits (S7).
     async fn a_refund_that_fails_can_be_made_again(house: House) {
         let house = house.sandbox("refused", "2026-01-10T12:00:00Z").await;
         house.rehearses().await;
@@ -206,8 +206,21 @@ on_both! {
         let read = house.order(&order).await;
         assert_eq!((&read["status"], &read["refunded"]["minor"], &read["refunds"][0]["status"]), (&json!("PAID"), &json!(0), &json!("FAILED")));
         assert_eq!((&read["payments"][0]["status"], &read["payments"][0]["refunded"]["minor"]), (&json!("SUCCEEDED"), &json!(0)));
+        assert_eq!(house.balance(&ada).await["available"], 1);
         let again = house.refund(&order, json!({ "amount": 10_000, "usedCredits": true })).await;
         assert_eq!(codes(&again), Vec::<&str>::new());
+        let query = "query($id: ID!) { customer(by: { id: $id }) { activity(last: 10) { nodes { kind amount } } grants(last: 1) { nodes { closed } } } }";
+        let read = house.data(query, json!({ "id": ada })).await["customer"].clone();
+        let line = |kind: &str, amount: i64| json!({ "kind": kind, "amount": amount });
+        let back = [line("VOID", -1), line("REINSTATE", 1)];
+        let mut lines = read["activity"]["nodes"].as_array().expect("activity").clone();
+        lines.sort_by_key(|line| line["kind"] != "ISSUE");
+        assert_eq!(lines.len(), 5, "{lines:?}");
+        assert!(lines[1..].iter().all(|line| back.contains(line)), "{lines:?}");
+        assert_eq!(read["grants"]["nodes"], json!([{ "closed": false }]));
+        // What has ended meanwhile, or was used before, is as it would be without the refund.
+        house.consume(json!({ "customerId": ada, "creditTypeId": class, "amount": 1 })).await;
+        house.assert_verified().await;
     }
 
     /// What is ordered keeps its terms: a product's type stays, and its new expiration is for orders to come.

@@ -130,6 +130,7 @@ pub const BUILT_IN: &[EventType] = &[
     event("credits.held", "Credits were set aside.", ACTIVITY),
     event("credits.issued", "Credits were issued.", ACTIVITY),
     event("credits.lapsed", "A hold ended by itself, and its credits went back.", ACTIVITY),
+    event("credits.reinstated", "Credits that had been taken away were given back.", ACTIVITY),
     event("credits.released", "Held credits went back.", ACTIVITY),
     event("credits.reversed", "Used credits were given back.", ACTIVITY),
     event("credits.revived", "Ended credits came back with a later end.", ACTIVITY),

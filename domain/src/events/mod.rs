@@ -58,6 +58,7 @@ pub fn name_of(kind: Kind) -> &'static str {
         Kind::Reverse => "credits.reversed",
         Kind::Expire => "credits.expired",
         Kind::Void => "credits.voided",
+        Kind::Reinstate => "credits.reinstated",
         Kind::Extend => "credits.extended",
         Kind::Revive => "credits.revived",
         Kind::TransferOut => "credits.transferred_out",

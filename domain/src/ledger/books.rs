@@ -121,6 +121,7 @@ impl Books {
     /// The next reverse of the same activity finds less to undo.
     fn note_reversed(&mut self, entry: &Entry) {
         let Some(used) = entry.reverses.and_then(|id| self.used.get_mut(&id)) else { return };
+        used.undone = true;
         if entry.kind == Kind::Reverse {
             used.give_back(entry.draws.iter().map(|draw| (draw.grant, draw.amount, draw.cost)));
         }

@@ -16,7 +16,7 @@ use super::chain;
 use super::command::Command;
 use super::decide::Used;
 use super::part::{self, WholeUpTo};
-use super::state::{Draw, Held, Wallet, WalletKey, uses};
+use super::state::{Draw, Held, Wallet, WalletKey};
 use super::watch;
 use crate::clock::Instant;
 
@@ -314,7 +314,7 @@ async fn draws(
             .all(txn)
             .await?;
         for row in rows {
-            let draw = Draw::of(row.grant_id, row.amount, row.cost);
+            let draw = Draw { leaves_open: row.leaves_open, ..Draw::of(row.grant_id, row.amount, row.cost) };
             draws.entry((row.account_id, row.activity_id)).or_default().push(draw);
         }
     }
@@ -340,11 +340,12 @@ async fn used(
     let mut used = BTreeMap::new();
     for row in &rows {
         let left = taken.remove(&(row.account_id, row.id)).unwrap_or_default();
-        used.insert((row.account_id, row.id), Used { reversible: uses(row.kind), left });
+        used.insert((row.account_id, row.id), Used { kind: row.kind, left, undone: false });
     }
     for row in &undoing {
         if let Some(used) = row.reverses_id.and_then(|id| used.get_mut(&(row.account_id, id))) {
             let returned = taken.remove(&(row.account_id, row.id)).unwrap_or_default();
+            used.undone = true;
             used.give_back(returned.iter().map(|draw| (draw.grant, draw.amount, draw.cost)));
         }
     }

@@ -6,7 +6,6 @@ use entity::hold::{self, Status};
 use entity::{ActivityId, Credits, GrantId, HoldId, activity, allocation, credit_grant, wallet};
 
 use super::chain::{self, LedgerKey, Record};
-use super::settle::closes;
 use super::state::{Draw, Pool, change, emptied, makes_grants, sets_end, shift, uses};
 use crate::clock::Instant;
 
@@ -157,7 +156,7 @@ impl<'a> Walk<'a> {
         let Some(grant) = self.replayed.get_mut(&id) else {
             return self.find(format!("{} takes from {id}, which was not issued in this wallet", activity.id));
         };
-        let draw = Draw::of(id, allocation.amount, allocation.cost);
+        let draw = Draw { leaves_open: allocation.leaves_open, ..Draw::of(id, allocation.amount, allocation.cost) };
         shift(grant, activity.kind, draw);
         if let Some(end) = sets_end(activity.kind, allocation.ends_after) {
             if !makes_grants(activity.kind) && grant.expires_at != allocation.ends_before {
@@ -165,7 +164,6 @@ impl<'a> Walk<'a> {
             }
             grant.expires_at = end;
         }
-        grant.closed |= closes(activity.kind, allocation.leaves_open);
         if uses(activity.kind) {
             grant.first_used_at = grant.first_used_at.or(Some(activity.at));
         }

@@ -66,7 +66,10 @@ impl Wallet {
     pub fn onward(&self, returned: &[Draw], at: Instant) -> Vec<Entry> {
         let of = |kind: Kind| {
             let draws = returned.iter().filter(|draw| self.goes_on(draw.grant, at) == Some(kind));
-            let draws = draws.map(|draw| Draw::of(draw.grant, draw.amount, draw.cost)).collect::<Vec<_>>();
+            // What closed the grant is another entry.
+            let leaves_open = kind == Kind::Void;
+            let draws = draws.map(|draw| Draw { leaves_open, ..Draw::of(draw.grant, draw.amount, draw.cost) });
+            let draws = draws.collect::<Vec<_>>();
             (!draws.is_empty()).then(|| Entry::new(kind, at, draws))
         };
         let voided = of(Kind::Void).map(|entry| Entry { reason: Some("The grant was voided before"), ..entry });
@@ -89,10 +92,15 @@ impl Wallet {
     }
 }
 
-/// Whether an entry closes the grants that it draws from: what comes back to them later is voided too.
+/// Whether an entry closes the grants that it draws from, so that what comes back to them later is voided too, or opens
+/// them again; none where it does neither.
 #[must_use]
-pub fn closes(kind: Kind, leaves_open: bool) -> bool {
-    kind == Kind::Void && !leaves_open
+pub(super) fn sets_closed(kind: Kind, leaves_open: bool) -> Option<bool> {
+    match kind {
+        Kind::Void if !leaves_open => Some(true),
+        Kind::Reinstate if !leaves_open => Some(false),
+        _ => None,
+    }
 }
 
 fn goes_on(grant: &credit_grant::Model, at: Instant) -> Option<Kind> {

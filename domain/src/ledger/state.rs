@@ -19,11 +19,10 @@ pub struct Draw {
     pub grant: GrantId,
     pub amount: Credits,
     pub cost: Minor,
-    /// Where the grant's end was moved: when it ended before.
+    /// Where the grant's end was moved or set: when it ended before, and when it ends since.
     pub ends_before: Option<Instant>,
-    /// Where the grant's end was set: when it ends since.
     pub ends_after: Option<Instant>,
-    /// Of a void: that the grant is not closed by it.
+    /// Of a void, and of what undoes it: that the grant is not closed, or opened, by it.
     pub leaves_open: bool,
 }
 
@@ -103,6 +102,7 @@ pub fn movement(kind: Kind) -> (Option<Pool>, Option<Pool>) {
         Kind::Reverse => (Pool::Consumed, Pool::Remaining),
         Kind::Expire => (Pool::Remaining, Pool::Expired),
         Kind::Void => (Pool::Remaining, Pool::Voided),
+        Kind::Reinstate => (Pool::Voided, Pool::Remaining),
         Kind::Revive => (Pool::Expired, Pool::Remaining),
         Kind::TransferOut => (Pool::Remaining, Pool::Transferred),
     };
@@ -176,7 +176,7 @@ pub fn emptied(grant: &credit_grant::Model) -> credit_grant::Model {
     }
 }
 
-/// Moves credits and their cost within a grant.
+/// Moves credits and their cost within a grant, and closes or opens it.
 pub fn shift(grant: &mut credit_grant::Model, kind: Kind, draw: Draw) {
     let (from, to) = movement(kind);
     for (pool, sign) in [(from, -1), (to, 1)] {
@@ -187,6 +187,7 @@ pub fn shift(grant: &mut credit_grant::Model, kind: Kind, draw: Draw) {
         }
     }
     grant.open = !grant.remaining.is_zero();
+    grant.closed = super::settle::sets_closed(kind, draw.leaves_open).unwrap_or(grant.closed);
 }
 
 /// What the next `amount` of `units` that cost `cost` together cost: `floor(cost * amount / units)`,
@@ -316,7 +317,6 @@ impl Wallet {
                 moved |= grant.expires_at != end;
                 grant.expires_at = end;
             }
-            grant.closed |= super::settle::closes(entry.kind, draw.leaves_open);
             if uses(entry.kind) {
                 grant.first_used_at = grant.first_used_at.or(Some(entry.at));
             }

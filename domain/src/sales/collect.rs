@@ -308,7 +308,7 @@ async fn give_back(app: &App, account: AccountId, id: RefundId) -> Result<After>
     (row.failure, row.provider_reference) = (Set(said.failure), Set(said.reference));
     row.update(tx.db()).await?;
     if failed {
-        refunds::failed(&tx, order, payment.id, owed.amount).await?;
+        refunds::failed(&tx, app.store(), order, &owed).await?;
     }
     jobs::reschedule(tx.db(), &tx.account, Kind::Collect, vec![(id.to_string(), None)]).await?;
     tx.commit().await?;

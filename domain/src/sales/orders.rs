@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use entity::activity::{ActorKind, Source};
 use entity::product_order::{Column, Entity, Model, Status};
-use entity::{Credits, CustomerId, Minor, OrderId, Owned, fulfilment, order_counter, order_line, payment, refund};
+use entity::{
+    ActivityId, Credits, CustomerId, Minor, OrderId, Owned, fulfilment, order_counter, order_line, payment, refund,
+};
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Set};
 use serde_json::json;
@@ -168,15 +170,23 @@ pub(super) async fn cancel_in(
     Ok(order)
 }
 
-/// Voids what is free in the grants of an order, and closes them or not; answers how many credits that were, and what
-/// they had cost.
+/// What was taken back of an order.
+#[derive(Default)]
+pub(super) struct Taken {
+    pub credits: Credits,
+    pub cost: Minor,
+    /// The voids.
+    pub voids: Vec<ActivityId>,
+}
+
+/// Voids what is free in the grants of an order, and closes them or not.
 pub(super) async fn take_back(
     tx: &Tx,
     store: &Store,
     order: &Model,
     (reason, closing): (&str, Closing),
     actor: (ActorKind, String),
-) -> Result<(Credits, Minor)> {
+) -> Result<Taken> {
     let lines = order_line::Entity::of(order.account_id).filter(order_line::Column::OrderId.eq(order.id));
     let types = lines.all(tx.db()).await?.into_iter().map(|line| (line.position, line.credit_type_id));
     let types = types.collect::<HashMap<_, _>>();
@@ -189,15 +199,16 @@ pub(super) async fn take_back(
     };
     let voids = given.iter().filter_map(void).collect::<Vec<_>>();
     if voids.is_empty() {
-        return Ok((Credits::ZERO, Minor::ZERO));
+        return Ok(Taken::default());
     }
-    let mut taken = (Credits::ZERO, Minor::ZERO);
+    let mut taken = Taken::default();
     for outcome in ledger::within(tx, store, (actor, Source::Order), voids).await? {
         match outcome {
             Ok(outcome) => {
-                for allocation in outcome.activities.iter().flat_map(|(_, allocations)| allocations) {
-                    taken.0 += allocation.amount;
-                    taken.1 += allocation.cost;
+                for (activity, allocations) in outcome.activities {
+                    taken.voids.push(activity.id);
+                    taken.credits += allocations.iter().map(|allocation| allocation.amount).sum();
+                    taken.cost += allocations.iter().map(|allocation| allocation.cost).sum();
                 }
             }
             // Used, ended, set aside: there is nothing to take.

@@ -1,14 +1,14 @@
 //! Refunds: what is unused goes back, at what it cost, and is never priced again. More only if somebody says so.
 
-use entity::activity::Source;
+use entity::activity::{ActorKind, Source};
 use entity::payment::Status as PaymentStatus;
 use entity::product_order::{self, Status};
 use entity::refund::{self, Model};
-use entity::{Credits, Minor, OrderId, Owned, PaymentId, RefundId, credit_grant, fulfilment};
+use entity::{ActivityId, Credits, Minor, OrderId, Owned, RefundId, activity, credit_grant, fulfilment};
 use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, QueryFilter, Set};
 use serde::Serialize;
 
-use super::orders::{self, emit, in_words, lock, take_back};
+use super::orders::{self, Taken, emit, in_words, lock, take_back};
 use super::provider::MANUAL;
 use super::refusal::Sale;
 use super::{collect, fulfil, payments};
@@ -18,6 +18,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::input;
 use crate::ledger::{self, Closing, Command, OnExpired, Reverse, Words, grants};
 use crate::once::{Operation, once};
+use crate::store::Store;
 use crate::tx::Tx;
 
 /// A refund that is about to be.
@@ -126,13 +127,14 @@ fn decide(new: &NewRefund, left: Left, total: Minor) -> Result<Minor, Refusal> {
 async fn give_money_back(tx: &Tx, caller: &Caller, order: product_order::Model, new: &NewRefund) -> Result<OrderId> {
     let lines = fulfil::lines_of(tx.db(), &order).await?;
     let given = fulfil::of_order(tx.db(), &order).await?;
-    let (credits, voided) = if new.keep_credits {
-        (Credits::ZERO, Minor::ZERO)
+    let taken = if new.keep_credits {
+        Taken::default()
     } else {
         // Whoever gets back what used credits cost gets none of them back later.
         let closing = if new.used_credits { Closing::Always } else { Closing::Never };
         take_back(tx, caller.app().store(), &order, (&new.reason, closing), caller.actor()).await?
     };
+    let (credits, voids) = (taken.credits, serde_json::json!(taken.voids));
     // The wallets are locked by now, so nobody sets any aside meanwhile.
     let made = grants_of(tx, &given).await?;
     let held = made.iter().map(|grant| grant.held).sum::<Credits>();
@@ -145,7 +147,7 @@ async fn give_money_back(tx: &Tx, caller: &Caller, order: product_order::Model, 
     let of_lines = fulfil::issue_nothing(&lines, &given) - before.iter().map(|refund| refund.line_amount).sum();
     let paid = payments::paid_for(tx, order.id).await?;
     let left = Left {
-        free: voided + still_free,
+        free: taken.cost + still_free,
         lines: of_lines,
         paid: paid.iter().map(|payment| payment.amount - payment.refunded).sum(),
         credits,
@@ -163,7 +165,9 @@ async fn give_money_back(tx: &Tx, caller: &Caller, order: product_order::Model, 
         row.payment_id = Some(payment.id);
         row.status = if manual { refund::Status::Succeeded } else { refund::Status::Pending };
         (row.amount, row.line_amount) = rest.take(portion);
-        row.credits = if first { credits } else { Credits::ZERO };
+        if first {
+            (row.credits, row.voids) = (credits, voids.clone());
+        }
         first = false;
         row.clone().into_active_model().insert(tx.db()).await?;
         if !manual {
@@ -172,7 +176,7 @@ async fn give_money_back(tx: &Tx, caller: &Caller, order: product_order::Model, 
         payments::take_off(tx, payment, portion).await?;
     }
     if first {
-        let row = Model { credits, ..empty(tx, caller, &order, new) };
+        let row = Model { credits, voids, ..empty(tx, caller, &order, new) };
         row.into_active_model().insert(tx.db()).await?;
     }
     let whole = amount == left.paid;
@@ -262,6 +266,7 @@ fn empty(tx: &Tx, caller: &Caller, order: &product_order::Model, new: &NewRefund
         line_amount: Minor::ZERO,
         currency: order.currency.clone(),
         credits: Credits::ZERO,
+        voids: serde_json::json!([]),
         reason: new.reason.clone(),
         failure: None,
         actor_kind,
@@ -280,15 +285,48 @@ async fn refunded(tx: &Tx, order: product_order::Model, amount: Minor, status: S
     Ok(order.id)
 }
 
-/// The provider could not give a refund back: the money is still here. The credits stay voided.
-pub(super) async fn failed(tx: &Tx, order: product_order::Model, payment: PaymentId, amount: Minor) -> Result<()> {
-    payments::put_back(tx, payment, amount).await?;
-    let sum = order.refunded - amount;
+/// The provider could not give a refund back: the money is still here, so what was taken back for it comes back
+/// (selling.md, S7). What has ended meanwhile ends at once.
+pub(super) async fn failed(tx: &Tx, store: &Store, order: product_order::Model, refund: &Model) -> Result<()> {
+    if let Some(payment) = refund.payment_id {
+        payments::put_back(tx, payment, refund.amount).await?;
+    }
+    undo_voids(tx, store, refund).await?;
+    let sum = order.refunded - refund.amount;
     let mut row = order.into_active_model();
     row.refunded = Set(sum);
     row.status = Set(if sum.is_zero() { Status::Paid } else { Status::PartiallyRefunded });
     let order = row.update(tx.db()).await?;
     emit(tx, "order.refund_failed", &order).await
+}
+
+async fn undo_voids(tx: &Tx, store: &Store, refund: &Model) -> Result<()> {
+    let ids: Vec<ActivityId> = serde_json::from_value(refund.voids.clone())
+        .map_err(|error| Error::Internal(format!("the voids of {} cannot be read: {error}", refund.id)))?;
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let voids = activity::Entity::of(tx.account.id).filter(activity::Column::Id.is_in(ids)).all(tx.db()).await?;
+    let undo = |void: activity::Model| {
+        Command::Reverse(Reverse {
+            activity: void.id,
+            customer: void.customer_id,
+            credit_type: void.credit_type_id,
+            amount: None,
+            on_expired: OnExpired::Forfeit,
+            reason: "The refund failed".to_owned(),
+            words: Words { reference: Some(refund.order_id.to_string()), ..Words::default() },
+        })
+    };
+    let by = ((ActorKind::System, String::new()), Source::Order);
+    for outcome in ledger::within(tx, store, by, voids.into_iter().map(undo).collect()).await? {
+        match outcome {
+            // Somebody gave them back by hand.
+            Ok(_) | Err(Error::Refused(Refusal::ReversedBefore)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 async fn grants_of(tx: &Tx, given: &[fulfilment::Model]) -> Result<Vec<credit_grant::Model>> {

@@ -11,7 +11,7 @@ mod void;
 
 pub use issue::PRIORITY;
 
-use entity::activity::Source;
+use entity::activity::{Kind, Source};
 use entity::{account, credit_type};
 use uuid::Uuid;
 
@@ -46,10 +46,12 @@ impl Circumstances<'_> {
 /// What an activity took, as far as nothing gave it back yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Used {
-    /// Whether it is one that can be undone: a consume or a capture.
-    pub reversible: bool,
+    /// What it is: a consume, a capture and a void can be undone.
+    pub kind: Kind,
     /// What is left of its draws, first taken first.
     pub left: Vec<Draw>,
+    /// Whether anything undid some of it.
+    pub undone: bool,
 }
 
 /// An entry and the wallet that it is written in.

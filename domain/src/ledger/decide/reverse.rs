@@ -1,20 +1,24 @@
-//! Reverse: from consumed to remaining, last taken first, of a consume or a capture, at most what was not undone yet.
+//! Reverse: from consumed to remaining, last taken first, of a consume or a capture, at most what was not undone yet; or
+//! from voided to remaining, of a void as a whole.
 //! What comes back to a grant that has ended is forfeited, or goes to a new grant with some days of grace.
 
 use entity::activity::{Kind, Source};
 use entity::{Anchor, Credits, Expiration, PeriodUnit};
 
-use super::{Circumstances, transfer};
+use super::{Circumstances, Used, transfer};
 use crate::error::Refusal;
 use crate::ledger::command::{OnExpired, Reverse};
 use crate::ledger::draw::split;
 use crate::ledger::expiration;
 use crate::ledger::fault::{self, Fault};
-use crate::ledger::state::{Draw, Entry, Wallet};
+use crate::ledger::state::{Draw, Entry, Wallet, uses};
 
 pub(super) fn decide(wallet: &Wallet, command: &Reverse, around: &Circumstances<'_>) -> Result<Vec<Entry>, Refusal> {
     let used = around.used.ok_or_else(|| Refusal::not_found("activityId", "activity"))?;
-    if !used.reversible {
+    if used.kind == Kind::Void {
+        return reinstate(wallet, command, used, around);
+    }
+    if !uses(used.kind) {
         return Err(Refusal::NotReversible);
     }
     let left = used.left.iter().map(|draw| draw.amount).sum::<Credits>();
@@ -37,6 +41,33 @@ pub(super) fn decide(wallet: &Wallet, command: &Reverse, around: &Circumstances<
         OnExpired::Reissue { grace_days } => reissue(wallet, &returned, grace_days, around),
     };
     Ok(std::iter::once(reverse).chain(onward).collect())
+}
+
+/// A void as a whole (selling.md, S9): cost and end as they were, and what it closed is open again.
+fn reinstate(
+    wallet: &Wallet,
+    command: &Reverse,
+    void: &Used,
+    around: &Circumstances<'_>,
+) -> Result<Vec<Entry>, Refusal> {
+    // First, because it is so whatever has happened since.
+    if command.amount.is_some() {
+        return Err(Refusal::invalid("amount", "A void is undone as a whole: leave the amount out."));
+    }
+    if void.undone {
+        return Err(Refusal::ReversedBefore);
+    }
+    let draws = void.left.clone();
+    let entry = Entry { reverses: Some(command.activity), ..Entry::new(Kind::Reinstate, around.at, draws) };
+    let mut opened = wallet.clone();
+    opened.apply(&entry);
+    // A void that only closed its grant gives nothing back.
+    let returned = void.left.iter().copied().filter(|draw| !draw.amount.is_zero()).collect::<Vec<_>>();
+    let onward = match command.on_expired {
+        OnExpired::Forfeit => opened.onward(&returned, around.at),
+        OnExpired::Reissue { grace_days } => reissue(&opened, &returned, grace_days, around),
+    };
+    Ok(std::iter::once(entry).chain(onward).collect())
 }
 
 /// A transfer of what came back to ended grants, each draw to a new grant of the same customer.
