@@ -200,7 +200,7 @@ impl Refusal {
                 format!("{requested} requested, {left} left of it. Nothing was changed.")
             }
             Self::NotReversible => {
-                "Only what used credits or took them away can be undone: a CONSUME, a CAPTURE or a VOID. Nothing was changed.".to_owned()
+                "Only what used credits or took them away can be undone: a CONSUME, a CAPTURE or a VOID by hand. Nothing was changed.".to_owned()
             }
             Self::ReversedBefore => "All of it was given back before. Nothing was changed.".to_owned(),
             Self::TransferToSelf => "Who gives and who gets are the same customer. Choose another one.".to_owned(),

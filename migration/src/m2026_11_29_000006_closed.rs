@@ -7,5 +7,5 @@ pub const UP: &[&str] = &[
         CONSTRAINT credit_grant_closed CHECK (NOT closed OR remaining = 0)",
     "ALTER TABLE refund ADD COLUMN voids {json} NOT NULL DEFAULT '[]'",
     // Until now each void closed its grant.
-    "UPDATE credit_grant SET closed = {true} WHERE voided > 0",
+    "UPDATE credit_grant SET closed = {true} WHERE voided > 0 AND remaining = 0",
 ];

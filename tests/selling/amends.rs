@@ -124,7 +124,8 @@ on_both! {
         house.assert_verified().await;
     }
 
-    /// A renewal that was issued ahead, given up and paid after all gives once more what was taken back.
+    /// A renewal that was issued ahead, given up and paid after all: what was taken back is there again (S6), what was set
+    /// aside as well.
     async fn what_was_taken_back_comes_again_with_a_late_payment(house: House) {
         let house = house.sandbox("late", "2026-01-10T12:00:00Z").await;
         house.rehearses().await;
@@ -138,17 +139,23 @@ on_both! {
         house.advance("2026-02-10T12:00:00Z").await;
         house.consume(json!({ "customerId": ada, "creditTypeId": class, "amount": 5 })).await;
         assert_eq!(house.balance(&ada).await["available"], 3);
+        let booking = |until: &str| json!({ "customerId": ada, "creditTypeId": class, "amount": 1, "expiresAt": until });
+        let early = house.ledger("holdPlace", booking("2026-03-01T00:00:00Z")).await["activity"]["hold"]["id"].clone();
+        let late = house.ledger("holdPlace", booking("2026-03-01T00:00:00Z")).await["activity"]["hold"]["id"].clone();
         let renewal = house.newest(&subscription).await["renewals"]["nodes"][0]["order"].clone();
         let cancel = "mutation($input: OrderCancelInput!) { orderCancel(input: $input) { userErrors { code message field } } }";
         let own = house.ask(Role::Customer(ada.parse().expect("an id")), cancel, json!({ "input": { "orderId": renewal["id"] } })).await;
         assert_eq!(refusal(&own["data"]["orderCancel"]), ("ORDER_RENEWS".to_owned(), "orderId".to_owned()), "who has used it does not wave it away");
         house.done("subscriptionCancel", "subscription { id }", json!({ "subscriptionId": subscription })).await;
+        house.ledger("holdRelease", json!({ "holdId": early })).await;
         assert_eq!(house.balance(&ada).await["available"], 0);
         house.hears(renewal["payments"][0]["providerReference"].as_str().expect("a reference"), "succeeded").await;
         let read = house.newest(&subscription).await;
         let order = &read["renewals"]["nodes"][0]["order"];
-        assert_eq!((&read["status"], &order["status"], &house.balance(&ada).await["available"]), (&json!("CANCELLED"), &json!("PAID"), &json!(3)));
-        assert_eq!((&order["fulfilment"][1]["grant"]["amount"], &order["fulfilment"][1]["grant"]["cost"]["minor"]), (&json!(3), &json!(3_000)));
+        assert_eq!((&read["status"], &order["status"], &house.balance(&ada).await["available"]), (&json!("CANCELLED"), &json!("PAID"), &json!(2)));
+        house.ledger("holdRelease", json!({ "holdId": late })).await;
+        assert_eq!(house.balance(&ada).await["available"], 3);
+        assert_eq!((order["fulfilment"].as_array().map(Vec::len), &order["fulfilment"][0]["grant"]["amount"]), (Some(1), &json!(4)), "not issued anew");
         let refunded = house.refund(&id(order), json!({})).await;
         assert_eq!(refunded["order"]["refunded"]["minor"], 3_000, "one of four was used");
         house.assert_verified().await;

@@ -55,6 +55,12 @@ on_both! {
         assert_eq!(state(&house.refund(&order, json!({})).await), (json!(34_000), json!("PARTIALLY_REFUNDED"), json!(0)));
         house.ledger("activityReverse", json!({ "activityId": one, "reason": "The teacher was ill" })).await;
         assert_eq!(house.balance(&ada).await["available"], 1);
+        // What a refund took back, nobody gives back by hand.
+        let query = "query($id: ID!) { customer(by: { id: $id }) { activity(last: 10) { nodes { id kind } } } }";
+        let lines = house.data(query, json!({ "id": ada })).await["customer"]["activity"]["nodes"].clone();
+        let void = lines.as_array().expect("activity").iter().find(|line| line["kind"] == "VOID").expect("a void")["id"].clone();
+        let by_hand = house.ledger("activityReverse", json!({ "activityId": void, "reason": "A present" })).await;
+        assert_eq!(codes(&by_hand), ["NOT_REVERSIBLE"]);
         assert_eq!(state(&house.refund(&order, json!({})).await), (json!(42_500), json!("REFUNDED"), json!(0)));
         assert_eq!(house.balance(&ada).await["available"], 0);
         house.assert_verified().await;

@@ -340,7 +340,7 @@ async fn used(
     let mut used = BTreeMap::new();
     for row in &rows {
         let left = taken.remove(&(row.account_id, row.id)).unwrap_or_default();
-        used.insert((row.account_id, row.id), Used { kind: row.kind, left, undone: false });
+        used.insert((row.account_id, row.id), Used { kind: row.kind, source: row.source, left, undone: false });
     }
     for row in &undoing {
         if let Some(used) = row.reverses_id.and_then(|id| used.get_mut(&(row.account_id, id))) {

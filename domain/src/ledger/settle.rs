@@ -99,6 +99,8 @@ pub(super) fn sets_closed(kind: Kind, leaves_open: bool) -> Option<bool> {
     match kind {
         Kind::Void if !leaves_open => Some(true),
         Kind::Reinstate if !leaves_open => Some(false),
+        // Of a closed grant nothing is revived; earlier versions did.
+        Kind::Revive => Some(false),
         _ => None,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use entity::activity::{ActorKind, Source};
 use entity::price::Rollover;
-use entity::{GrantId, Minor, OrderId, Owned, credit_grant, fulfilment, order_line, price, product, product_order};
+use entity::{GrantId, Minor, OrderId, Owned, fulfilment, order_line, price, product, product_order};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder};
 
 use super::basket::{self, Line};
@@ -108,34 +108,6 @@ async fn give_parts(
         }
     }
     Ok(rows)
-}
-
-/// Gives once more what was taken back of what an order had given: as further parts, with the cost that they had.
-pub(super) async fn give_again(
-    tx: &Tx,
-    store: &Store,
-    order: &product_order::Model,
-    lines: &[Line],
-    terms: &Terms,
-    before: &[fulfilment::Model],
-) -> Result<Vec<fulfilment::Model>> {
-    let made = credit_grant::Entity::of(order.account_id)
-        .filter(credit_grant::Column::Id.is_in(before.iter().filter_map(|row| row.grant_id)))
-        .all(tx.db())
-        .await?;
-    let mut again: Vec<(i32, Part)> = Vec::new();
-    for row in before {
-        let grant = made.iter().find(|grant| Some(grant.id) == row.grant_id && !grant.voided.is_zero());
-        let line = usize::try_from(row.position).ok().and_then(|position| lines.get(position));
-        let (Some(grant), Some(line)) = (grant, line) else { continue };
-        let parts = parts(line, terms)?;
-        let count = i32::try_from(parts.len()).unwrap_or(i32::MAX);
-        if let Some(part) = parts.into_iter().find(|part| part.number == row.part) {
-            let (credits, cost) = (grant.voided, grant.cost_voided);
-            again.push((row.position, Part { number: count + part.number, credits, cost, ..part }));
-        }
-    }
-    give_parts(tx, store, order, lines, terms, (Vec::new(), again)).await
 }
 
 fn note(row: &mut fulfilment::Model, outcome: &Outcome, costs: bool) {

@@ -1,11 +1,12 @@
 //! Orders: cancelling and reading them, and the steps that all of selling shares.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use entity::activity::{ActorKind, Source};
 use entity::product_order::{Column, Entity, Model, Status};
 use entity::{
-    ActivityId, Credits, CustomerId, Minor, OrderId, Owned, fulfilment, order_counter, order_line, payment, refund,
+    ActivityId, Credits, CustomerId, Minor, OrderId, Owned, activity, allocation, fulfilment, order_counter,
+    order_line, payment, refund,
 };
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Set};
@@ -20,7 +21,7 @@ use crate::clock::fresh_id;
 use crate::error::{Error, Refusal, Result};
 use crate::events::Fact;
 use crate::input;
-use crate::ledger::{self, Closing, Command, Void, Words};
+use crate::ledger::{self, Closing, Command, OnExpired, Reverse, Void, Words};
 use crate::page::{self, Page, Slice};
 use crate::store::Store;
 use crate::tx::{Tx, View};
@@ -217,6 +218,59 @@ pub(super) async fn take_back(
         }
     }
     Ok(taken)
+}
+
+/// What giving an order up voided and nobody has undone: the voids that closed its grants, and what went on since because
+/// they were closed. Whatever came before was voided by hand, and stays so.
+pub(super) async fn voids_of(tx: &Tx, order: &Model, given: &[fulfilment::Model]) -> Result<Vec<activity::Model>> {
+    let grants = given.iter().filter_map(|row| row.grant_id);
+    let allocations = allocation::Entity::of(order.account_id).filter(allocation::Column::GrantId.is_in(grants));
+    let mut of_grant: HashMap<_, Vec<_>> = HashMap::new();
+    for allocation in allocations.all(tx.db()).await? {
+        of_grant.entry(allocation.grant_id).or_default().push(allocation.activity_id);
+    }
+    let all = of_grant.values().flatten().copied().collect::<Vec<_>>();
+    let voids = activity::Entity::of(order.account_id).filter(activity::Column::Id.is_in(all));
+    let voids = voids.filter(activity::Column::Kind.eq(activity::Kind::Void)).all(tx.db()).await?;
+    let reference = order.id.to_string();
+    let mut found = BTreeMap::new();
+    for activities in of_grant.values() {
+        let of_grant = || voids.iter().filter(|void| activities.contains(&void.id));
+        let given_up =
+            |void: &&activity::Model| void.source == Source::Order && void.reference.as_deref() == Some(&reference);
+        let Some(closed) = of_grant().filter(given_up).map(|void| void.sequence).min() else { continue };
+        let since = of_grant().filter(|void| void.sequence >= closed);
+        found.extend(since.map(|void| ((void.credit_type_id, void.sequence), void.clone())));
+    }
+    Ok(found.into_values().collect())
+}
+
+/// Undoes voids, each as a whole, as far as nobody has: what has ended meanwhile ends at once.
+pub(super) async fn undo_voids(
+    tx: &Tx,
+    store: &Store,
+    voids: Vec<activity::Model>,
+    (order, reason): (&Model, &str),
+) -> Result<()> {
+    let undo = |void: activity::Model| {
+        Command::Reverse(Reverse {
+            activity: void.id,
+            customer: void.customer_id,
+            credit_type: void.credit_type_id,
+            amount: None,
+            on_expired: OnExpired::Forfeit,
+            reason: reason.to_owned(),
+            words: Words { reference: Some(order.id.to_string()), ..Words::default() },
+        })
+    };
+    let by = ((ActorKind::System, String::new()), Source::Order);
+    for outcome in ledger::within(tx, store, by, voids.into_iter().map(undo).collect()).await? {
+        match outcome {
+            Ok(_) | Err(Error::Refused(Refusal::ReversedBefore)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Which orders of a customer are wanted.

@@ -109,13 +109,14 @@ pub(super) async fn settle(
         }
     }
     let before = fulfil::of_order(tx.db(), &order).await?;
-    let given = match (before.is_empty(), order.status) {
-        (true, _) => fulfil::give(tx, store, &order, &lines, &terms).await?,
-        // It was given before it was paid, taken back when it was given up, and is paid after all.
-        (false, Status::Cancelled) => fulfil::give_again(tx, store, &order, &lines, &terms, &before).await?,
-        (false, _) => Vec::new(),
-    };
-    fulfil::write(tx.db(), given).await?;
+    if before.is_empty() {
+        let given = fulfil::give(tx, store, &order, &lines, &terms).await?;
+        fulfil::write(tx.db(), given).await?;
+    } else if order.status == Status::Cancelled {
+        // It was given before it was paid, taken back when it was given up, and is paid after all (selling.md, S6).
+        let reason = "The order was paid after all";
+        orders::undo_voids(tx, store, orders::voids_of(tx, &order, &before).await?, (&order, reason)).await?;
+    }
     let mut row = order.clone().into_active_model();
     row.status = Set(Status::Paid);
     row.paid_at = Set(Some(tx.now));

@@ -1,10 +1,10 @@
 //! Refunds: what is unused goes back, at what it cost, and is never priced again. More only if somebody says so.
 
-use entity::activity::{ActorKind, Source};
+use entity::activity::Source;
 use entity::payment::Status as PaymentStatus;
 use entity::product_order::{self, Status};
 use entity::refund::{self, Model};
-use entity::{ActivityId, Credits, Minor, OrderId, Owned, RefundId, activity, credit_grant, fulfilment};
+use entity::{ActivityId, Credits, Minor, OrderId, Owned, RefundId, activity, allocation, credit_grant, fulfilment};
 use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, QueryFilter, Set};
 use serde::Serialize;
 
@@ -127,14 +127,10 @@ fn decide(new: &NewRefund, left: Left, total: Minor) -> Result<Minor, Refusal> {
 async fn give_money_back(tx: &Tx, caller: &Caller, order: product_order::Model, new: &NewRefund) -> Result<OrderId> {
     let lines = fulfil::lines_of(tx.db(), &order).await?;
     let given = fulfil::of_order(tx.db(), &order).await?;
-    let taken = if new.keep_credits {
-        Taken::default()
-    } else {
-        // Whoever gets back what used credits cost gets none of them back later.
-        let closing = if new.used_credits { Closing::Always } else { Closing::Never };
-        take_back(tx, caller.app().store(), &order, (&new.reason, closing), caller.actor()).await?
-    };
-    let (credits, voids) = (taken.credits, serde_json::json!(taken.voids));
+    let take =
+        async |closing| take_back(tx, caller.app().store(), &order, (&new.reason, closing), caller.actor()).await;
+    let mut taken = if new.keep_credits { Taken::default() } else { take(Closing::Never).await? };
+    let credits = taken.credits;
     // The wallets are locked by now, so nobody sets any aside meanwhile.
     let made = grants_of(tx, &given).await?;
     let held = made.iter().map(|grant| grant.held).sum::<Credits>();
@@ -153,6 +149,11 @@ async fn give_money_back(tx: &Tx, caller: &Caller, order: product_order::Model, 
         credits,
     };
     let amount = decide(new, left, order.total)?;
+    if amount > left.free + left.lines && !new.keep_credits {
+        // Whoever gets back what used credits cost gets none of them back later.
+        taken.voids.extend(take(Closing::Always).await?.voids);
+    }
+    let voids = serde_json::json!(taken.voids);
     let mut rest = Split::of(amount, left);
     let mut first = true;
     for payment in paid {
@@ -165,9 +166,8 @@ async fn give_money_back(tx: &Tx, caller: &Caller, order: product_order::Model, 
         row.payment_id = Some(payment.id);
         row.status = if manual { refund::Status::Succeeded } else { refund::Status::Pending };
         (row.amount, row.line_amount) = rest.take(portion);
-        if first {
-            (row.credits, row.voids) = (credits, voids.clone());
-        }
+        row.credits = if first { credits } else { Credits::ZERO };
+        row.voids = voids.clone();
         first = false;
         row.clone().into_active_model().insert(tx.db()).await?;
         if !manual {
@@ -291,7 +291,7 @@ pub(super) async fn failed(tx: &Tx, store: &Store, order: product_order::Model, 
     if let Some(payment) = refund.payment_id {
         payments::put_back(tx, payment, refund.amount).await?;
     }
-    undo_voids(tx, store, refund).await?;
+    undo_voids(tx, store, &order, refund).await?;
     let sum = order.refunded - refund.amount;
     let mut row = order.into_active_model();
     row.refunded = Set(sum);
@@ -300,33 +300,24 @@ pub(super) async fn failed(tx: &Tx, store: &Store, order: product_order::Model, 
     emit(tx, "order.refund_failed", &order).await
 }
 
-async fn undo_voids(tx: &Tx, store: &Store, refund: &Model) -> Result<()> {
+/// Undoes the voids of a refund that failed, where the money that is kept covers what comes back: of a refund over several
+/// payments another part may have gone through.
+async fn undo_voids(tx: &Tx, store: &Store, order: &product_order::Model, refund: &Model) -> Result<()> {
     let ids: Vec<ActivityId> = serde_json::from_value(refund.voids.clone())
         .map_err(|error| Error::Internal(format!("the voids of {} cannot be read: {error}", refund.id)))?;
     if ids.is_empty() {
         return Ok(());
     }
-    let voids = activity::Entity::of(tx.account.id).filter(activity::Column::Id.is_in(ids)).all(tx.db()).await?;
-    let undo = |void: activity::Model| {
-        Command::Reverse(Reverse {
-            activity: void.id,
-            customer: void.customer_id,
-            credit_type: void.credit_type_id,
-            amount: None,
-            on_expired: OnExpired::Forfeit,
-            reason: "The refund failed".to_owned(),
-            words: Words { reference: Some(refund.order_id.to_string()), ..Words::default() },
-        })
-    };
-    let by = ((ActorKind::System, String::new()), Source::Order);
-    for outcome in ledger::within(tx, store, by, voids.into_iter().map(undo).collect()).await? {
-        match outcome {
-            // Somebody gave them back by hand.
-            Ok(_) | Err(Error::Refused(Refusal::ReversedBefore)) => {}
-            Err(error) => return Err(error),
-        }
+    let taken = allocation::Entity::of(tx.account.id).filter(allocation::Column::ActivityId.is_in(ids.iter().copied()));
+    let taken = taken.all(tx.db()).await?.iter().map(|allocation| allocation.cost).sum::<Minor>();
+    let given = fulfil::of_order(tx.db(), order).await?;
+    let there = grants_of(tx, &given).await?.iter().map(|grant| grant.cost_left + grant.cost_held).sum::<Minor>();
+    let paid = payments::paid_for(tx, order.id).await?;
+    if there + taken > paid.iter().map(|payment| payment.amount - payment.refunded).sum() {
+        return Ok(());
     }
-    Ok(())
+    let voids = activity::Entity::of(tx.account.id).filter(activity::Column::Id.is_in(ids)).all(tx.db()).await?;
+    orders::undo_voids(tx, store, voids, (order, "The refund failed")).await
 }
 
 async fn grants_of(tx: &Tx, given: &[fulfilment::Model]) -> Result<Vec<credit_grant::Model>> {

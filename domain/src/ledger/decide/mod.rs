@@ -48,6 +48,8 @@ impl Circumstances<'_> {
 pub struct Used {
     /// What it is: a consume, a capture and a void can be undone.
     pub kind: Kind,
+    /// What led to it.
+    pub source: Source,
     /// What is left of its draws, first taken first.
     pub left: Vec<Draw>,
     /// Whether anything undid some of it.

@@ -50,6 +50,10 @@ fn reinstate(
     void: &Used,
     around: &Circumstances<'_>,
 ) -> Result<Vec<Entry>, Refusal> {
+    // What selling took back, selling gives back: its money went back, or never came.
+    if void.source == Source::Order && !around.is_agreed() {
+        return Err(Refusal::NotReversible);
+    }
     // First, because it is so whatever has happened since.
     if command.amount.is_some() {
         return Err(Refusal::invalid("amount", "A void is undone as a whole: leave the amount out."));
