@@ -222,7 +222,7 @@ pub(super) async fn take_back(
 
 /// What giving an order up voided and nobody has undone: the voids that closed its grants, and what went on since because
 /// they were closed. Whatever came before was voided by hand, and stays so.
-pub(super) async fn voids_of(tx: &Tx, order: &Model, given: &[fulfilment::Model]) -> Result<Vec<activity::Model>> {
+async fn voids_of(tx: &Tx, order: &Model, given: &[fulfilment::Model]) -> Result<Vec<activity::Model>> {
     let grants = given.iter().filter_map(|row| row.grant_id);
     let allocations = allocation::Entity::of(order.account_id).filter(allocation::Column::GrantId.is_in(grants));
     let mut of_grant: HashMap<_, Vec<_>> = HashMap::new();
@@ -243,6 +243,12 @@ pub(super) async fn voids_of(tx: &Tx, order: &Model, given: &[fulfilment::Model]
         found.extend(since.map(|void| ((void.credit_type_id, void.sequence), void.clone())));
     }
     Ok(found.into_values().collect())
+}
+
+/// Gives back what giving an order up had voided: it is paid after all.
+pub(super) async fn give_back(tx: &Tx, store: &Store, order: &Model, given: &[fulfilment::Model]) -> Result<()> {
+    let voids = voids_of(tx, order, given).await?;
+    undo_voids(tx, store, voids, (order, "The order was paid after all")).await
 }
 
 /// Undoes voids, each as a whole, as far as nobody has: what has ended meanwhile ends at once.

@@ -114,8 +114,7 @@ pub(super) async fn settle(
         fulfil::write(tx.db(), given).await?;
     } else if order.status == Status::Cancelled {
         // It was given before it was paid, taken back when it was given up, and is paid after all (selling.md, S6).
-        let reason = "The order was paid after all";
-        orders::undo_voids(tx, store, orders::voids_of(tx, &order, &before).await?, (&order, reason)).await?;
+        Box::pin(orders::give_back(tx, store, &order, &before)).await?;
     }
     let mut row = order.clone().into_active_model();
     row.status = Set(Status::Paid);
