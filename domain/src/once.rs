@@ -92,6 +92,32 @@ pub(super) async fn once_in<O: Operation>(
     Err(Error::Unavailable("other transactions are in the way of this one".into()))
 }
 
+/// The same where a key may be left out: then it is carried out each time.
+pub(super) async fn once_if<O: Operation>(
+    caller: &Caller,
+    scope: Scope,
+    key: Option<&str>,
+    operation: &O,
+) -> Result<(O::Made, bool)> {
+    if let Some(key) = key {
+        return once(caller, scope, key, operation).await;
+    }
+    for _ in 0..TRIES {
+        let tx = caller.begin(scope).await?;
+        match operation.run(&tx, caller).await {
+            Err(Error::Conflict(_)) => continue,
+            made => {
+                let made = made?;
+                match tx.commit().await {
+                    Err(Error::Conflict(_)) => {}
+                    done => return done.map(|()| (made, false)),
+                }
+            }
+        }
+    }
+    Err(Error::Unavailable("other transactions are in the way of this one".into()))
+}
+
 async fn attempt<O: Operation>(
     caller: &Caller,
     scope: Scope,

@@ -30,6 +30,9 @@ pub enum Refusal {
         held: Credits,
         expired: Credits,
         not_yet_effective: Credits,
+        /// Cannot be used while its payment is disputed.
+        #[serde(default)]
+        frozen: Credits,
     },
     /// The account has its credits switched off.
     CreditsDisabled,
@@ -160,8 +163,9 @@ impl Refusal {
             Self::Invalid { message, .. } => message.clone(),
             Self::NotFound { what, .. } => format!("There is no such {what}. Check what was given."),
             Self::Taken { what, .. } => format!("Another one has this {what} already. Use a different one."),
-            Self::InsufficientCredits { requested, available, held, expired, not_yet_effective, .. } => {
-                let why = [(held, "held"), (expired, "expired"), (not_yet_effective, "not yet effective")]
+            Self::InsufficientCredits { requested, available, held, expired, not_yet_effective, frozen, .. } => {
+                let disputed = (frozen, "frozen by a dispute");
+                let why = [(held, "held"), (expired, "expired"), (not_yet_effective, "not yet effective"), disputed]
                     .into_iter()
                     .filter(|(amount, _)| !amount.is_zero())
                     .map(|(amount, why)| format!("{amount} {why}"))

@@ -30,6 +30,10 @@ pub enum Kind {
     Revive,
     TransferOut,
     TransferIn,
+    /// Cost was taken off credits that stay where they are, or put back.
+    Reprice,
+    Freeze,
+    Thaw,
 }
 
 /// Who did it.
@@ -113,7 +117,7 @@ pub struct Model {
     pub note_digest: Option<Vec<u8>>,
     /// The hold that it opened or closed.
     pub hold_id: Option<HoldId>,
-    /// The activity that it undid, or a part of it.
+    /// The activity that it undid, or a part of it; of a reprice, the one that used the credits.
     pub reverses_id: Option<ActivityId>,
     pub at: DateTime<Utc>,
     /// HMAC-SHA256 over the one before it in its wallet and everything above.

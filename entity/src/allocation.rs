@@ -2,8 +2,30 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::{AccountId, ActivityId, Credits, GrantId, Minor, Owned};
+
+/// Where the cost of credits stands that a reprice moves, while the credits stay where they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
+#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum CostPool {
+    /// With the free credits.
+    Left,
+    /// With the used ones.
+    Consumed,
+    /// With those that ended unused.
+    Expired,
+    /// With those that were taken away.
+    Voided,
+    /// With those that went to another grant.
+    Transferred,
+    /// With none: a refund took it off (selling.md, S8).
+    Reduced,
+    /// With none: the money for what was used was charged back, or never came (selling.md, S8).
+    Lost,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, DeriveEntityModel)]
 #[serde(rename_all = "camelCase")]
@@ -26,6 +48,12 @@ pub struct Model {
     pub ends_after: Option<DateTime<Utc>>,
     /// Of a void: that it does not close the grant.
     pub leaves_open: bool,
+    /// Of a reprice: where the cost stood; `amount` says for how many credits it stood there, none of which move.
+    pub cost_from: Option<CostPool>,
+    /// Of a reprice: where the cost stands since.
+    pub cost_to: Option<CostPool>,
+    /// Of a void, and of what undoes it: that its cost went back to who had paid it.
+    pub refunded: bool,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

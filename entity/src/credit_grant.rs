@@ -1,7 +1,8 @@
 //! `credit_grant`: one lot of credits, what became of them, and what they cost.
 //!
 //! Two sums always hold, by CHECK:
-//! `amount = remaining + held + consumed + expired + voided + transferred`, and the same of `cost`.
+//! `amount = remaining + held + consumed + expired + voided + transferred`, and the same of `cost`, of which two parts
+//! more stand with no credits: what refunds took off, and what was lost.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sea_orm::entity::prelude::*;
@@ -57,6 +58,18 @@ pub struct Model {
     pub cost_expired: Minor,
     pub cost_voided: Minor,
     pub cost_transferred: Minor,
+    /// What refunds took off credits that stayed, were used or had ended.
+    pub cost_reduced: Minor,
+    /// What credits had cost whose money was charged back, or never came.
+    pub cost_lost: Minor,
+    /// The part of `cost_voided` that went back to who had paid it.
+    pub cost_returned: Minor,
+    /// By how much less the last free credit costs than the others: a refund took a part of its cost.
+    pub cost_short: Minor,
+    /// How many of those that ended were refunded: they do not come back (selling.md, S4).
+    pub expired_marked: Credits,
+    /// Whether its free credits cannot be used: its money is disputed (selling.md, S10).
+    pub frozen: bool,
     /// ISO 4217.
     pub currency: String,
     pub source: Source,

@@ -17,6 +17,8 @@ pub enum Status {
     Failed,
     Refunded,
     Disputed,
+    /// A dispute was lost: the money is gone.
+    ChargedBack,
 }
 
 #[derive(Clone, Debug, PartialEq, serde::Serialize, DeriveEntityModel)]

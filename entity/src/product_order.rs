@@ -17,6 +17,8 @@ pub enum Status {
     PartiallyRefunded,
     Refunded,
     Cancelled,
+    /// A dispute was lost, and no other money covers it.
+    ChargedBack,
 }
 
 #[derive(Clone, Debug, PartialEq, serde::Serialize, DeriveEntityModel)]

@@ -36,8 +36,12 @@ pub struct Model {
     pub currency: Option<String>,
     /// How many credits were voided, or given back.
     pub credits: Credits,
-    /// The activities that took them away, as a list of ids: undone if the refund fails.
-    pub voids: Json,
+    /// The part of the amount that is beyond the order's total, and takes no credits.
+    pub surplus_amount: Minor,
+    /// What of the amount is for lines that issued nothing: a list of `[position, minor]`.
+    pub of_lines: Json,
+    /// The activities that took credits or their cost away, as a list of ids: undone if the refund fails.
+    pub taken: Json,
     pub reason: String,
     pub failure: Option<String>,
     pub actor_kind: ActorKind,

@@ -44,6 +44,13 @@ pub enum ActivityKind {
     TransferOut,
     /// Credits came from another customer, or from a grant that had ended, as new grants.
     TransferIn,
+    /// Cost was taken off credits that stay where they are, by a refund or with a lost dispute, or put back. What was used
+    /// or had ended is marked: it is voided when it comes back.
+    Reprice,
+    /// Free credits cannot be used any more: their payment is disputed.
+    Freeze,
+    /// Credits that were frozen can be used again.
+    Thaw,
 }
 
 /// What led to it.

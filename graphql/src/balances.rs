@@ -41,6 +41,11 @@ impl Balance {
         Credits(self.0.not_yet_effective)
     }
 
+    /// How many cannot be used while their payment is disputed.
+    fn frozen(&self) -> Credits {
+        Credits(self.0.frozen)
+    }
+
     /// What ends next, if it is not used; null if nothing will.
     fn next_expiry(&self) -> Option<Expiry> {
         self.0.next_expiry.map(Expiry::from)

@@ -88,6 +88,11 @@ impl Grant {
         self.0.closed
     }
 
+    /// Whether its free credits cannot be used, because their payment is disputed.
+    fn frozen(&self) -> bool {
+        self.0.frozen
+    }
+
     /// How many went to another customer.
     fn transferred(&self) -> Credits {
         Credits(self.0.transferred)

@@ -41,6 +41,7 @@ mod reports;
 mod runs;
 mod scalars;
 mod sessions;
+mod settling;
 mod steps;
 mod subscriptions;
 mod test_clock;
@@ -98,6 +99,7 @@ pub struct Mutation(
     products::ProductMutation,
     prices::PriceMutation,
     ordering::OrderMutation,
+    settling::SettlingMutation,
     subscriptions::SubscriptionMutation,
     events::EventMutation,
     triggers::TriggerMutation,

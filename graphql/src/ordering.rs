@@ -6,13 +6,12 @@ use super::context::Ask;
 use super::orders::Order;
 use super::payload::{UserErrorInterface, answer, id};
 use super::receipts::OrderReceipt;
-use super::scalars::{Credits, Json, MinorUnits, Money, Whole};
+use super::scalars::{Credits, Json, Money, Whole};
 use domain::sales::basket::{Basket, Wanted};
-use domain::sales::payments::{self, MarkPaid};
+use domain::sales::forms;
+use domain::sales::orders::{self, Cancel};
 use domain::sales::place::{self, Buyer, NewOrder};
 use domain::sales::receipts;
-use domain::sales::refunds::{self, NewRefund};
-use domain::sales::{forms, orders};
 use domain::{Caller, Error, Refusal, Role, Scope};
 
 /// So much at a price.
@@ -59,20 +58,6 @@ pub struct OrderPlaceInput {
     dry_run: bool,
 }
 
-/// An order that is paid.
-#[derive(InputObject)]
-pub struct OrderMarkPaidInput {
-    /// The order.
-    order_id: ID,
-    /// What the payment is called elsewhere, such as in the bank's statement: at most 255 characters, unique.
-    reference: Option<String>,
-    /// 1 to 255 characters, the same for the same request however often it is sent.
-    idempotency_key: String,
-    /// Only say what it would come to, in `preview`.
-    #[graphql(default)]
-    dry_run: bool,
-}
-
 /// An order to give up.
 #[derive(InputObject)]
 pub struct OrderCancelInput {
@@ -80,28 +65,9 @@ pub struct OrderCancelInput {
     order_id: ID,
     /// Why: at most 255 characters.
     reason: Option<String>,
-}
-
-/// An order to refund.
-#[derive(InputObject)]
-pub struct OrderRefundInput {
-    /// The order.
-    order_id: ID,
-    /// How much, in the minor unit of the order's currency. If left out: what its unused credits had cost, and what lines
-    /// cost that issued none. Not for an order that was paid in credits, of which all go
-    /// back; those whose grant has ended since end at once: `activityReverse` can reissue them.
-    amount: Option<MinorUnits>,
-    /// Whether the amount is also for credits that were used, ended or were given away.
-    #[graphql(default)]
-    used_credits: bool,
-    /// Whether the unused credits stay with the customer, for a refund out of goodwill. Otherwise they are voided.
-    #[graphql(default)]
-    keep_credits: bool,
-    /// Why: 1 to 255 characters. The customer sees it.
-    reason: String,
-    /// 1 to 255 characters, the same for the same request however often it is sent.
-    idempotency_key: String,
-    /// Only say what it would come to, in `preview`.
+    /// 1 to 255 characters, the same for the same request however often it is sent. Doing it twice changes nothing anyhow.
+    idempotency_key: Option<String>,
+    /// Only say whether it would be refused, and how many free credits it would void, in `preview`.
     #[graphql(default)]
     dry_run: bool,
 }
@@ -110,15 +76,19 @@ pub struct OrderRefundInput {
 #[derive(SimpleObject)]
 pub struct OrderPreview {
     /// How much money: what would be paid, or go back. Null where it is in credits.
-    amount: Option<Money>,
+    pub amount: Option<Money>,
     /// How many credits it would issue, or cost; of a refund, how many would be voided, or go back.
-    credits: Credits,
+    pub credits: Credits,
+    /// Why some of what it is to give would not be given, though it is paid: each reason once for each part. The money for
+    /// it can be refunded, and `orderFulfil` gives it after all.
+    pub refused: Vec<UserErrorInterface>,
 }
 
 impl OrderPreview {
     fn of(basket: &Basket) -> Self {
         let amount = basket.currency.as_ref().map(|currency| Money::new(basket.total, currency));
-        Self { amount, credits: Credits(basket.lines.iter().map(|line| line.credits).sum()) }
+        let credits = Credits(basket.lines.iter().map(|line| line.credits).sum());
+        Self { amount, credits, refused: Vec::new() }
     }
 }
 
@@ -126,13 +96,13 @@ impl OrderPreview {
 #[derive(SimpleObject)]
 pub struct OrderPayload {
     /// The order as it is now; null if it was refused or a dry run.
-    order: Option<Order>,
+    pub order: Option<Order>,
     /// What it would come to; null unless it was a dry run that nothing refused.
-    preview: Option<OrderPreview>,
+    pub preview: Option<OrderPreview>,
     /// The key was known: this is its first outcome once more. Nothing was done now.
-    replayed: bool,
+    pub replayed: bool,
     /// Why it was refused.
-    user_errors: Vec<UserErrorInterface>,
+    pub user_errors: Vec<UserErrorInterface>,
 }
 
 /// What became of `orderPlace`.
@@ -155,20 +125,24 @@ pub struct OrderPlacePayload {
 /// What became of `orderCancel`.
 #[derive(SimpleObject)]
 pub struct OrderCancelPayload {
-    /// The order as it is now; null if it was refused.
+    /// The order as it is now; null if it was refused or a dry run.
     order: Option<Order>,
+    /// What it would come to; null unless it was a dry run that nothing refused.
+    preview: Option<OrderPreview>,
+    /// The key was known: this is its first outcome once more. Nothing was done now.
+    replayed: bool,
     /// Why it was refused.
     user_errors: Vec<UserErrorInterface>,
 }
 
 /// The order as it is now, for a caller that may see it.
-async fn read(ctx: &Context<'_>, order: Option<entity::OrderId>) -> Result<Option<Order>> {
+pub(super) async fn read(ctx: &Context<'_>, order: Option<entity::OrderId>) -> Result<Option<Order>> {
     let Some(order) = order else { return Ok(None) };
     Ok(ctx.reads(Scope::OwnRead).await?.orders.get(order).await?.map(Order))
 }
 
 /// Runs a keyed operation; the order, and whether this was its first outcome once more.
-async fn keyed(
+pub(super) async fn keyed(
     ctx: &Context<'_>,
     operation: impl Future<Output = domain::Result<(entity::OrderId, bool)>>,
 ) -> Result<(Option<entity::OrderId>, bool, Vec<UserErrorInterface>)> {
@@ -183,7 +157,7 @@ async fn keyed(
 }
 
 /// Says what an operation would come to.
-async fn rehearsed(
+pub(super) async fn rehearsed(
     ctx: &Context<'_>,
     preview: impl Future<Output = domain::Result<OrderPreview>>,
 ) -> Result<OrderPayload> {
@@ -245,28 +219,6 @@ impl OrderMutation {
         Some(Box::pin(place_order(ctx, input)).await)
     }
 
-    /// Mark an order paid, and issue what it gives: in one transaction, exactly once. For staff.
-    async fn order_mark_paid(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The order.")] input: OrderMarkPaidInput,
-    ) -> Option<Result<OrderPayload>> {
-        let done = Box::pin(async {
-            let order = || id("orderId", "order", &input.order_id);
-            if input.dry_run {
-                let preview = async { Ok(OrderPreview::of(&payments::preview(ctx.caller()?, order()?).await?)) };
-                return rehearsed(ctx, preview).await;
-            }
-            let paid = Box::pin(async {
-                let paid = MarkPaid { order: order()?, reference: input.reference.clone() };
-                payments::mark_paid(ctx.caller()?, paid, &input.idempotency_key).await
-            });
-            let (order, replayed, user_errors) = keyed(ctx, paid).await?;
-            Ok(OrderPayload { order: read(ctx, order).await?, preview: None, replayed, user_errors })
-        });
-        Some(done.await)
-    }
-
     /// Cancel an order that awaits payment. For staff, and for the customer whose it is.
     async fn order_cancel(
         &self,
@@ -274,43 +226,20 @@ impl OrderMutation {
         #[graphql(desc = "The order.")] input: OrderCancelInput,
     ) -> Option<Result<OrderCancelPayload>> {
         let done = Box::pin(async {
-            let cancelled = Box::pin(async {
-                let order = id("orderId", "order", &input.order_id)?;
-                orders::cancel(ctx.caller()?, order, input.reason.clone()).await
-            });
-            let (order, user_errors) = answer(ctx, cancelled).await?;
-            Ok(OrderCancelPayload { order: order.map(Order), user_errors })
-        });
-        Some(done.await)
-    }
-
-    /// Refund an order: by default what its unused credits had cost, which are voided. For staff.
-    async fn order_refund(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The order and the reason.")] input: OrderRefundInput,
-    ) -> Option<Result<OrderPayload>> {
-        let done = Box::pin(async {
-            let new = || {
-                Ok::<_, Refusal>(NewRefund {
-                    order: id("orderId", "order", &input.order_id)?,
-                    amount: input.amount.as_ref().map(|amount| amount.0),
-                    used_credits: input.used_credits,
-                    keep_credits: input.keep_credits,
-                    reason: input.reason.clone(),
-                })
-            };
+            let order = || id("orderId", "order", &input.order_id);
+            let cancel = || Ok::<_, Refusal>(Cancel { order: order()?, reason: input.reason.clone() });
             if input.dry_run {
                 let preview = async {
-                    let preview = refunds::preview(ctx.caller()?, new()?).await?;
-                    let amount = preview.currency.map(|currency| Money::new(preview.amount, &currency));
-                    Ok(OrderPreview { amount, credits: Credits(preview.credits) })
+                    let credits = Credits(orders::preview_cancel(ctx.caller()?, cancel()?).await?);
+                    Ok(OrderPreview { amount: None, credits, refused: Vec::new() })
                 };
-                return rehearsed(ctx, preview).await;
+                let (preview, user_errors) = answer(ctx, preview).await?;
+                return Ok(OrderCancelPayload { order: None, preview, replayed: false, user_errors });
             }
-            let refunded = Box::pin(async { refunds::refund(ctx.caller()?, new()?, &input.idempotency_key).await });
-            let (order, replayed, user_errors) = keyed(ctx, refunded).await?;
-            Ok(OrderPayload { order: read(ctx, order).await?, preview: None, replayed, user_errors })
+            let key = input.idempotency_key.as_deref();
+            let cancelled = Box::pin(async { orders::cancel(ctx.caller()?, cancel()?, key).await });
+            let (order, replayed, user_errors) = keyed(ctx, cancelled).await?;
+            Ok(OrderCancelPayload { order: read(ctx, order).await?, preview: None, replayed, user_errors })
         });
         Some(done.await)
     }

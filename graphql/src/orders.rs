@@ -19,7 +19,7 @@ use super::prices::Price;
 use super::products::Product;
 use super::scalars::{Credits, CurrencyCode, DateTime, Json, Money};
 use super::subscriptions::Subscription;
-use domain::sales::{fulfil, orders};
+use domain::sales::{fulfil, orders, payments};
 use domain::{Error, Scope};
 
 /// How far an order is.
@@ -36,6 +36,8 @@ pub enum OrderStatus {
     Refunded,
     /// Given up before it was paid.
     Cancelled,
+    /// A dispute of its payment was lost, and no other money covers it.
+    ChargedBack,
 }
 
 /// One purchase.
@@ -88,6 +90,14 @@ impl Order {
     /// What is to be paid; null if it is paid in credits.
     fn total(&self) -> Option<Money> {
         self.money(self.0.total)
+    }
+
+    /// How much money is here for it: what was paid and has not gone back, beyond the total as well. Null if it is paid in
+    /// credits.
+    async fn paid(&self, ctx: &Context<'_>) -> Result<Option<Money>> {
+        let Some(currency) = &self.0.currency else { return Ok(None) };
+        let payments = ctx.reads(Scope::OwnRead).await?.payments.get(self.0.id).await?.unwrap_or_default();
+        Ok(Some(Money::new(payments::kept(&payments), currency)))
     }
 
     /// How much of it went back.

@@ -88,6 +88,18 @@ pub enum UserErrorCode {
     MoreThanPaid,
     /// Nothing of the order is left that could go back.
     NothingToRefund,
+    /// The payment is disputed: its bank decides, so it is not refunded meanwhile.
+    PaymentDisputed,
+    /// The payment is in no dispute that could end so.
+    NotDisputed,
+    /// The order's credits were given to too many others.
+    TooManyWallets,
+    /// Some of the order's money is here: it has to go back before the order is given up.
+    OrderPartlyPaid,
+    /// What this price gives would end before it begins: its last day is over.
+    PriceOver,
+    /// The part was given already, or its money went back.
+    NothingToFulfil,
     /// The subscription is not in a state in which this can be done.
     SubscriptionStatus,
     /// The order renews a subscription, which is what is to be ended.
@@ -157,6 +169,8 @@ pub struct InsufficientCredits {
     expired: Credits,
     /// How many count only later.
     not_yet_effective: Credits,
+    /// How many cannot be used while their payment is disputed.
+    frozen: Credits,
 }
 
 impl UserErrorInterface {
@@ -175,7 +189,7 @@ impl From<Refusal> for UserErrorInterface {
     fn from(refusal: Refusal) -> Self {
         let (code, message, field) = (refusal.code().into(), refusal.message(), refusal.field());
         match refusal {
-            Refusal::InsufficientCredits { requested, available, held, expired, not_yet_effective, .. } => {
+            Refusal::InsufficientCredits { requested, available, held, expired, not_yet_effective, frozen, .. } => {
                 Self::InsufficientCredits(InsufficientCredits {
                     code,
                     message,
@@ -185,6 +199,7 @@ impl From<Refusal> for UserErrorInterface {
                     held: Credits(held),
                     expired: Credits(expired),
                     not_yet_effective: Credits(not_yet_effective),
+                    frozen: Credits(frozen),
                 })
             }
             _ => Self::OperationRefused(OperationRefused { code, message, field }),

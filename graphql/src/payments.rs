@@ -25,6 +25,8 @@ pub enum PaymentStatus {
     Refunded,
     /// The payer says that it was not so.
     Disputed,
+    /// A dispute of it was lost: the money is gone.
+    ChargedBack,
 }
 
 /// How far a refund is.

@@ -42,7 +42,7 @@ impl CreditSum {
 }
 
 /// What became of all credits of one type that were paid in one currency, as of an instant. Always
-/// `sold = deferred + earned + breakage + voided`, in credits and in money.
+/// `sold = deferred + earned + breakage + voided + reduced + losses`, in credits and in money.
 #[derive(Description)]
 pub struct CreditLiability {
     line: Liability,
@@ -81,9 +81,26 @@ impl CreditLiability {
         CreditSum::new(self.line.breakage, &self.line.currency)
     }
 
-    /// Taken back, as by a refund.
+    /// Taken back, whether money was returned for it or not.
     fn voided(&self) -> CreditSum {
         CreditSum::new(self.line.voided, &self.line.currency)
+    }
+
+    /// What refunds took off the cost of credits that stayed, were used or had ended. Of no credits: these are counted
+    /// where they are.
+    fn reduced(&self) -> CreditSum {
+        CreditSum::new(self.line.reduced, &self.line.currency)
+    }
+
+    /// What was used, or had ended, and whose money was charged back or never came. Of no credits: these are counted where
+    /// they are.
+    fn losses(&self) -> CreditSum {
+        CreditSum::new(self.line.losses, &self.line.currency)
+    }
+
+    /// What went back to who had paid it: `reduced`, and the part of `voided` whose money was returned.
+    fn refunded(&self) -> Money {
+        Money::new(self.line.refunded, &self.line.currency)
     }
 }
 

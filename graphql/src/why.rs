@@ -32,6 +32,8 @@ pub enum CreditStatusReason {
     Held,
     /// Some count only later.
     NotYetEffective,
+    /// Some cannot be used while their payment is disputed.
+    PaymentDisputed,
     /// Some ended unused.
     Expired,
     /// Some were taken away.
@@ -103,6 +105,8 @@ impl CreditStatus {
 pub enum GrantSkipped {
     /// It counts only later.
     NotYetEffective,
+    /// Its payment is disputed.
+    Frozen,
     /// What was left was taken away.
     Voided,
     /// What is left is set aside.
@@ -139,6 +143,11 @@ impl BalanceExplanation {
     /// How many counted only later.
     fn not_yet_effective(&self) -> Credits {
         Credits(self.0.not_yet_effective)
+    }
+
+    /// How many could not be used while their payment was disputed.
+    fn frozen(&self) -> Credits {
+        Credits(self.0.frozen)
     }
 
     /// Every grant that had been issued by then: first those that would be used, in burn order, then the others.

@@ -22,11 +22,14 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("{strict}", "STRICT, WITHOUT ROWID", ""),
 ];
 
-/// Runs each statement, in its database's own words.
+/// Runs each statement, in its database's own words. One that begins with `{only sqlite}` or `{only postgres}` is for that
+/// database alone.
 pub async fn run(connection: &impl ConnectionTrait, statements: &[&str]) -> Result<(), DbErr> {
     let sqlite = connection.get_database_backend() == DbBackend::Sqlite;
-    for statement in statements {
-        let sql = WORDS.iter().fold((*statement).to_owned(), |sql, (word, on_sqlite, on_postgres)| {
+    let (ours, other) =
+        if sqlite { ("{only sqlite}", "{only postgres}") } else { ("{only postgres}", "{only sqlite}") };
+    for statement in statements.iter().filter(|statement| !statement.starts_with(other)) {
+        let sql = WORDS.iter().fold(statement.replace(ours, ""), |sql, (word, on_sqlite, on_postgres)| {
             sql.replace(word, if sqlite { on_sqlite } else { on_postgres })
         });
         connection.execute_unprepared(&sql).await?;

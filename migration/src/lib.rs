@@ -7,6 +7,7 @@ mod m2026_11_24_000003_events;
 mod m2026_11_24_000004_access;
 mod m2026_11_28_000005_parts;
 mod m2026_11_29_000006_closed;
+mod m2026_11_29_000007_repriced;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, TransactionOptions, TransactionTrait};
 
@@ -17,13 +18,14 @@ struct Migration {
 }
 
 /// All migrations, oldest first.
-const MIGRATIONS: [Migration; 6] = [
+const MIGRATIONS: [Migration; 7] = [
     Migration { name: "m2026_11_22_000001_ledger", up: m2026_11_22_000001_ledger::UP },
     Migration { name: "m2026_11_24_000002_selling", up: m2026_11_24_000002_selling::UP },
     Migration { name: "m2026_11_24_000003_events", up: m2026_11_24_000003_events::UP },
     Migration { name: "m2026_11_24_000004_access", up: m2026_11_24_000004_access::UP },
     Migration { name: "m2026_11_28_000005_parts", up: m2026_11_28_000005_parts::UP },
     Migration { name: "m2026_11_29_000006_closed", up: m2026_11_29_000006_closed::UP },
+    Migration { name: "m2026_11_29_000007_repriced", up: m2026_11_29_000007_repriced::UP },
 ];
 
 /// The table in which the database remembers what has run; earlier versions made it under this name.

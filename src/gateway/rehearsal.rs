@@ -8,7 +8,8 @@
 //! * `away`: does not answer.
 //! * `no-refund`: succeeds, and gives nothing back.
 //!
-//! A message is posted to `/hooks/rehearsal/{account}`: `{"reference": …, "status": "succeeded" | "failed" | "disputed"}`,
+//! A message is posted to `/hooks/rehearsal/{account}`: `{"reference": …, "status": "succeeded" | "failed" | "disputed" |
+//! "charged_back"}`,
 //! with the header `rehearsal-signature`, the HMAC-SHA256 of the body by the key `rehearsal`, in hex. To answer twice, send
 //! it twice: it may be sent as often, and as late, as one likes.
 

@@ -290,6 +290,7 @@ on_both! {
             credit_type: class.parse().expect("an id"),
             reason: "Never paid".to_owned(),
             closing,
+            part: None,
             words: Words::default(),
         });
         for closing in [Closing::Never, Closing::WithItsCredits] {

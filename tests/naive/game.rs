@@ -173,9 +173,7 @@ impl Game {
     fn learn_undoable(&mut self, entry: &Entry) {
         let id = ActivityId(Uuid::from_u128(1_000_000 + self.uses.len() as u128));
         self.uses.push(id);
-        self.books
-            .used
-            .insert(id, Used { kind: entry.kind, source: Source::Manual, left: entry.draws.clone(), undone: false });
+        self.books.used.insert(id, Used::of(entry.kind, Source::Manual, entry.draws.clone()));
     }
 
     fn line(&self, customer: CustomerId, entry: &Entry) -> Line {

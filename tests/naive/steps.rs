@@ -182,7 +182,7 @@ impl Step {
             Self::Void { lot, closing } => {
                 let lot = lot % naive.lots.len();
                 let (grant, customer) = (names.lots[lot], names.people[naive.lots[lot].owner]);
-                Command::Void(Void { grant, customer, credit_type, reason, closing, words })
+                Command::Void(Void { grant, customer, credit_type, reason, closing, part: None, words })
             }
             Self::ExtendBy { lot, .. } | Self::ExtendTo { lot, .. } => {
                 let lot = lot % naive.lots.len();

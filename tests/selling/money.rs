@@ -92,6 +92,7 @@ async fn refund(house: &House, order: &str, (part, used, keep): (Option<i64>, bo
     let left = sum(&after["fulfilment"], &["grant", "remaining"]);
     if codes(&answer).is_empty() {
         assert!(wanted <= paid && (wanted <= free || used), "{wanted} of {free}, {paid}: {steps:?}");
+        eprintln!("DBG went {went} wanted {wanted} free {free} paid {paid} keep {keep} used {used} left {left} remaining {remaining}");
         assert_eq!((went, left), (wanted, if keep { remaining } else { 0 }), "{steps:?}");
     } else {
         assert!(refused, "{:?}: {wanted} of {free} free, {paid} paid: {steps:?}", codes(&answer));
@@ -151,10 +152,12 @@ on_both! {
             let steps = proptest::collection::vec(step(), 4..14).new_tree(&mut runner).expect("steps").current();
             sold += history(&house, number, &prices, &class, &steps).await;
         }
-        let query = "{ creditLiability { sold { cost { minor } } deferred { cost { minor } } earned { cost { minor } } breakage { cost { minor } } voided { cost { minor } } } }";
+        let query = "{ creditLiability { sold { cost { minor } } deferred { cost { minor } } earned { cost { minor } } breakage { cost { minor } } voided { cost { minor } } reduced { cost { minor } } losses { cost { minor } } refunded { minor } } }";
         let line = house.data(query, json!({})).await["creditLiability"][0].clone();
         let of = |pool: &str| line[pool]["cost"]["minor"].as_i64().expect("money");
-        assert_eq!((of("sold"), of("deferred") + of("earned") + of("breakage") + of("voided")), (sold, sold), "{line}");
+        let parts = ["deferred", "earned", "breakage", "voided", "reduced", "losses"].map(of);
+        assert_eq!((of("sold"), parts.into_iter().sum()), (sold, sold), "{line}");
+        assert_eq!(line["refunded"]["minor"], went_back, "all of it was paid for credits: {line}");
         // And it is what the grants say, one by one.
         let mut left = 0;
         for number in 0..HISTORIES {

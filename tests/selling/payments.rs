@@ -109,7 +109,11 @@ on_both! {
         assert_eq!(codes(&house.pay(&id(&order)).await), Vec::<&str>::new());
         assert_eq!(house.advance("2026-03-10T00:00:00Z").await["arrived"], true, "the clock does not wait for it");
         let late = json!({ "orderId": order["id"], "idempotencyKey": house.key(), "reference": "bank-1" });
-        assert_eq!(refusal(&house.mutate("orderMarkPaid", "order { id }", late).await).0, "ORDER_NOT_AWAITING_PAYMENT");
+        // Another reference is another payment: it is here, and can go back.
+        let twice = house.done("orderMarkPaid", "order { status paid { minor } }", late).await["order"].clone();
+        assert_eq!(twice["status"], "PAID");
+        assert_eq!(twice["paid"]["minor"].as_i64(), order["total"]["minor"].as_i64().map(|total| 2 * total), "{twice} {order}");
+        assert_eq!(refusal(&house.pay(&id(&order)).await).0, "ORDER_NOT_AWAITING_PAYMENT", "the same once more says nothing new");
     }
 
     async fn a_live_account_is_not_settled_by_rehearsal(house: House) {

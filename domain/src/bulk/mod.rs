@@ -10,6 +10,7 @@ pub(super) use step::step;
 
 use std::collections::HashMap;
 
+use entity::activity::Source;
 use entity::bulk_operation::{self, Column, Entity, Kind, Model, Status};
 use entity::{
     AutomationId, BulkOperationId, CreditTypeId, Credits, CustomerId, Owned, automation, bulk_refusal, credit_type,
@@ -228,7 +229,7 @@ async fn exists(txn: &DatabaseTransaction, account: &entity::account::Model, pla
     }
     match plan {
         // What would be refused for everybody is refused at once: the command itself, for somebody who has nothing.
-        Plan::Issue { issue, .. } => ledger::opening::rehearse_one(account, credit_type, issue, now)?,
+        Plan::Issue { issue, .. } => ledger::opening::rehearse_one(account, credit_type, issue, (Source::Import, now))?,
         Plan::Enrol { automation: id, .. } => {
             let found = automation::Entity::of(account.id).filter(automation::Column::Id.eq(*id)).one(txn).await?;
             let found = found.ok_or_else(|| Refusal::not_found("automationId", "automation"))?;

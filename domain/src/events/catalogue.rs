@@ -127,13 +127,16 @@ pub const BUILT_IN: &[EventType] = &[
     event("credits.expired", "Credits ended unused.", ACTIVITY),
     event("credits.expiring_soon", "Credits end in one of the type's `expiryNoticeDays`.", EXPIRING),
     event("credits.extended", "Credits got a later end.", ACTIVITY),
+    event("credits.frozen", "Free credits cannot be used: their payment is disputed.", ACTIVITY),
     event("credits.held", "Credits were set aside.", ACTIVITY),
     event("credits.issued", "Credits were issued.", ACTIVITY),
     event("credits.lapsed", "A hold ended by itself, and its credits went back.", ACTIVITY),
     event("credits.reinstated", "Credits that had been taken away were given back.", ACTIVITY),
     event("credits.released", "Held credits went back.", ACTIVITY),
+    event("credits.repriced", "Cost was taken off credits that stay where they are, or put back.", ACTIVITY),
     event("credits.reversed", "Used credits were given back.", ACTIVITY),
     event("credits.revived", "Ended credits came back with a later end.", ACTIVITY),
+    event("credits.thawed", "Credits whose payment was disputed can be used again.", ACTIVITY),
     event("credits.transferred_in", "Credits came from another customer, or to a new grant.", ACTIVITY),
     event("credits.transferred_out", "Credits went to another customer, or to a new grant.", ACTIVITY),
     event("credits.voided", "Credits were taken away.", ACTIVITY),
@@ -142,14 +145,19 @@ pub const BUILT_IN: &[EventType] = &[
     event("customer.tagged", "Tags were put on a customer; `tags` are the new ones.", CUSTOMER),
     event("customer.untagged", "Tags were taken off a customer; `tags` are those.", CUSTOMER),
     event("order.cancelled", "An order was cancelled.", ORDER),
+    event("order.charged_back", "A payment is gone: its dispute was lost.", ORDER),
     event("order.dispute_ended", "A payment that was disputed stands after all.", ORDER),
     event("order.disputed", "A payment was disputed.", ORDER),
+    event("order.fulfilled", "What an order could not give when it was paid was given later.", ORDER),
     event("order.paid", "An order was paid, and gave what it gives.", ORDER),
     event("order.paid_again", "An order that was paid was paid once more.", ORDER),
+    event("order.partly_paid", "A part of an order was paid.", ORDER),
     event("order.payment_failed", "A payment failed.", ORDER),
     event("order.placed", "An order was placed.", ORDER),
     event("order.refund_failed", "A provider refused a refund.", ORDER),
     event("order.refunded", "An order was refunded, all of it or a part.", ORDER),
+    event("order.unfulfilled", "An order was paid that could not give all that it is to give.", ORDER),
+    event("price.over", "A subscription ended: what its price gives would end before it begins.", SUBSCRIPTION),
     event("subscription.cancelled", "A subscription ended.", SUBSCRIPTION),
     event("subscription.paused", "A subscription was paused.", SUBSCRIPTION),
     event("subscription.renewal_failed", "A period was not paid in time.", SUBSCRIPTION),
@@ -165,7 +173,7 @@ pub const BUILT_IN: &[EventType] = &[
 
 /// What the names of the server's own events begin with.
 const PREFIXES: &[&str] =
-    &["automation.", "balance.", "credits.", "customer.", "order.", "subscription.", "trigger.", "webhook."];
+    &["automation.", "balance.", "credits.", "customer.", "order.", "price.", "subscription.", "trigger.", "webhook."];
 
 /// The built-in event of a name.
 #[must_use]

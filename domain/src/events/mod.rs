@@ -63,6 +63,9 @@ pub fn name_of(kind: Kind) -> &'static str {
         Kind::Revive => "credits.revived",
         Kind::TransferOut => "credits.transferred_out",
         Kind::TransferIn => "credits.transferred_in",
+        Kind::Reprice => "credits.repriced",
+        Kind::Freeze => "credits.frozen",
+        Kind::Thaw => "credits.thawed",
     }
 }
 

@@ -11,7 +11,7 @@ use crate::error::{Refusal, Result};
 /// Void a grant.
 pub async fn void(caller: &Caller, grant: GrantId, reason: String, words: Words) -> Result<Command> {
     let (customer, credit_type) = of_grant(caller, grant).await?;
-    Ok(Command::Void(Void { grant, customer, credit_type, reason, closing: Closing::default(), words }))
+    Ok(Command::Void(Void { grant, customer, credit_type, reason, closing: Closing::default(), part: None, words }))
 }
 
 /// Extend a grant.

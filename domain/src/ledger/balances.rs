@@ -25,6 +25,8 @@ pub struct Balance {
     pub held: Credits,
     /// Counts later.
     pub not_yet_effective: Credits,
+    /// Cannot be used while its payment is disputed.
+    pub frozen: Credits,
     /// What ends first, and when.
     pub next_expiry: Option<(Instant, Credits)>,
     pub totals: Totals,
@@ -147,6 +149,7 @@ pub fn balance(mut wallet: Wallet, now: Instant) -> Balance {
         available: wallet.available(as_of),
         held: wallet.row.held,
         not_yet_effective: wallet.not_yet_effective(as_of),
+        frozen: wallet.frozen(),
         next_expiry: wallet.expiries().first().copied(),
         totals: Totals {
             issued: wallet.row.issued,

@@ -5,8 +5,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use entity::activity::{Kind, Source};
-use entity::{ActivityId, CreditTypeId, Credits, CustomerId, account, credit_type};
+use entity::activity::Source;
+use entity::{ActivityId, CreditTypeId, CustomerId, account, credit_type};
 use uuid::Uuid;
 
 use super::command::Command;
@@ -118,13 +118,10 @@ impl Books {
         self.types.get(&credit_type).ok_or_else(|| Refusal::not_found("creditTypeId", "credit type"))
     }
 
-    /// The next reverse of the same activity finds less to undo.
+    /// The next command about the same activity finds less to undo, or more of it marked.
     fn note_reversed(&mut self, entry: &Entry) {
         let Some(used) = entry.reverses.and_then(|id| self.used.get_mut(&id)) else { return };
-        used.undone = true;
-        if entry.kind == Kind::Reverse {
-            used.give_back(entry.draws.iter().map(|draw| (draw.grant, draw.amount, draw.cost)));
-        }
+        used.follow(entry.kind, &entry.draws);
     }
 }
 
@@ -145,18 +142,5 @@ fn make_true(
     wallet.row.hash = hash;
     if author == Author::Command {
         watch.changed(wallet, before, entry.at, depth);
-    }
-}
-
-impl Used {
-    /// Takes off what was given back.
-    pub fn give_back(&mut self, returned: impl Iterator<Item = (entity::GrantId, Credits, entity::Minor)>) {
-        for (grant, amount, cost) in returned {
-            if let Some(draw) = self.left.iter_mut().find(|draw| draw.grant == grant) {
-                draw.amount -= amount;
-                draw.cost -= cost;
-            }
-        }
-        self.left.retain(|draw| !draw.amount.is_zero());
     }
 }

@@ -173,6 +173,14 @@ impl Signed {
         if allocation.leaves_open {
             self.bytes(&[1]);
         }
+        if let Some((from, to)) = allocation.cost_from.zip(allocation.cost_to) {
+            self.bytes(&[2]);
+            self.text(&from.to_value());
+            self.text(&to.to_value());
+        }
+        if allocation.refunded {
+            self.bytes(&[3]);
+        }
     }
 
     /// What a grant was made with; its end, and what becomes of it, is in the allocations.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::decide::PRIORITY;
+pub use super::selling::{Closing, Freeze, Reprice, RollOver};
 use super::state::WalletKey;
 use crate::clock::Instant;
 use crate::error::{Refusal, Result};
@@ -53,25 +54,6 @@ pub struct Consume {
     pub words: Words,
 }
 
-/// What a void does to what comes back to its grant later (selling.md, S9).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub enum Closing {
-    /// The grant is closed: what comes back is voided too. Refused where nothing is free.
-    #[default]
-    WithItsCredits,
-    /// The grant is closed, where nothing is free as well.
-    Always,
-    /// The grant stays open: what comes back can be used. Refused where nothing is free.
-    Never,
-}
-
-impl Closing {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// Take away what is left of one grant.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Void {
@@ -83,6 +65,9 @@ pub struct Void {
     pub reason: String,
     #[serde(skip_serializing_if = "Closing::is_default")]
     pub closing: Closing,
+    /// Of a refund: not all of it, but so many of those that would be used last, at what they cost, which goes back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<(Credits, Minor)>,
     #[serde(flatten)]
     pub words: Words,
 }
@@ -187,16 +172,6 @@ pub struct Transfer {
     pub words: Words,
 }
 
-/// End what is free in earlier grants of a subscription, beyond what may stay. Asked by a renewal, not by people.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct RollOver {
-    pub customer: CustomerId,
-    pub credit_type: CreditTypeId,
-    pub grants: Vec<GrantId>,
-    /// How many may stay.
-    pub keep: Credits,
-}
-
 /// Write down what time has done in a wallet. Asked by the worker, not by people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Settle {
@@ -232,6 +207,8 @@ pub enum Command {
     Extend(Extend),
     Transfer(Transfer),
     RollOver(RollOver),
+    Reprice(Reprice),
+    Freeze(Freeze),
     Settle(Settle),
 }
 
@@ -289,7 +266,7 @@ impl Command {
                     return Err(Refusal::TransferToSelf);
                 }
             }
-            Self::Release(_) | Self::RollOver(_) | Self::Settle(_) => {}
+            Self::Release(_) | Self::RollOver(_) | Self::Reprice(_) | Self::Freeze(_) | Self::Settle(_) => {}
         }
         if let Some(words) = self.words_mut() {
             words.note = input::optional_text("note", words.note.as_deref(), input::NOTE)?;
@@ -318,6 +295,8 @@ impl Command {
             Self::Extend(command) => (command.customer, command.credit_type),
             Self::Transfer(command) => (command.from, command.credit_type),
             Self::RollOver(command) => (command.customer, command.credit_type),
+            Self::Reprice(command) => (command.customer, command.credit_type),
+            Self::Freeze(command) => (command.customer, command.credit_type),
             Self::Settle(command) => (command.customer, command.credit_type),
         }
     }
@@ -343,6 +322,8 @@ impl Command {
             Self::Reverse(command) => &mut command.words,
             Self::Extend(command) => &mut command.words,
             Self::Transfer(command) => &mut command.words,
+            Self::Reprice(command) => &mut command.words,
+            Self::Freeze(command) => &mut command.words,
             Self::RollOver(_) | Self::Settle(_) => return None,
         })
     }
@@ -360,6 +341,8 @@ impl Command {
             Self::Void(command) => Some(&command.reason),
             Self::Reverse(command) => Some(&command.reason),
             Self::Extend(command) => Some(&command.reason),
+            Self::Reprice(command) => Some(&command.reason),
+            Self::Freeze(command) => Some(&command.reason),
             _ => None,
         }
     }

@@ -4,7 +4,7 @@ use entity::{Credits, GrantId, credit_grant};
 
 use super::expiration;
 use super::fault::{self, Fault};
-use super::state::{Draw, Wallet, is_usable, share};
+use super::state::{Draw, Wallet, head_cost, is_usable, share};
 use crate::clock::Instant;
 use crate::error::Refusal;
 
@@ -28,6 +28,7 @@ pub fn draw(wallet: &Wallet, wanted: Credits, now: Instant) -> Result<Vec<Draw>,
             held: wallet.row.held,
             expired: wallet.row.expired,
             not_yet_effective: wallet.not_yet_effective(now),
+            frozen: wallet.frozen(),
         });
     }
     let mut missing = wanted;
@@ -40,7 +41,7 @@ pub fn draw(wallet: &Wallet, wanted: Credits, now: Instant) -> Result<Vec<Draw>,
         if amount.is_zero() {
             continue;
         }
-        draws.push(Draw::of(grant.id, amount, share(grant.cost_left, amount, grant.remaining)));
+        draws.push(Draw::of(grant.id, amount, head_cost(grant, amount)));
         missing -= amount;
     }
     assert!(missing.is_zero(), "{wanted} can be used of {:?}, and too few grants of it were read", wallet.key());

@@ -4,12 +4,13 @@
 use std::collections::HashMap;
 
 use entity::activity::{self, Kind};
+use entity::allocation::CostPool;
 use entity::{CreditTypeId, Credits, CustomerId, GrantId, Minor, allocation, credit_grant, hold};
 use sea_orm::sea_query::{Expr, ExprTrait, Query, SelectStatement};
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::load;
-use super::state::{Draw, Wallet, emptied, is_usable, shift};
+use super::state::{CostMove, Draw, Wallet, emptied, is_usable, shift};
 use crate::clock::Instant;
 use crate::error::Result;
 use crate::page;
@@ -24,6 +25,7 @@ pub struct Explanation {
     pub available: Credits,
     pub held: Credits,
     pub not_yet_effective: Credits,
+    pub frozen: Credits,
     /// Those that would be used, in burn order; then the others, oldest first.
     pub grants: Vec<Explained>,
 }
@@ -40,6 +42,7 @@ pub struct Explained {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Skipped {
     NotYetEffective,
+    Frozen,
     Voided,
     Held,
     Expired,
@@ -49,7 +52,9 @@ pub enum Skipped {
 
 /// What a grant at an instant would be used as.
 fn skipped(grant: &credit_grant::Model) -> Skipped {
-    if grant.open {
+    if grant.open && grant.frozen {
+        Skipped::Frozen
+    } else if grant.open {
         Skipped::NotYetEffective
     } else if !grant.voided.is_zero() {
         Skipped::Voided
@@ -81,6 +86,7 @@ pub async fn explain(view: &View, customer: CustomerId, credit_type: CreditTypeI
         available: wallet.available(at),
         held: wallet.grants.iter().map(|grant| grant.held).sum(),
         not_yet_effective: wallet.not_yet_effective(at),
+        frozen: wallet.frozen(),
         grants: used.chain(others).collect(),
     })
 }
@@ -100,8 +106,9 @@ async fn wallet_at(view: &View, customer: CustomerId, credit_type: CreditTypeId,
         let (grant, kind): (GrantId, Kind) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
         let (amount, cost): (i64, i64) = (row.try_get_by_index(2)?, row.try_get_by_index(3)?);
         if let Some(grant) = grants.get_mut(&grant) {
-            let draw = Draw::of(grant.id, Credits(amount), Minor(cost));
-            shift(grant, kind, draw);
+            let (from, to): (Option<CostPool>, Option<CostPool>) = (row.try_get_by_index(4)?, row.try_get_by_index(5)?);
+            let reprices = from.zip(to).map(|(from, to)| CostMove { from, to });
+            shift(grant, kind, Draw { reprices, ..Draw::of(grant.id, Credits(amount), Minor(cost)) });
         }
     }
     for row in view.db().query_all(&ends_until(view, customer, credit_type, at)).await? {
@@ -150,7 +157,12 @@ fn movements_until(view: &View, customer: CustomerId, credit_type: CreditTypeId,
         .expr(Expr::cust("CAST(SUM(allocation.amount) AS BIGINT)"))
         .expr(Expr::cust("CAST(SUM(allocation.cost) AS BIGINT)"))
         .group_by_col((allocation::Entity, allocation::Column::GrantId))
+        .column((allocation::Entity, allocation::Column::CostFrom))
+        .column((allocation::Entity, allocation::Column::CostTo))
         .group_by_col((activity::Entity, activity::Column::Kind))
+        .group_by_col((allocation::Entity, allocation::Column::CostFrom))
+        .group_by_col((allocation::Entity, allocation::Column::CostTo))
+        .order_by_expr(Expr::cust("MAX(activity.sequence)"), sea_orm::Order::Asc)
         .to_owned()
 }
 

@@ -13,6 +13,8 @@ pub enum Fault {
     Expiry,
     /// What comes back to a closed grant stays.
     Closed,
+    /// What was refunded stays when it comes back.
+    Marks,
     /// A known key is not looked at.
     Idempotency,
     /// SQLite acknowledges what it has not flushed.

@@ -199,6 +199,8 @@ impl About {
                 Command::Release(release) => drop(about.holds.insert((*account, release.hold))),
                 Command::Extend(extend) => drop(about.grants.insert((*account, extend.grant))),
                 Command::Void(void) => drop(about.grants.insert((*account, void.grant))),
+                Command::Reprice(reprice) => drop(about.grants.insert((*account, reprice.grant))),
+                Command::Freeze(freeze) => about.grants.extend(freeze.grants.iter().map(|id| (*account, *id))),
                 Command::Reverse(reverse) => drop(about.activities.insert((*account, reverse.activity))),
                 _ => {}
             }
@@ -314,15 +316,14 @@ async fn draws(
             .all(txn)
             .await?;
         for row in rows {
-            let draw = Draw { leaves_open: row.leaves_open, ..Draw::of(row.grant_id, row.amount, row.cost) };
-            draws.entry((row.account_id, row.activity_id)).or_default().push(draw);
+            draws.entry((row.account_id, row.activity_id)).or_default().push(Draw::read(&row));
         }
     }
     Ok(draws)
 }
 
 /// What activities took, less what was given back since.
-async fn used(
+pub(crate) async fn used(
     txn: &DatabaseTransaction,
     named: &BTreeSet<(AccountId, ActivityId)>,
 ) -> Result<BTreeMap<(AccountId, ActivityId), Used>, DbErr> {
@@ -334,19 +335,19 @@ async fn used(
     let rows = Entity::keyed(txn.get_database_backend(), [Column::Id], keys())?.all(txn).await?;
     // As the index of those has it: SQLite does not see that what equals a key is not null.
     let undoing = Entity::keyed(txn.get_database_backend(), [Column::ReversesId], keys())?;
-    let undoing = undoing.filter(Column::ReversesId.is_not_null()).all(txn).await?;
+    let mut undoing = undoing.filter(Column::ReversesId.is_not_null()).all(txn).await?;
     let all = rows.iter().chain(&undoing).map(|row| (row.account_id, row.id));
     let mut taken = draws(txn, all).await?;
     let mut used = BTreeMap::new();
     for row in &rows {
         let left = taken.remove(&(row.account_id, row.id)).unwrap_or_default();
-        used.insert((row.account_id, row.id), Used { kind: row.kind, source: row.source, left, undone: false });
+        used.insert((row.account_id, row.id), Used::of(row.kind, row.source, left));
     }
+    // In the order in which they happened: what is marked comes back last.
+    undoing.sort_by_key(|row| row.sequence);
     for row in &undoing {
         if let Some(used) = row.reverses_id.and_then(|id| used.get_mut(&(row.account_id, id))) {
-            let returned = taken.remove(&(row.account_id, row.id)).unwrap_or_default();
-            used.undone = true;
-            used.give_back(returned.iter().map(|draw| (draw.grant, draw.amount, draw.cost)));
+            used.follow(row.kind, &taken.remove(&(row.account_id, row.id)).unwrap_or_default());
         }
     }
     Ok(used)
@@ -391,6 +392,7 @@ pub fn empty(account: AccountId, (customer, credit_type): WalletKey) -> wallet::
         transferred: Credits::ZERO,
         noticed_at: None,
         open_grants: 0,
+        frozen_grants: 0,
         last_begins_at: None,
     }
 }

@@ -8,6 +8,8 @@
 //! * [`Command::Extend`]: give one grant a later end; what had ended comes back.
 //! * [`Command::Transfer`]: give credits to another customer, who gets them as they were.
 //! * [`Command::RollOver`]: end what a subscription's earlier grants have left beyond what may stay.
+//! * [`Command::Reprice`]: move cost while the credits stay: what a refund took off, what a dispute lost.
+//! * [`Command::Freeze`]: keep what is free of grants from being used while its money is disputed.
 //! * [`Command::Settle`]: write down what time has done. The worker asks for it.
 //! * [`submit`]: any of them, once per key; [`preview`]: what it would do, with nothing written.
 //! * [`about`]: the command for something that is named by its id.
@@ -20,7 +22,7 @@
 //! Lock order: wallets by key, then any other row, then `job` and last `request` rows. Grants and holds are read in the
 //! statements after the one that locks their wallets: under READ COMMITTED only those see what the last holder wrote.
 //!
-//! Pure: [`state`], [`settle`], [`draw`], [`expiration`], [`decide`], [`books`], [`chain`], [`replay`], [`watch`]. Only [`post`]
+//! Pure: [`state`], [`movement`], [`settle`], [`draw`], [`expiration`], [`decide`], [`books`], [`chain`], [`replay`], [`watch`]. Only [`post`]
 //! changes a balance.
 
 pub mod about;
@@ -42,6 +44,7 @@ pub mod forecast;
 pub mod grants;
 pub mod holds;
 pub mod load;
+pub mod movement;
 pub mod opening;
 pub(super) mod part;
 pub(super) mod post;
@@ -51,6 +54,7 @@ mod replay;
 pub(super) mod requests;
 mod rows;
 pub(super) mod runs;
+pub mod selling;
 pub mod settle;
 pub mod state;
 pub mod status;
@@ -59,8 +63,8 @@ pub mod watch;
 
 pub use chain::LedgerKey;
 pub use command::{
-    Capture, Closing, Command, Consume, Cost, Extend, Extension, Issue, OnExpired, Outcome, Place, Preview, Release,
-    Reverse, RollOver, Settle, Transfer, Void, Words,
+    Capture, Closing, Command, Consume, Cost, Extend, Extension, Freeze, Issue, OnExpired, Outcome, Place, Preview,
+    Release, Reprice, Reverse, RollOver, Settle, Transfer, Void, Words,
 };
 
 use entity::activity::{ActorKind, Source};

@@ -84,7 +84,7 @@ pub async fn rehearse(view: &View, rows: &[Row]) -> Result<Vec<Verdict>> {
                     Recorded::Refused(refusal) => Verdict::Refused(refusal.clone()),
                     _ => Verdict::Known,
                 },
-                None => match try_out(&mut books, view.now(), &issue) {
+                None => match try_out(&mut books, (Source::Import, view.now()), &issue) {
                     Ok(()) => Verdict::New(Box::new(issue)),
                     Err(refusal) => Verdict::Refused(refusal),
                 },
@@ -132,21 +132,21 @@ pub(crate) fn rehearse_one(
     account: &account::Model,
     credit_type: Option<credit_type::Model>,
     issue: &Issue,
-    now: Instant,
+    (source, now): (Source, Instant),
 ) -> Result<(), Refusal> {
     let mut books = Books::of(account.clone());
     books.types = credit_type.into_iter().map(|found| (found.id, found)).collect();
     books.customers = HashMap::from([(issue.customer, None)]);
-    try_out(&mut books, now, issue)
+    try_out(&mut books, (source, now), issue)
 }
 
 /// The issue itself, on a wallet that is thrown away.
-fn try_out(books: &mut Books, now: Instant, issue: &Issue) -> Result<(), Refusal> {
+fn try_out(books: &mut Books, (source, now): (Source, Instant), issue: &Issue) -> Result<(), Refusal> {
     let key = (issue.customer, issue.credit_type);
     let empty = Wallet::new(load::empty(books.account.id, key), Vec::new(), Vec::new());
     books.wallets.insert(key, empty);
     let command = Command::Issue(issue.clone());
-    let ask = Ask { command: &command, source: Source::Import, depth: 0, clock: now, fresh: &fresh_id };
+    let ask = Ask { command: &command, source, depth: 0, clock: now, fresh: &fresh_id };
     let tried = books.play(&ask, &mut |wallet, _, _| wallet.row.hash.clone());
     books.wallets.clear();
     tried

@@ -41,7 +41,9 @@ pub struct Part {
 /// that is looked at.
 #[must_use]
 pub fn will_do(whole: WholeUpTo, row: &wallet::Model, from: Instant) -> bool {
-    row.open_grants > i32::from(whole.0) && row.last_begins_at.is_none_or(|begins| begins <= from)
+    row.open_grants > i32::from(whole.0)
+        && row.frozen_grants == 0
+        && row.last_begins_at.is_none_or(|begins| begins <= from)
 }
 
 /// The first instant at which commands look at a wallet.
@@ -69,7 +71,12 @@ fn draws(command: &Command) -> Option<Credits> {
         Command::Transfer(transfer) => Some(transfer.amount),
         // What a hold holds is read with it.
         Command::Issue(_) | Command::Capture(_) | Command::Release(_) | Command::Settle(_) => Some(Credits::ZERO),
-        Command::Void(_) | Command::Extend(_) | Command::Reverse(_) | Command::RollOver(_) => None,
+        Command::Void(_)
+        | Command::Extend(_)
+        | Command::Reverse(_)
+        | Command::RollOver(_)
+        | Command::Reprice(_)
+        | Command::Freeze(_) => None,
     }
 }
 

@@ -84,6 +84,9 @@ pub fn record(key: &LedgerKey, wallet: &Wallet, entry: &mut Entry, told: &Told) 
             ends_before: draw.ends_before,
             ends_after: draw.ends_after,
             leaves_open: draw.leaves_open,
+            cost_from: draw.reprices.map(|moves| moves.from),
+            cost_to: draw.reprices.map(|moves| moves.to),
+            refunded: draw.refunded,
         })
         .collect::<Vec<_>>();
     if let Some(opened) = &mut entry.opened {

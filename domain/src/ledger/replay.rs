@@ -156,8 +156,7 @@ impl<'a> Walk<'a> {
         let Some(grant) = self.replayed.get_mut(&id) else {
             return self.find(format!("{} takes from {id}, which was not issued in this wallet", activity.id));
         };
-        let draw = Draw { leaves_open: allocation.leaves_open, ..Draw::of(id, allocation.amount, allocation.cost) };
-        shift(grant, activity.kind, draw);
+        shift(grant, activity.kind, Draw::read(allocation));
         if let Some(end) = sets_end(activity.kind, allocation.ends_after) {
             if !makes_grants(activity.kind) && grant.expires_at != allocation.ends_before {
                 self.found.push(format!("{} moved another end of {id} than it had", activity.id));
@@ -232,6 +231,10 @@ impl<'a> Walk<'a> {
         if usize::try_from(row.open_grants).ok() != Some(open) {
             self.find(format!("the wallet counts {} open grants, its activities say {open}", row.open_grants));
         }
+        let frozen = self.replayed.values().filter(|grant| grant.frozen).count();
+        if usize::try_from(row.frozen_grants).ok() != Some(frozen) {
+            self.find(format!("the wallet counts {} frozen grants, its activities say {frozen}", row.frozen_grants));
+        }
         if row.last_begins_at != self.replayed.values().map(|grant| grant.effective_at).max() {
             self.find("the wallet's last grant begins to count at another time than its activities say".to_owned());
         }
@@ -278,19 +281,30 @@ fn differences(stored: &credit_grant::Model, replayed: &credit_grant::Model) -> 
         [grant.amount, grant.remaining, grant.held, grant.consumed, grant.expired, grant.voided, grant.transferred]
     };
     let cost = |g: &credit_grant::Model| {
-        [g.cost, g.cost_left, g.cost_held, g.cost_consumed, g.cost_expired, g.cost_voided, g.cost_transferred]
+        let pools = [g.cost, g.cost_left, g.cost_held, g.cost_consumed, g.cost_expired, g.cost_voided];
+        pools.into_iter().chain([g.cost_transferred, g.cost_reduced, g.cost_lost, g.cost_returned, g.cost_short])
     };
     let names = ["amount", "remaining", "held", "consumed", "expired", "voided", "transferred"];
-    let costs = ["cost", "cost left", "cost held", "cost consumed", "cost expired", "cost voided", "cost transferred"];
+    let costs = ["cost", "cost left", "cost held", "cost consumed", "cost expired", "cost voided"];
+    let costs =
+        costs.into_iter().chain(["cost transferred", "cost reduced", "cost lost", "cost returned", "cost short"]);
     let credits = credits(stored).into_iter().zip(credits(replayed)).map(|(stored, counted)| (stored.0, counted.0));
     let cost = cost(stored).into_iter().zip(cost(replayed)).map(|(stored, counted)| (stored.0, counted.0));
-    let figures = names.into_iter().zip(credits).chain(costs.into_iter().zip(cost));
+    let figures = names.into_iter().zip(credits).chain(costs.zip(cost));
     let mut found = figures
         .filter(|(_, (stored, counted))| stored != counted)
         .map(|(name, (stored, counted))| format!("{id} has {name} {stored}, its activities add up to {counted}"))
         .collect::<Vec<_>>();
     if stored.first_used_at != replayed.first_used_at {
         found.push(format!("{id} was first used at another time than its activities say"));
+    }
+    if stored.expired_marked != replayed.expired_marked {
+        let (stored, counted) = (stored.expired_marked, replayed.expired_marked);
+        found.push(format!("{id} has {stored} ended credits that were refunded, its activities say {counted}"));
+    }
+    if stored.frozen != replayed.frozen {
+        let frozen = |grant: &credit_grant::Model| if grant.frozen { "frozen" } else { "not frozen" };
+        found.push(format!("{id} is {}, its activities say that it is {}", frozen(stored), frozen(replayed)));
     }
     if stored.closed != replayed.closed {
         let closed = |grant: &credit_grant::Model| if grant.closed { "closed" } else { "not closed" };

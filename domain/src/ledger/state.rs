@@ -4,10 +4,15 @@ use std::collections::{BTreeSet, HashMap};
 
 use entity::activity::{Kind, Source};
 use entity::hold::Status;
-use entity::{ActivityId, CreditTypeId, Credits, CustomerId, GrantId, HoldId, Minor, credit_grant, hold, wallet};
+use entity::{
+    ActivityId, CreditTypeId, Credits, CustomerId, GrantId, HoldId, Minor, allocation, credit_grant, hold, wallet,
+};
 use uuid::Uuid;
 
 use super::fault::{self, Fault};
+pub use super::movement::{
+    CostMove, Pool, change, emptied, head_cost, makes_grants, movement, sets_end, share, shift, tail_cost, uses,
+};
 use crate::clock::Instant;
 
 /// The key of a wallet within its account; wallets are locked in its order.
@@ -24,13 +29,38 @@ pub struct Draw {
     pub ends_after: Option<Instant>,
     /// Of a void, and of what undoes it: that the grant is not closed, or opened, by it.
     pub leaves_open: bool,
+    /// Of a reprice: from where to where its cost moves. Its credits, `amount`, stay where they are.
+    pub reprices: Option<CostMove>,
+    /// Of a void, and of what undoes it: that its cost went back to who had paid it.
+    pub refunded: bool,
 }
 
 impl Draw {
+    /// One that was written.
+    #[must_use]
+    pub fn read(row: &allocation::Model) -> Self {
+        let reprices = row.cost_from.zip(row.cost_to).map(|(from, to)| CostMove { from, to });
+        Self {
+            leaves_open: row.leaves_open,
+            reprices,
+            refunded: row.refunded,
+            ..Self::of(row.grant_id, row.amount, row.cost)
+        }
+    }
+
     /// One that leaves the grant's end as it is; a void, one that closes the grant.
     #[must_use]
     pub fn of(grant: GrantId, amount: Credits, cost: Minor) -> Self {
-        Self { grant, amount, cost, ends_before: None, ends_after: None, leaves_open: false }
+        Self {
+            grant,
+            amount,
+            cost,
+            ends_before: None,
+            ends_after: None,
+            leaves_open: false,
+            reprices: None,
+            refunded: false,
+        }
     }
 }
 
@@ -78,139 +108,16 @@ impl Entry {
     }
 }
 
-/// Where credits of a grant can be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pool {
-    Remaining,
-    Held,
-    Consumed,
-    Expired,
-    Voided,
-    Transferred,
-}
-
-/// From where to where an entry moves credits within each grant. What makes a grant brings them from outside.
-#[must_use]
-pub fn movement(kind: Kind) -> (Option<Pool>, Option<Pool>) {
-    let (from, to) = match kind {
-        Kind::Issue | Kind::TransferIn => return (None, Some(Pool::Remaining)),
-        Kind::Extend => return (None, None),
-        Kind::Consume => (Pool::Remaining, Pool::Consumed),
-        Kind::Hold => (Pool::Remaining, Pool::Held),
-        Kind::Capture => (Pool::Held, Pool::Consumed),
-        Kind::Release | Kind::Lapse => (Pool::Held, Pool::Remaining),
-        Kind::Reverse => (Pool::Consumed, Pool::Remaining),
-        Kind::Expire => (Pool::Remaining, Pool::Expired),
-        Kind::Void => (Pool::Remaining, Pool::Voided),
-        Kind::Reinstate => (Pool::Voided, Pool::Remaining),
-        Kind::Revive => (Pool::Expired, Pool::Remaining),
-        Kind::TransferOut => (Pool::Remaining, Pool::Transferred),
-    };
-    (Some(from), Some(to))
-}
-
-/// Signed change of a pool by an activity of a kind that moves `total`.
-#[must_use]
-pub fn change(kind: Kind, pool: Pool, total: Credits) -> Credits {
-    match movement(kind) {
-        (Some(from), _) if from == pool => -total,
-        (_, Some(to)) if to == pool => total,
-        _ => Credits::ZERO,
-    }
-}
-
-/// Whether an activity of a kind makes grants, whose terms it then signs.
-#[must_use]
-pub fn makes_grants(kind: Kind) -> bool {
-    matches!(kind, Kind::Issue | Kind::TransferIn)
-}
-
-/// Whether an activity of a kind uses credits, which is what a period from first use begins with.
-#[must_use]
-pub fn uses(kind: Kind) -> bool {
-    matches!(kind, Kind::Consume | Kind::Capture)
-}
-
-/// The end that an activity of a kind sets for a grant: outer none where it sets none, inner none where that is never.
-#[must_use]
-pub fn sets_end(kind: Kind, ends_after: Option<Instant>) -> Option<Option<Instant>> {
-    match kind {
-        Kind::Issue | Kind::TransferIn | Kind::Extend | Kind::Revive => Some(ends_after),
-        _ => ends_after.map(Some),
-    }
-}
-
-/// A pool of a grant: its credits and what they cost.
-fn pool_of(grant: &mut credit_grant::Model, pool: Pool) -> (&mut Credits, &mut Minor) {
-    match pool {
-        Pool::Remaining => (&mut grant.remaining, &mut grant.cost_left),
-        Pool::Held => (&mut grant.held, &mut grant.cost_held),
-        Pool::Consumed => (&mut grant.consumed, &mut grant.cost_consumed),
-        Pool::Expired => (&mut grant.expired, &mut grant.cost_expired),
-        Pool::Voided => (&mut grant.voided, &mut grant.cost_voided),
-        Pool::Transferred => (&mut grant.transferred, &mut grant.cost_transferred),
-    }
-}
-
-/// A grant before its first credit, and before anything said when it ends.
-#[must_use]
-pub fn emptied(grant: &credit_grant::Model) -> credit_grant::Model {
-    credit_grant::Model {
-        remaining: Credits::ZERO,
-        held: Credits::ZERO,
-        consumed: Credits::ZERO,
-        expired: Credits::ZERO,
-        voided: Credits::ZERO,
-        transferred: Credits::ZERO,
-        cost_left: Minor::ZERO,
-        cost_held: Minor::ZERO,
-        cost_consumed: Minor::ZERO,
-        cost_expired: Minor::ZERO,
-        cost_voided: Minor::ZERO,
-        cost_transferred: Minor::ZERO,
-        open: false,
-        closed: false,
-        first_used_at: None,
-        expires_at: None,
-        ..grant.clone()
-    }
-}
-
-/// Moves credits and their cost within a grant, and closes or opens it.
-pub fn shift(grant: &mut credit_grant::Model, kind: Kind, draw: Draw) {
-    let (from, to) = movement(kind);
-    for (pool, sign) in [(from, -1), (to, 1)] {
-        if let Some(pool) = pool {
-            let (credits, cost) = pool_of(grant, pool);
-            *credits += Credits(sign * draw.amount.0);
-            *cost += Minor(sign * draw.cost.0);
-        }
-    }
-    grant.open = !grant.remaining.is_zero();
-    grant.closed = super::settle::sets_closed(kind, draw.leaves_open).unwrap_or(grant.closed);
-}
-
-/// What the next `amount` of `units` that cost `cost` together cost: `floor(cost * amount / units)`,
-/// so that the last credit takes what rounding left over (domain.md, *Cost*).
-#[must_use]
-pub fn share(cost: Minor, amount: Credits, units: Credits) -> Minor {
-    if units.is_zero() {
-        return Minor::ZERO;
-    }
-    let part = i128::from(cost.0) * i128::from(amount.0) / i128::from(units.0);
-    Minor(i64::try_from(part).expect("a part is no larger than the whole"))
-}
-
 /// Whether a grant's free credits have ended.
 #[must_use]
 pub fn is_over(grant: &credit_grant::Model, now: Instant) -> bool {
     grant.expires_at.is_some_and(|end| end < now || (end == now && !fault::is(Fault::Expiry)))
 }
 
-/// Whether a grant's free credits can be used: within `[effective_at, expires_at)`.
+/// Whether a grant's free credits can be used: within `[effective_at, expires_at)`, and not frozen.
 #[must_use]
 pub fn is_usable(grant: &credit_grant::Model, now: Instant) -> bool {
-    grant.effective_at <= now && !is_over(grant, now)
+    grant.effective_at <= now && !is_over(grant, now) && !grant.frozen
 }
 
 /// An open hold, and what of which grants it holds, first taken first.
@@ -310,9 +217,10 @@ impl Wallet {
         let mut moved = !entry.issued.is_empty();
         for draw in &entry.draws {
             let grant = &mut self.grants[self.places[&draw.grant]];
-            let was_open = grant.open;
+            let was = (grant.open, grant.frozen);
             shift(grant, entry.kind, *draw);
-            self.row.open_grants += i32::from(grant.open) - i32::from(was_open);
+            self.row.open_grants += i32::from(grant.open) - i32::from(was.0);
+            self.row.frozen_grants += i32::from(grant.frozen) - i32::from(was.1);
             if let Some(end) = sets_end(entry.kind, draw.ends_after) {
                 moved |= grant.expires_at != end;
                 grant.expires_at = end;
@@ -380,7 +288,14 @@ impl Wallet {
     /// The free credits that count only later.
     #[must_use]
     pub fn not_yet_effective(&self, now: Instant) -> Credits {
-        self.grants.iter().filter(|grant| grant.effective_at > now).map(|grant| grant.remaining).sum()
+        let later = self.grants.iter().filter(|grant| grant.effective_at > now && !grant.frozen);
+        later.map(|grant| grant.remaining).sum()
+    }
+
+    /// The free credits whose money is disputed. The wallet is settled.
+    #[must_use]
+    pub fn frozen(&self) -> Credits {
+        self.grants.iter().filter(|grant| grant.frozen).map(|grant| grant.remaining).sum()
     }
 
     /// What ends when, of the free credits that were read, and of the others what may end first: soonest first, credits

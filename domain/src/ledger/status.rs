@@ -18,6 +18,8 @@ pub enum Reason {
     Held,
     /// Some count only later.
     NotYetEffective,
+    /// Some cannot be used while their payment is disputed.
+    PaymentDisputed,
     /// Some ended unused.
     Expired,
     /// Some were taken away.
@@ -87,12 +89,13 @@ pub fn status(
             held.row.open && held.draws.iter().any(|draw| wallet.goes_on(draw.grant, lapse).is_none())
         };
         let lapse = wallet.holds.iter().filter(helps).map(|held| held.row.expires_at).min();
-        let later = wallet.grants.iter().filter(|grant| grant.open && grant.effective_at > at);
+        let later = wallet.grants.iter().filter(|grant| grant.open && grant.effective_at > at && !grant.frozen);
         let begins = later.map(|grant| grant.effective_at).min();
         let figures = [
             (Reason::NotEnough, available, None),
             (Reason::Held, row.held, lapse),
             (Reason::NotYetEffective, wallet.not_yet_effective(at), begins),
+            (Reason::PaymentDisputed, wallet.frozen(), None),
             (Reason::Expired, row.expired, None),
             (Reason::Voided, row.voided, None),
             (Reason::Transferred, row.transferred, None),
@@ -127,6 +130,9 @@ impl Why {
             }
             (Reason::NotYetEffective, Some(at)) => format!("{amount} will count only later, the first from {at} on."),
             (Reason::NotYetEffective, None) => format!("{amount} will count only later."),
+            (Reason::PaymentDisputed, _) => {
+                format!("{amount} cannot be used while their payment is disputed: disputeRecord says how it ended.")
+            }
             (Reason::Expired, _) => format!("{amount} ended unused: grantExtend can bring them back."),
             (Reason::Voided, _) => format!("{amount} {were} taken away: issue new ones if that was wrong."),
             (Reason::Transferred, _) => format!("{amount} went to another customer, or to a new grant."),

@@ -48,17 +48,20 @@ async fn names(view: &View, ids: impl Iterator<Item = CreditTypeId>) -> Result<H
 
 fn liability(as_of: Instant, lines: &[Liability], names: &HashMap<CreditTypeId, String>) -> Result<String> {
     let mut header = vec!["as_of", "credit_type_id", "credit_type", "currency"];
-    let pools = ["sold", "deferred", "earned", "breakage", "voided"];
+    let pools = ["sold", "deferred", "earned", "breakage", "voided", "reduced", "losses"];
     let columns =
         pools.iter().flat_map(|pool| [format!("{pool}_credits"), format!("{pool}_minor"), (*pool).to_owned()]);
     let columns = columns.collect::<Vec<_>>();
     header.extend(columns.iter().map(String::as_str));
+    header.extend(["refunded_minor", "refunded"]);
     let rows = lines.iter().map(|line| {
         let name = names.get(&line.credit_type).map(|name| text(name)).unwrap_or_default();
         let mut row = vec![written(as_of), line.credit_type.to_string(), name, line.currency.clone()];
-        for sum in [line.sold, line.deferred, line.earned, line.breakage, line.voided] {
+        let pools = [line.sold, line.deferred, line.earned, line.breakage, line.voided, line.reduced, line.losses];
+        for sum in pools {
             row.extend(figures(sum, &line.currency));
         }
+        row.extend([line.refunded.to_string(), input::decimal(line.refunded, &line.currency)]);
         row
     });
     file(&header, rows)

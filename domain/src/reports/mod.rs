@@ -1,8 +1,8 @@
 //! Reports: what was sold and is owed, earned, or was never used, at any past date, to the last minor unit.
 //!
 //! Everything is a sum over the ledger's own movements, each with its cost, so it always adds up:
-//! `sold = deferred + earned + breakage + voided`, per credit type and currency (domain.md, *Cost*). What time has done
-//! and nobody has written down yet counts as what it is: no job has to have run.
+//! `sold = deferred + earned + breakage + voided + reduced + losses`, per credit type and currency (selling.md, S8). What
+//! time has done //! and nobody has written down yet counts as what it is: no job has to have run.
 
 pub mod csv;
 mod movements;
@@ -11,7 +11,7 @@ mod unwritten;
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
-use entity::activity::Kind;
+use entity::allocation::CostPool;
 use entity::{CreditTypeId, Credits, CustomerId, Minor, PeriodUnit};
 
 pub use movements::Grouping;
@@ -21,7 +21,7 @@ use super::clock::Instant;
 use super::error::{Refusal, Result};
 use super::input;
 use super::ledger::expiration::{begin_of, plus, zone_of};
-use super::ledger::state::{Pool, movement};
+use super::ledger::state::{CostMove, Pool, movement};
 use super::tx::View;
 
 /// Stretches of time in one report.
@@ -46,7 +46,7 @@ impl Sum {
 pub struct Liability {
     pub credit_type: CreditTypeId,
     pub currency: String,
-    /// Issued: `deferred + earned + breakage + voided`.
+    /// Issued: `deferred + earned + breakage + voided + reduced + losses`.
     pub sold: Sum,
     /// Not used yet, free or set aside: what the business still owes.
     pub deferred: Sum,
@@ -54,8 +54,14 @@ pub struct Liability {
     pub earned: Sum,
     /// Ended unused.
     pub breakage: Sum,
-    /// Taken back, as by a refund.
+    /// Taken back, whether money was returned for it or not.
     pub voided: Sum,
+    /// What refunds took off credits that stayed, were used or had ended: cost alone.
+    pub reduced: Sum,
+    /// What was used, or ended, and whose money was charged back or never came: cost alone.
+    pub losses: Sum,
+    /// What went back to who had paid it: `reduced`, and that part of `voided`.
+    pub refunded: Minor,
 }
 
 /// What became of credits in a stretch of time.
@@ -93,13 +99,24 @@ pub async fn liability(view: &View, as_of: Option<Instant>) -> Result<(Instant, 
     }
     let line = |(key, pools): (Key, Pools)| {
         let mut sold = Sum::default();
-        for pool in [pools.free, pools.held, pools.consumed, pools.expired, pools.voided] {
+        let with_credits = [pools.free, pools.held, pools.consumed, pools.expired, pools.voided];
+        for pool in with_credits.into_iter().chain([pools.reduced, pools.lost]) {
             sold.add(pool, 1);
         }
         let mut deferred = pools.free;
         deferred.add(pools.held, 1);
-        let (earned, breakage, voided) = (pools.consumed, pools.expired, pools.voided);
-        Liability { credit_type: key.credit_type, currency: key.currency, sold, deferred, earned, breakage, voided }
+        Liability {
+            credit_type: key.credit_type,
+            currency: key.currency,
+            sold,
+            deferred,
+            earned: pools.consumed,
+            breakage: pools.expired,
+            voided: pools.voided,
+            reduced: pools.reduced,
+            losses: pools.lost,
+            refunded: pools.reduced.cost + pools.returned,
+        }
     };
     let lines = pools.into_iter().map(line).filter(|line| line.sold != Sum::default());
     Ok((as_of, lines.collect()))
@@ -113,7 +130,7 @@ pub async fn breakage(view: &View, stretch: Stretch) -> Result<Vec<Flow>> {
     let written = movements::moved(view, Some(stretch.from), Some(stretch.to), Grouping::CreditType).await?;
     let unwritten = unwritten::within(view, stretch).await?;
     for moved in written.iter().chain(&unwritten) {
-        sums.entry(moved.key.clone()).or_default().add(moved.sum, direction(moved.kind, Pool::Expired));
+        sums.entry(moved.key.clone()).or_default().add(moved.of(Pool::Expired), 1);
     }
     Ok(flows(sums, None))
 }
@@ -126,7 +143,7 @@ pub async fn consumption(view: &View, stretch: Stretch, by: Grouping) -> Result<
     for part in stretches(view, stretch, by)? {
         let mut sums: BTreeMap<Key, Sum> = BTreeMap::new();
         for moved in movements::moved(view, Some(part.from), Some(part.to), by).await? {
-            sums.entry(moved.key.clone()).or_default().add(moved.sum, direction(moved.kind, Pool::Consumed));
+            sums.entry(moved.key.clone()).or_default().add(moved.of(Pool::Consumed), 1);
         }
         let from = matches!(by, Grouping::Day | Grouping::Month).then_some(part.from);
         lines.extend(flows(sums, from));
@@ -146,15 +163,6 @@ fn flows(sums: BTreeMap<Key, Sum>, from: Option<Instant>) -> Vec<Flow> {
     some.map(flow).collect()
 }
 
-/// Whether a kind of activity brings credits into a pool (1), takes them out (-1), or neither (0).
-fn direction(kind: Kind, pool: Pool) -> i64 {
-    match movement(kind) {
-        (_, Some(to)) if to == pool => 1,
-        (Some(from), _) if from == pool => -1,
-        _ => 0,
-    }
-}
-
 /// What all grants of a key have in each pool.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pools {
@@ -164,10 +172,31 @@ pub(super) struct Pools {
     expired: Sum,
     voided: Sum,
     transferred: Sum,
+    reduced: Sum,
+    lost: Sum,
+    /// The part of what was voided whose money went back.
+    returned: Minor,
 }
 
 /// Carries out a movement on pools, or undoes it.
 fn shift(pools: &mut Pools, moved: &Moved, sign: i64) {
+    pools.returned.0 += sign * moved.returned.0;
+    if let Some(CostMove { from, to }) = moved.reprices {
+        let cost = Sum { credits: Credits::ZERO, cost: moved.sum.cost };
+        for (pool, sign) in [(from, -sign), (to, sign)] {
+            let pool = match pool {
+                CostPool::Left => &mut pools.free,
+                CostPool::Consumed => &mut pools.consumed,
+                CostPool::Expired => &mut pools.expired,
+                CostPool::Voided => &mut pools.voided,
+                CostPool::Transferred => &mut pools.transferred,
+                CostPool::Reduced => &mut pools.reduced,
+                CostPool::Lost => &mut pools.lost,
+            };
+            pool.add(cost, sign);
+        }
+        return;
+    }
     let (from, to) = movement(moved.kind);
     for (pool, sign) in [(from, -sign), (to, sign)] {
         let pool = match pool {

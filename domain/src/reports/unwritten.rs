@@ -3,7 +3,7 @@
 //! Whatever touches a wallet writes these first, so what a grant has left now is what it had at its end.
 
 use entity::activity::Kind;
-use entity::{allocation, credit_grant, hold};
+use entity::{Minor, allocation, credit_grant, hold};
 use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait, Query, SelectStatement};
 use sea_orm::{ColumnTrait, ConnectionTrait, QueryResult};
 
@@ -46,7 +46,7 @@ pub(super) async fn within(view: &View, stretch: Stretch) -> Result<Vec<Moved>> 
 
 fn read(row: &QueryResult, kind: Kind) -> Result<Moved> {
     let key = Key { credit_type: row.try_get_by_index(0)?, currency: row.try_get_by_index(1)?, customer: None };
-    Ok(Moved { key, kind, sum: read_sum(row, 2)? })
+    Ok(Moved { key, kind, sum: read_sum(row, 2)?, reprices: None, returned: Minor::ZERO })
 }
 
 fn truth(row: &QueryResult, at: usize) -> Result<bool> {

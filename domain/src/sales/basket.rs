@@ -4,17 +4,20 @@ use std::collections::HashMap;
 
 use entity::price::Kind;
 use entity::{
-    AccountId, CreditTypeId, Credits, CustomerId, Expiration, Minor, Owned, PriceId, credit_type, fulfilment,
+    AccountId, CreditTypeId, Credits, CustomerId, Expiration, Minor, Owned, PriceId, account, credit_type, fulfilment,
     order_line, price, product, product_order,
 };
 use sea_orm::sea_query::Query;
 use sea_orm::{ColumnTrait, Condition, DatabaseTransaction, DbErr, QueryFilter};
 use serde::Serialize;
 
+use super::period::{self, Anchor, Period};
 use super::refusal::Sale;
 use crate::catalog::prices::{self, parts_of, tiers_of};
 use crate::catalog::pricing;
+use crate::clock::Instant;
 use crate::error::{Refusal, Result};
+use crate::ledger::expiration::{at_issue, zone_of};
 
 /// Lines of one order.
 const LINES: usize = 20;
@@ -68,7 +71,12 @@ impl Basket {
 }
 
 /// Looks up and prices what is wanted.
-pub(super) async fn load(txn: &DatabaseTransaction, account: AccountId, wanted: &[Wanted]) -> Result<Basket> {
+pub(super) async fn load(
+    txn: &DatabaseTransaction,
+    at: (&account::Model, Instant),
+    wanted: &[Wanted],
+) -> Result<Basket> {
+    let account = at.0.id;
     if wanted.is_empty() || wanted.len() > LINES {
         return Err(Refusal::invalid("lines", format!("An order has 1 to {LINES} lines.")).into());
     }
@@ -88,7 +96,7 @@ pub(super) async fn load(txn: &DatabaseTransaction, account: AccountId, wanted: 
         lines.push(line(number, product.clone(), price.clone(), wanted.quantity)?);
     }
     let basket = total(lines)?;
-    not_archived(txn, account, &basket, price_field).await?;
+    can_be_given(txn, at, &basket, price_field).await?;
     Ok(basket)
 }
 
@@ -160,10 +168,10 @@ fn total(lines: Vec<Line>) -> Result<Basket, Refusal> {
     Ok(basket)
 }
 
-/// What issues credits of an archived type is not ordered.
-pub(super) async fn not_archived(
+/// What issues credits of an archived type is not ordered, nor what would end before it begins (selling.md, S14).
+pub(super) async fn can_be_given(
     txn: &DatabaseTransaction,
-    account: AccountId,
+    (account, now): (&account::Model, Instant),
     basket: &Basket,
     field: impl Fn(usize) -> String,
 ) -> Result<()> {
@@ -172,15 +180,51 @@ pub(super) async fn not_archived(
     if issued.is_empty() {
         return Ok(());
     }
-    let types = credit_type::Entity::of(account).filter(credit_type::Column::Id.is_in(issued)).all(txn).await?;
-    let is_archived = |line: &Line| {
+    let types = credit_type::Entity::of(account.id).filter(credit_type::Column::Id.is_in(issued)).all(txn).await?;
+    for (number, line) in basket.lines.iter().enumerate() {
         let issued = line.credit_type.filter(|_| !line.costs_credits());
-        types.iter().any(|found| Some(found.id) == issued && found.archived_at.is_some())
-    };
-    match basket.lines.iter().position(is_archived) {
-        Some(number) => Err(Sale::CreditTypeArchived { field: field(number) }.into()),
-        None => Ok(()),
+        let Some(found) = types.iter().find(|found| Some(found.id) == issued) else { continue };
+        if found.archived_at.is_some() {
+            return Err(Sale::CreditTypeArchived { field: field(number) }.into());
+        }
+        if is_over(line, account, found, now) {
+            return Err(Sale::PriceOver { field: field(number) }.into());
+        }
     }
+    Ok(())
+}
+
+/// Whether any part of what a line would give now ends before it begins, as the price, the product or the credit type
+/// says; on its last day it does not yet (selling.md, S14, pure).
+#[must_use]
+pub fn is_over(line: &Line, account: &account::Model, issued: &credit_type::Model, now: Instant) -> bool {
+    let zone = zone_of(&account.time_zone);
+    match line.price.kind {
+        Kind::Credits => false,
+        Kind::OneTime => ends_early(line.policy, None, issued, (now, zone)),
+        Kind::Subscription => {
+            let anchor = Anchor { at: now, number: 0, zone };
+            period::period(&line.price, anchor, 0).is_some_and(|first| is_over_in(line, issued, anchor, first))
+        }
+    }
+}
+
+/// Whether any part of a period's credits ends before it begins (pure).
+#[must_use]
+pub fn is_over_in(line: &Line, issued: &credit_type::Model, anchor: Anchor, period: Period) -> bool {
+    let parts = period::parts(&line.price, line.policy, anchor, period, (line.credits, line.amount));
+    let parts = parts.unwrap_or_default();
+    parts.iter().any(|part| ends_early(part.expiration, part.effective_at, issued, (period.starts_at, anchor.zone)))
+}
+
+fn ends_early(
+    policy: Option<Expiration>,
+    effective_at: Option<Instant>,
+    issued: &credit_type::Model,
+    (now, zone): (Instant, chrono_tz::Tz),
+) -> bool {
+    let begins = effective_at.unwrap_or(now);
+    at_issue(policy.unwrap_or_else(|| issued.policy()), begins, zone).is_some_and(|end| end <= begins)
 }
 
 /// The field of a line's price in an order.

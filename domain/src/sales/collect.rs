@@ -15,7 +15,7 @@ use entity::{AccountId, Minor, OrderId, Owned, PaymentId, RefundId, refund};
 use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, QueryFilter, QuerySelect, Set};
 
 use super::provider::{Charge, Message, Return, Said, Unheard};
-use super::{orders, payments, refunds, renewals};
+use super::{disputes, orders, payments, refunds, renewals};
 use crate::accounts;
 use crate::app::App;
 use crate::clock::{Instant, fresh_id};
@@ -240,6 +240,8 @@ fn after(before: Status, said: Status) -> Status {
         (before, Status::Refunded) => before,
         (Status::Succeeded, Status::Pending | Status::RequiresAction | Status::Failed) => Status::Succeeded,
         (Status::Disputed, Status::Pending | Status::RequiresAction | Status::Failed) => Status::Disputed,
+        // Only money that is back again changes it.
+        (Status::ChargedBack, said) if said != Status::Succeeded => Status::ChargedBack,
         (Status::Failed, Status::Pending) => Status::Failed,
         (_, said) => said,
     }
@@ -249,10 +251,16 @@ fn after(before: Status, said: Status) -> Status {
 async fn follow(tx: &Tx, app: &App, order: product_order::Model, (before, status): (Status, Status)) -> Result<()> {
     let open = matches!(order.status, OrderStatus::AwaitingPayment | OrderStatus::Cancelled);
     match status {
-        Status::Succeeded if open => payments::settle(tx, app.store(), order, renewals::nobody()).await.map(drop),
+        Status::Succeeded if open && !matches!(before, Status::Disputed | Status::ChargedBack) => {
+            payments::settle(tx, app.store(), order, renewals::nobody()).await.map(drop)
+        }
+        Status::Succeeded | Status::Disputed | Status::ChargedBack
+            if status != Status::Succeeded || matches!(before, Status::Disputed | Status::ChargedBack) =>
+        {
+            Box::pin(disputes::follow(tx, app.store(), order, (before, status))).await
+        }
         // It can be given back: what was paid for an order is more than its total now.
-        Status::Succeeded if before != Status::Disputed => orders::emit(tx, "order.paid_again", &order).await,
-        Status::Succeeded => orders::emit(tx, "order.dispute_ended", &order).await,
+        Status::Succeeded => orders::emit(tx, "order.paid_again", &order).await,
         Status::Failed if order.status == OrderStatus::AwaitingPayment => {
             orders::emit(tx, "order.payment_failed", &order).await?;
             match order.subscription_id.zip(order.renewal_number) {
@@ -260,7 +268,6 @@ async fn follow(tx: &Tx, app: &App, order: product_order::Model, (before, status
                 _ => Ok(()),
             }
         }
-        Status::Disputed => orders::emit(tx, "order.disputed", &order).await,
         _ => Ok(()),
     }
 }

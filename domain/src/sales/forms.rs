@@ -9,6 +9,7 @@ use sea_orm::{ColumnTrait, QueryFilter, QueryOrder};
 use super::basket::{self, Basket, Line};
 use super::period::{self, Anchor};
 use super::place::{NewOrder, chargeable, check, may_order, scope_of};
+use super::refusal::Sale;
 use crate::caller::{Caller, Scope};
 use crate::catalog::prices::{self, tiers_of};
 use crate::catalog::pricing::{self, Tier};
@@ -59,10 +60,18 @@ pub async fn form(view: &View, slug: &str) -> Result<Option<Form>> {
     let wanted = on_sale.iter().filter_map(|price| price.credit_type_id).chain(product.credit_type_id);
     let types = types(view, wanted).await?;
     let find = |id: Option<CreditTypeId>| id.and_then(|id| types.get(&id)).cloned();
-    let prices = on_sale.into_iter().map(|price| Offer { costs: find(price.credit_type_id), price }).collect();
+    let issued = find(product.credit_type_id);
+    // What would end before it begins is not offered (selling.md, S14).
+    let is_over = |price: &price::Model| {
+        let line = basket::priced("quantity", product.clone(), price.clone(), price.minimum_quantity);
+        let pair = line.ok().zip(issued.as_ref());
+        pair.is_some_and(|(line, issued)| basket::is_over(&line, view.account(), issued, view.now()))
+    };
+    let prices = on_sale.into_iter().filter(|price| !is_over(price));
+    let prices = prices.map(|price| Offer { costs: find(price.credit_type_id), price }).collect();
     Ok(Some(Form {
         account: view.account().clone(),
-        credit_type: find(product.credit_type_id),
+        credit_type: issued,
         product,
         prices,
         now: view.now(),
@@ -125,6 +134,9 @@ pub async fn quote(view: &View, id: PriceId, quantity: i64) -> Result<Option<Quo
     }
     let line = basket::priced("quantity", product, price, quantity)?;
     let types = types(view, line.product.credit_type_id.into_iter()).await?;
+    if types.values().next().is_some_and(|issued| basket::is_over(&line, view.account(), issued, view.now())) {
+        return Err(Sale::PriceOver { field: "priceId".to_owned() }.into());
+    }
     let own = if line.costs_credits() { own(view).await? } else { None };
     Ok(Some(quoted(line, view.account(), view.now(), types.values().next(), own.as_ref())))
 }
@@ -182,7 +194,7 @@ fn expires_at(
 pub async fn preview(caller: &Caller, new: NewOrder) -> Result<Basket> {
     let new = check(caller, new)?;
     let view = caller.view(scope_of(caller)).await?;
-    let basket = basket::load(view.db(), view.account().id, &new.lines).await?;
+    let basket = basket::load(view.db(), (view.account(), view.now()), &new.lines).await?;
     let customer = match &new.buyer {
         super::place::Buyer::Anonymous { .. } => None,
         super::place::Buyer::Customer(id) => *id,
@@ -231,6 +243,7 @@ async fn covered(view: &View, customer: entity::CustomerId, basket: &Basket) -> 
                 held: balance.map(|balance| balance.held).unwrap_or_default(),
                 expired: balance.map(|balance| balance.totals.expired).unwrap_or_default(),
                 not_yet_effective: balance.map(|balance| balance.not_yet_effective).unwrap_or_default(),
+                frozen: balance.map(|balance| balance.frozen).unwrap_or_default(),
             }
             .into());
         }

@@ -4,16 +4,16 @@ use std::collections::HashMap;
 
 use entity::activity::{ActorKind, Source};
 use entity::price::Rollover;
-use entity::{GrantId, Minor, OrderId, Owned, fulfilment, order_line, price, product, product_order};
+use entity::{Credits, GrantId, Minor, OrderId, Owned, fulfilment, order_line, price, product, product_order};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder};
 
 use super::basket::{self, Line};
 use super::period::{self, Anchor, Part, Period};
-use crate::catalog::prices;
+use crate::catalog::{credit_types, prices};
 use crate::error::{Error, Refusal, Result};
 use crate::ledger::{self, Command, Consume, Cost, Issue, Outcome, RollOver, Words};
 use crate::store::Store;
-use crate::tx::Tx;
+use crate::tx::{Tx, View};
 
 /// What an order gives beside what its lines say.
 pub(super) struct Terms {
@@ -210,17 +210,30 @@ pub(super) async fn lines_of(txn: &DatabaseTransaction, order: &product_order::M
     lines.ok_or_else(|| Error::Internal(format!("{id} names a product or price that is gone")))
 }
 
-/// What the lines and parts cost that issued nothing: a service, or what could not be issued.
-pub(super) fn issue_nothing(lines: &[Line], given: &[fulfilment::Model]) -> Minor {
-    let of_line = |(line, position): (&Line, i32)| {
-        if line.costs_credits() {
-            return Minor::ZERO;
+/// What an order would give if it were paid now, part by part, and why it would not: as [`give`] finds it, in memory.
+pub(super) async fn outlook(
+    view: &View,
+    order: &product_order::Model,
+    lines: &[Line],
+    terms: &Terms,
+) -> Result<Vec<(Credits, Option<Refusal>)>> {
+    let before = of_order(view.db(), order).await?;
+    if !before.is_empty() {
+        return Ok(before.iter().map(|row| (row.credits, refusal_of(row))).collect());
+    }
+    let ids = lines.iter().filter_map(|line| line.credit_type).collect::<Vec<_>>();
+    let types = credit_types::by_ids(view, &ids).await?;
+    let mut given = Vec::new();
+    for (line, position) in lines.iter().zip(0..) {
+        let Some(credit_type) = line.credit_type.filter(|_| !line.costs_credits()) else { continue };
+        for part in parts(line, terms)? {
+            let refusal = terms.withheld.get(&position).cloned().or_else(|| {
+                let Command::Issue(issue) = command(order, line, credit_type, &part) else { return None };
+                let found = types.get(&credit_type).cloned();
+                ledger::opening::rehearse_one(view.account(), found, &issue, (Source::Order, view.now())).err()
+            });
+            given.push((part.credits, refusal));
         }
-        if line.credit_type.is_none() {
-            return line.amount;
-        }
-        let refused = given.iter().filter(|row| row.position == position && row.refusal.is_some());
-        refused.map(|row| row.cost).sum()
-    };
-    lines.iter().zip(0..).map(of_line).sum()
+    }
+    Ok(given)
 }

@@ -3,19 +3,24 @@
 //! * [`forms`]: what is on sale behind a link, and what a quantity would cost.
 //! * [`place`]: placing orders; [`orders`]: cancelling and reading them; [`receipts`]: what a stranger sees of its own.
 //! * [`payments`]: an order is paid, and gives what it is to give, in one transaction, once.
+//! * [`disputes`]: a payer says that a payment was not so.
 //! * [`refunds`]: what is unused goes back.
+//! * [`sale`]: an order with all that hangs on it, on which every verb decides.
 //! * [`subscriptions`], [`renewals`]: orders that renew; each period once, by a job that anybody may run.
 //! * [`unpaid`]: periods that nobody has paid, collected again or given up.
+//! * [`unfulfilled`]: what an order could not give when it was paid, given later.
 //! * [`pending`]: what was ordered and has not become credits, and why.
 //! * [`collect`]: what a payment provider is asked, and what it says; [`provider`]: the trait it implements.
 //!
-//! Pure: [`basket`]'s pricing, [`period`]. [`fulfil`] alone asks the ledger for credits.
+//! Pure: [`basket`]'s pricing, [`period`], [`sale::refund`]. [`fulfil`] asks the ledger for credits, [`sale::taken`] takes
+//! them back; nobody else.
 //!
 //! Lock order: a customer who orders, a subscription, then orders and payments, then what the ledger locks (wallets first), and last the
 //! account's order counter, before keys. No lock of selling is waited for by the ledger, which knows of none.
 
 pub mod basket;
 pub mod collect;
+pub mod disputes;
 pub mod forms;
 pub mod fulfil;
 pub mod orders;
@@ -28,5 +33,7 @@ pub mod receipts;
 pub mod refunds;
 pub mod refusal;
 pub mod renewals;
+pub mod sale;
 pub mod subscriptions;
+pub mod unfulfilled;
 mod unpaid;

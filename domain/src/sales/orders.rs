@@ -1,27 +1,26 @@
 //! Orders: cancelling and reading them, and the steps that all of selling shares.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use entity::activity::{ActorKind, Source};
+use entity::activity::ActorKind;
 use entity::product_order::{Column, Entity, Model, Status};
-use entity::{
-    ActivityId, Credits, CustomerId, Minor, OrderId, Owned, activity, allocation, fulfilment, order_counter,
-    order_line, payment, refund,
-};
+use entity::{Credits, CustomerId, Minor, OrderId, fulfilment, order_counter, order_line, payment, refund};
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Set};
+use serde::Serialize;
 use serde_json::json;
 
 use super::basket::Basket;
 use super::fulfil;
 use super::refusal::Sale;
-use super::{subscriptions, unpaid};
+use super::sale::taken::{self, Whose};
+use super::{payments, sale, subscriptions, unpaid};
 use crate::caller::{Caller, Role, Scope};
 use crate::clock::fresh_id;
-use crate::error::{Error, Refusal, Result};
+use crate::error::{Refusal, Result};
 use crate::events::Fact;
 use crate::input;
-use crate::ledger::{self, Closing, Command, OnExpired, Reverse, Void, Words};
+use crate::once::{Operation, once_if};
 use crate::page::{self, Page, Slice};
 use crate::store::Store;
 use crate::tx::{Tx, View};
@@ -125,32 +124,77 @@ pub fn in_words(status: Status) -> &'static str {
         Status::PartiallyRefunded => "refunded in part",
         Status::Refunded => "refunded",
         Status::Cancelled => "cancelled",
+        Status::ChargedBack => "charged back",
     }
 }
 
-/// Cancels an order that awaits payment; a customer its own. What a renewal gave before it was paid is taken back as far
-/// as it is free. Doing it twice changes nothing.
-pub async fn cancel(caller: &Caller, id: OrderId, reason: Option<String>) -> Result<Model> {
-    let reason = input::optional_text("reason", reason.as_deref(), input::NAME)?;
-    let only = if let Role::Customer(customer) = caller.role() { Some(customer) } else { None };
-    let tx = caller.begin(Scope::Buy).await?;
-    let order = lock(&tx, id, only).await?;
+/// An order to give up.
+#[derive(Clone, Debug, Serialize)]
+pub struct Cancel {
+    pub order: OrderId,
+    pub reason: Option<String>,
+}
+
+/// Cancels an order that awaits payment, once per key, if there is one; a customer its own. What a renewal gave before it
+/// was paid is taken back, and what was used of it is lost. Doing it twice changes nothing.
+pub async fn cancel(caller: &Caller, mut cancel: Cancel, key: Option<&str>) -> Result<(OrderId, bool)> {
+    cancel.reason = input::optional_text("reason", cancel.reason.as_deref(), input::NAME)?;
+    once_if(caller, Scope::Buy, key, &cancel).await
+}
+
+/// Whose orders a caller may give up: a customer its own.
+fn only(caller: &Caller) -> Option<CustomerId> {
+    if let Role::Customer(customer) = caller.role() { Some(customer) } else { None }
+}
+
+/// Whether an order is to be given up; not where it is already (pure).
+fn is_to_cancel(order: &Model, kept: Minor, by_customer: bool) -> Result<bool, Refusal> {
     match order.status {
-        Status::Cancelled => return Ok(order),
+        Status::Cancelled => return Ok(false),
         Status::AwaitingPayment => {}
         status => return Err(Sale::OrderNotAwaitingPayment { status: in_words(status).to_owned() }.into()),
     }
     // It may have given credits already: who ends the subscription is asked for nothing more, and gets nothing more.
-    if only.is_some() && order.renewal_number.is_some_and(|number| number > 0) {
+    if by_customer && order.renewal_number.is_some_and(|number| number > 0) {
         return Err(Sale::OrderRenews.into());
     }
-    let store = caller.app().store();
-    let cancelled = cancel_in(&tx, store, order, reason, caller.actor()).await?;
-    if let (Some(subscription), Some(number)) = (cancelled.subscription_id, cancelled.renewal_number) {
-        unpaid::order_cancelled(&tx, subscription, number).await?;
+    if kept > Minor::ZERO {
+        return Err(Sale::OrderPartlyPaid { paid: kept }.into());
     }
-    tx.commit().await?;
-    Ok(cancelled)
+    Ok(true)
+}
+
+impl Operation for Cancel {
+    const NAME: &'static str = "orderCancel";
+    type Made = OrderId;
+
+    async fn run(&self, tx: &Tx, caller: &Caller) -> Result<OrderId> {
+        let only = only(caller);
+        let order = lock(tx, self.order, only).await?;
+        let kept = payments::kept(&payments::paid_for(tx.db(), &order).await?);
+        if is_to_cancel(&order, kept, only.is_some())? {
+            let store = caller.app().store();
+            let cancelled = cancel_in(tx, store, order, self.reason.clone(), caller.actor()).await?;
+            if let (Some(subscription), Some(number)) = (cancelled.subscription_id, cancelled.renewal_number) {
+                unpaid::order_cancelled(tx, subscription, number).await?;
+            }
+        }
+        Ok(self.order)
+    }
+}
+
+/// How many free credits giving an order up would void. Takes no lock, writes nothing.
+pub async fn preview_cancel(caller: &Caller, cancel: Cancel) -> Result<Credits> {
+    input::optional_text("reason", cancel.reason.as_deref(), input::NAME)?;
+    let view = caller.view(Scope::Buy).await?;
+    let order = by_ids(&view, &[cancel.order]).await?.remove(&cancel.order);
+    let order = order.ok_or_else(|| Refusal::not_found("orderId", "order"))?;
+    let kept = payments::kept(&payments::paid_for(view.db(), &order).await?);
+    if !is_to_cancel(&order, kept, only(caller).is_some())? {
+        return Ok(Credits::ZERO);
+    }
+    let sale = sale::load::sale(view.db(), order, view.now(), false).await?;
+    Ok(sale.lots.iter().map(|lot| lot.grant.remaining).sum())
 }
 
 /// Cancels an order that is locked and awaits payment.
@@ -161,122 +205,15 @@ pub(super) async fn cancel_in(
     reason: Option<String>,
     actor: (ActorKind, String),
 ) -> Result<Model> {
-    take_back(tx, store, &order, ("The order was cancelled unpaid", Closing::Always), actor).await?;
-    let mut order = order.into_active_model();
+    let sale = taken::locked(tx, store, order, Whose::All).await?;
+    taken::post(tx, store, &actor, taken::give_up(&sale, "The order was cancelled unpaid")).await?;
+    let mut order = sale.order.into_active_model();
     order.status = Set(Status::Cancelled);
     order.cancelled_at = Set(Some(tx.now));
     order.reason = Set(reason);
     let order = order.update(tx.db()).await?;
     emit(tx, "order.cancelled", &order).await?;
     Ok(order)
-}
-
-/// What was taken back of an order.
-#[derive(Default)]
-pub(super) struct Taken {
-    pub credits: Credits,
-    pub cost: Minor,
-    /// The voids.
-    pub voids: Vec<ActivityId>,
-}
-
-/// Voids what is free in the grants of an order, and closes them or not.
-pub(super) async fn take_back(
-    tx: &Tx,
-    store: &Store,
-    order: &Model,
-    (reason, closing): (&str, Closing),
-    actor: (ActorKind, String),
-) -> Result<Taken> {
-    let lines = order_line::Entity::of(order.account_id).filter(order_line::Column::OrderId.eq(order.id));
-    let types = lines.all(tx.db()).await?.into_iter().map(|line| (line.position, line.credit_type_id));
-    let types = types.collect::<HashMap<_, _>>();
-    let given = fulfil::of_order(tx.db(), order).await?;
-    let void = |row: &fulfilment::Model| {
-        let credit_type = types.get(&row.position).copied().flatten()?;
-        let words = Words { reference: Some(order.id.to_string()), ..Words::default() };
-        let (customer, reason) = (order.customer_id, reason.to_owned());
-        Some(Command::Void(Void { grant: row.grant_id?, customer, credit_type, reason, closing, words }))
-    };
-    let voids = given.iter().filter_map(void).collect::<Vec<_>>();
-    if voids.is_empty() {
-        return Ok(Taken::default());
-    }
-    let mut taken = Taken::default();
-    for outcome in ledger::within(tx, store, (actor, Source::Order), voids).await? {
-        match outcome {
-            Ok(outcome) => {
-                for (activity, allocations) in outcome.activities {
-                    taken.voids.push(activity.id);
-                    taken.credits += allocations.iter().map(|allocation| allocation.amount).sum();
-                    taken.cost += allocations.iter().map(|allocation| allocation.cost).sum();
-                }
-            }
-            // Used, ended, set aside: there is nothing to take.
-            Err(Error::Refused(Refusal::NothingToVoid)) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(taken)
-}
-
-/// What giving an order up voided and nobody has undone: the voids that closed its grants, and what went on since because
-/// they were closed. Whatever came before was voided by hand, and stays so.
-async fn voids_of(tx: &Tx, order: &Model, given: &[fulfilment::Model]) -> Result<Vec<activity::Model>> {
-    let grants = given.iter().filter_map(|row| row.grant_id);
-    let allocations = allocation::Entity::of(order.account_id).filter(allocation::Column::GrantId.is_in(grants));
-    let mut of_grant: HashMap<_, Vec<_>> = HashMap::new();
-    for allocation in allocations.all(tx.db()).await? {
-        of_grant.entry(allocation.grant_id).or_default().push(allocation.activity_id);
-    }
-    let all = of_grant.values().flatten().copied().collect::<Vec<_>>();
-    let voids = activity::Entity::of(order.account_id).filter(activity::Column::Id.is_in(all));
-    let voids = voids.filter(activity::Column::Kind.eq(activity::Kind::Void)).all(tx.db()).await?;
-    let reference = order.id.to_string();
-    let mut found = BTreeMap::new();
-    for activities in of_grant.values() {
-        let of_grant = || voids.iter().filter(|void| activities.contains(&void.id));
-        let given_up =
-            |void: &&activity::Model| void.source == Source::Order && void.reference.as_deref() == Some(&reference);
-        let Some(closed) = of_grant().filter(given_up).map(|void| void.sequence).min() else { continue };
-        let since = of_grant().filter(|void| void.sequence >= closed);
-        found.extend(since.map(|void| ((void.credit_type_id, void.sequence), void.clone())));
-    }
-    Ok(found.into_values().collect())
-}
-
-/// Gives back what giving an order up had voided: it is paid after all.
-pub(super) async fn give_back(tx: &Tx, store: &Store, order: &Model, given: &[fulfilment::Model]) -> Result<()> {
-    let voids = voids_of(tx, order, given).await?;
-    undo_voids(tx, store, voids, (order, "The order was paid after all")).await
-}
-
-/// Undoes voids, each as a whole, as far as nobody has: what has ended meanwhile ends at once.
-pub(super) async fn undo_voids(
-    tx: &Tx,
-    store: &Store,
-    voids: Vec<activity::Model>,
-    (order, reason): (&Model, &str),
-) -> Result<()> {
-    let undo = |void: activity::Model| {
-        Command::Reverse(Reverse {
-            activity: void.id,
-            customer: void.customer_id,
-            credit_type: void.credit_type_id,
-            amount: None,
-            on_expired: OnExpired::Forfeit,
-            reason: reason.to_owned(),
-            words: Words { reference: Some(order.id.to_string()), ..Words::default() },
-        })
-    };
-    let by = ((ActorKind::System, String::new()), Source::Order);
-    for outcome in ledger::within(tx, store, by, voids.into_iter().map(undo).collect()).await? {
-        match outcome {
-            Ok(_) | Err(Error::Refused(Refusal::ReversedBefore)) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 /// Which orders of a customer are wanted.

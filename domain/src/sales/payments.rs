@@ -1,19 +1,23 @@
 //! An order is paid, and gives what it is to give: one transaction, exactly once, however often and from however many
-//! servers it is said.
+//! servers it is said. Money may come in parts, or more than once (selling.md, S6).
 
 use std::collections::HashMap;
 
 use entity::activity::ActorKind;
 use entity::payment::{Column, Entity, Model, Status as PaymentStatus};
 use entity::product_order::{self, Status};
-use entity::{Minor, OrderId, PaymentId};
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, Set};
+use entity::{Credits, Minor, OrderId, PaymentId};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    QuerySelect, Set,
+};
 use serde::Serialize;
 
 use super::fulfil::{self, Terms};
 use super::orders::{self, emit, in_words, lock};
 use super::provider::MANUAL;
 use super::refusal::Sale;
+use super::sale::taken::{self, By, Whose};
 use super::{basket, renewals, subscriptions};
 use crate::caller::{Caller, Scope};
 use crate::clock::fresh_id;
@@ -31,10 +35,32 @@ pub struct MarkPaid {
     pub reference: Option<String>,
 }
 
+/// Staff says that so much was paid for an order.
+#[derive(Clone, Debug, Serialize)]
+pub struct Record {
+    pub order: OrderId,
+    pub amount: Minor,
+    pub reference: Option<String>,
+}
+
 /// Marks an order paid and gives what it is to give, once per key, and once.
 pub async fn mark_paid(caller: &Caller, mut paid: MarkPaid, key: &str) -> Result<(OrderId, bool)> {
     paid.reference = input::optional_text("reference", paid.reference.as_deref(), input::NAME)?;
     once(caller, Scope::OrdersWrite, key, &paid).await
+}
+
+/// Records a payment of any amount, once per key. What completes the order's total pays the order.
+pub async fn record(caller: &Caller, mut record: Record, key: &str) -> Result<(OrderId, bool)> {
+    record.reference = input::optional_text("reference", record.reference.as_deref(), input::NAME)?;
+    check_amount(record.amount)?;
+    once(caller, Scope::OrdersWrite, key, &record).await
+}
+
+fn check_amount(amount: Minor) -> Result<(), Refusal> {
+    if (Minor(1)..=Minor::MOST).contains(&amount) {
+        return Ok(());
+    }
+    Err(Refusal::invalid("amount", "Must be 1 to 1,000,000,000,000 minor units."))
 }
 
 impl Operation for MarkPaid {
@@ -42,22 +68,67 @@ impl Operation for MarkPaid {
     type Made = OrderId;
 
     async fn run(&self, tx: &Tx, caller: &Caller) -> Result<OrderId> {
-        mark_paid_in(tx, caller, self).await
+        receive(tx, caller, self.order, (None, self.reference.as_deref())).await
     }
 }
 
-async fn mark_paid_in(tx: &Tx, caller: &Caller, paid: &MarkPaid) -> Result<OrderId> {
-    let order = lock(tx, paid.order, None).await?;
-    ensure_awaiting(&order)?;
+impl Operation for Record {
+    const NAME: &'static str = "paymentRecord";
+    type Made = OrderId;
+
+    async fn run(&self, tx: &Tx, caller: &Caller) -> Result<OrderId> {
+        receive(tx, caller, self.order, (Some(self.amount), self.reference.as_deref())).await
+    }
+}
+
+/// What becomes of money that comes by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Received {
+    amount: Minor,
+    /// Whether the order is paid with it.
+    settles: bool,
+}
+
+/// What becomes of money that comes by hand, of which `kept` is here already (pure). Nothing is said of the amount where
+/// the order is marked paid: it is what is open, or a further payment of the whole, which has a name of its own.
+fn decide(
+    order: &product_order::Model,
+    kept: Minor,
+    (amount, is_named): (Option<Minor>, bool),
+) -> Result<Received, Refusal> {
+    let refused = || Err(Sale::OrderNotAwaitingPayment { status: in_words(order.status).to_owned() }.into());
+    if order.total.is_zero() {
+        return refused();
+    }
+    let awaits = order.status == Status::AwaitingPayment;
+    let amount = match amount {
+        Some(amount) => amount,
+        None if awaits => order.total - kept,
+        None if is_named => order.total,
+        None => return refused(),
+    };
+    let can_be_paid = awaits || matches!(order.status, Status::Cancelled | Status::ChargedBack);
+    Ok(Received { amount, settles: can_be_paid && kept + amount >= order.total })
+}
+
+async fn receive(
+    tx: &Tx,
+    caller: &Caller,
+    order: OrderId,
+    (amount, reference): (Option<Minor>, Option<&str>),
+) -> Result<OrderId> {
+    let order = lock(tx, order, None).await?;
+    let kept = kept(&paid_for(tx.db(), &order).await?);
+    let received = decide(&order, kept, (amount, reference.is_some()))?;
     let row = Model {
         account_id: order.account_id,
         id: PaymentId(fresh_id()),
         order_id: order.id,
         provider: MANUAL.to_owned(),
-        provider_reference: paid.reference.clone(),
+        provider_reference: reference.map(str::to_owned),
         method: None,
         status: PaymentStatus::Succeeded,
-        amount: order.total,
+        amount: received.amount,
         refunded: Minor::ZERO,
         currency: order.currency.clone().unwrap_or_else(|| tx.account.currency.clone()),
         action_url: None,
@@ -65,23 +136,24 @@ async fn mark_paid_in(tx: &Tx, caller: &Caller, paid: &MarkPaid) -> Result<Order
         created_at: tx.now,
         updated_at: tx.now,
     };
-    let written = row.into_active_model().insert(tx.db()).await;
+    let written = Entity::insert(row.into_active_model()).exec_without_returning(tx.db()).await;
     written.map_err(|error| {
         if is_taken(&error, "payment", "reference") || is_taken(&error, "payment", "account_id") {
-            Error::from(Refusal::Taken { field: "reference".to_owned(), what: "payment reference".to_owned() })
+            Error::from(taken_reference())
         } else {
             error.into()
         }
     })?;
-    settle(tx, caller.app().store(), order, caller.actor()).await
+    if received.settles {
+        return settle(tx, caller.app().store(), order, caller.actor()).await;
+    }
+    let name = if order.status == Status::AwaitingPayment { "order.partly_paid" } else { "order.paid_again" };
+    emit(tx, name, &order).await?;
+    Ok(order.id)
 }
 
-/// Refuses an order that is paid, or cancelled.
-pub(super) fn ensure_awaiting(order: &product_order::Model) -> Result<(), Refusal> {
-    match order.status {
-        Status::AwaitingPayment => Ok(()),
-        status => Err(Sale::OrderNotAwaitingPayment { status: in_words(status).to_owned() }.into()),
-    }
+fn taken_reference() -> Refusal {
+    Refusal::Taken { field: "reference".to_owned(), what: "payment reference".to_owned() }
 }
 
 /// Makes an order that is locked paid, and gives what it is to give, unless it has given that already.
@@ -92,8 +164,10 @@ pub(super) async fn settle(
     actor: (ActorKind, String),
 ) -> Result<OrderId> {
     let lines = fulfil::lines_of(tx.db(), &order).await?;
-    let mut terms = Terms { withheld: withheld(tx, &order, &lines).await?, ..Terms::by(actor) };
-    if let (Some(subscription), Some(number)) = (order.subscription_id, order.renewal_number) {
+    let mut terms = Terms { withheld: withheld(tx.db(), &order, &lines).await?, ..Terms::by(actor.clone()) };
+    // What was charged back was given before: its period has begun.
+    let period = order.subscription_id.zip(order.renewal_number).filter(|_| order.status != Status::ChargedBack);
+    if let Some((subscription, number)) = period {
         let line = lines.first().ok_or_else(|| Error::Internal(format!("{} has no line", order.id)))?;
         let subscription = subscriptions::lock(tx, subscription, None).await?;
         if number == 0 {
@@ -111,10 +185,16 @@ pub(super) async fn settle(
     let before = fulfil::of_order(tx.db(), &order).await?;
     if before.is_empty() {
         let given = fulfil::give(tx, store, &order, &lines, &terms).await?;
+        let unfulfilled = given.iter().any(|row| row.refusal.is_some());
         fulfil::write(tx.db(), given).await?;
-    } else if order.status == Status::Cancelled {
-        // It was given before it was paid, taken back when it was given up, and is paid after all (selling.md, S6).
-        Box::pin(orders::give_back(tx, store, &order, &before)).await?;
+        if unfulfilled {
+            emit(tx, "order.unfulfilled", &order).await?;
+        }
+    } else if matches!(order.status, Status::Cancelled | Status::ChargedBack) {
+        // It was given, taken back when it was given up, and is paid after all (selling.md, S6).
+        let sale = taken::locked(tx, store, order.clone(), Whose::All).await?;
+        let by = By { actor: &actor, reason: "The order was paid after all" };
+        Box::pin(taken::give_back(tx, store, &sale, by)).await?;
     }
     let mut row = order.clone().into_active_model();
     row.status = Set(Status::Paid);
@@ -135,28 +215,53 @@ pub(super) async fn emit_paid(tx: &Tx, order: &product_order::Model) -> Result<(
     subscriptions::emit(tx, name, &subscriptions::lock(tx, subscription, None).await?).await
 }
 
-/// What an anonymous order does not give, though it is paid for: it was placed for somebody who may not have it, which
-/// was not to be told.
-async fn withheld(tx: &Tx, order: &product_order::Model, lines: &[basket::Line]) -> Result<HashMap<i32, Refusal>> {
+/// What an order does not give, though it is paid for: an anonymous one that was placed for somebody who may not have it,
+/// which was not to be told; and one that was given up, in whose place others were ordered meanwhile, as many as the
+/// customer may have.
+async fn withheld(
+    txn: &DatabaseTransaction,
+    order: &product_order::Model,
+    lines: &[basket::Line],
+) -> Result<HashMap<i32, Refusal>> {
     use entity::{CustomerOwned, customer};
-    if order.buyer_email.is_none() {
-        return Ok(HashMap::new());
+    let mut withheld = HashMap::new();
+    if order.buyer_email.is_some() {
+        let customer = customer::Entity::of_customer(order.account_id, order.customer_id).one(txn).await?;
+        if customer.and_then(|customer| customer.archived_at).is_some_and(|at| at <= order.placed_at) {
+            let refusal = || Refusal::CustomerArchived { field: "customerId".to_owned() };
+            withheld.extend((0..).zip(lines).map(|(position, _)| (position, refusal())));
+        }
     }
-    let customer = customer::Entity::of_customer(order.account_id, order.customer_id).one(tx.db()).await?;
-    let archived = customer.and_then(|customer| customer.archived_at).is_some_and(|at| at <= order.placed_at);
-    if !archived {
-        return Ok(HashMap::new());
+    let counts = order.renewal_number.is_none_or(|number| number == 0);
+    let limited = lines.iter().filter(|line| line.price.max_per_customer.is_some()).map(|line| line.price.id);
+    let limited = limited.collect::<Vec<_>>();
+    if order.status == Status::Cancelled && counts && !limited.is_empty() {
+        let had = basket::ordered(txn, order.account_id, order.customer_id, &limited).await?;
+        for (line, position) in lines.iter().zip(0..) {
+            let (currency, total) = (order.currency.clone(), line.amount);
+            let alone = basket::Basket { lines: vec![line.clone()], currency, total };
+            if let Err(refusal) = basket::within_limits(&alone, &had, |_| "orderId".to_owned()) {
+                withheld.insert(position, refusal);
+            }
+        }
     }
-    let refusal = || Refusal::CustomerArchived { field: "customerId".to_owned() };
-    Ok(lines.iter().zip(0..).map(|(_, position)| (position, refusal())).collect())
+    Ok(withheld)
 }
 
-/// What was paid for an order and has not gone back, payment by payment, oldest first.
-pub(super) async fn paid_for(tx: &Tx, order: OrderId) -> Result<Vec<Model>> {
-    use sea_orm::QueryOrder;
-    let rows = tx.rows::<Entity>().filter(Column::OrderId.eq(order));
+/// The payments of an order whose money is here, or whose dispute is not over, oldest first.
+pub(super) async fn paid_for(txn: &DatabaseTransaction, order: &product_order::Model) -> Result<Vec<Model>> {
+    use entity::Owned;
+    let rows = Entity::of(order.account_id).filter(Column::OrderId.eq(order.id));
     let rows = rows.filter(Column::Status.is_in([PaymentStatus::Succeeded, PaymentStatus::Disputed]));
-    Ok(rows.order_by_asc(Column::Id).all(tx.db()).await?)
+    Ok(rows.order_by_asc(Column::Id).all(txn).await?)
+}
+
+/// The money of payments that has not gone back.
+#[must_use]
+pub fn kept(payments: &[Model]) -> Minor {
+    use PaymentStatus::{Disputed, Refunded, Succeeded};
+    let counts = payments.iter().filter(|payment| matches!(payment.status, Succeeded | Disputed | Refunded));
+    counts.map(|payment| payment.amount - payment.refunded).sum()
 }
 
 /// Takes a refund off a payment.
@@ -175,7 +280,6 @@ pub(super) async fn take_off(tx: &Tx, payment: Model, amount: Minor) -> Result<(
 
 /// Puts a refund that failed back on its payment.
 pub(super) async fn put_back(tx: &Tx, payment: PaymentId, amount: Minor) -> Result<()> {
-    use sea_orm::QuerySelect;
     let found = tx.rows::<Entity>().filter(Column::Id.eq(payment)).lock_exclusive().one(tx.db()).await?;
     let Some(found) = found else { return Ok(()) };
     let refunded = found.refunded - amount;
@@ -190,12 +294,59 @@ pub(super) async fn put_back(tx: &Tx, payment: PaymentId, amount: Minor) -> Resu
     Ok(())
 }
 
-/// What marking an order paid would come to. Takes no lock, writes nothing.
-pub async fn preview(caller: &Caller, order: OrderId) -> Result<basket::Basket> {
+/// What money that comes by hand would come to.
+#[derive(Clone, Debug)]
+pub struct Preview {
+    pub amount: Minor,
+    pub currency: Option<String>,
+    /// How many credits the order would give.
+    pub credits: Credits,
+    /// Why it would not give all that it is to give.
+    pub refused: Vec<Refusal>,
+}
+
+/// What marking an order paid, or recording a payment, would come to. Takes no lock, writes nothing.
+pub async fn preview(
+    caller: &Caller,
+    order: OrderId,
+    (amount, reference): (Option<Minor>, Option<String>),
+) -> Result<Preview> {
+    let reference = input::optional_text("reference", reference.as_deref(), input::NAME)?;
+    amount.map(check_amount).transpose()?;
     let view = caller.view(Scope::OrdersWrite).await?;
     let found = orders::by_ids(&view, &[order]).await?.remove(&order);
-    let found = found.ok_or_else(|| Refusal::not_found("orderId", "order"))?;
-    ensure_awaiting(&found)?;
-    let lines = fulfil::lines_of(view.db(), &found).await?;
-    Ok(basket::Basket { lines, currency: found.currency, total: found.total })
+    let order = found.ok_or_else(|| Refusal::not_found("orderId", "order"))?;
+    let kept = kept(&paid_for(view.db(), &order).await?);
+    let received = decide(&order, kept, (amount, reference.is_some()))?;
+    if let Some(reference) = reference {
+        let same = view.rows::<Entity>().filter(Column::Provider.eq(MANUAL));
+        if same.filter(Column::ProviderReference.eq(reference)).one(view.db()).await?.is_some() {
+            return Err(taken_reference().into());
+        }
+    }
+    let nothing = Preview {
+        amount: received.amount,
+        currency: order.currency.clone(),
+        credits: Credits::ZERO,
+        refused: Vec::new(),
+    };
+    if !received.settles {
+        return Ok(nothing);
+    }
+    let lines = fulfil::lines_of(view.db(), &order).await?;
+    let mut terms = Terms { withheld: withheld(view.db(), &order, &lines).await?, ..Terms::by(caller.actor()) };
+    if let (Some(subscription), Some(number)) = (order.subscription_id, order.renewal_number) {
+        let row = subscriptions::by_ids(&view, &[subscription]).await?.remove(&subscription);
+        let row = row.ok_or_else(|| Error::Internal(format!("{subscription} is gone")))?;
+        let line = lines.first().ok_or_else(|| Error::Internal(format!("{} has no line", order.id)))?;
+        terms.period = Some(if number == 0 {
+            subscriptions::first(&row, &line.price, view.now())?
+        } else {
+            renewals::period_of(&row, &renewals::find(view.db(), row.account_id, subscription, number).await?)
+        });
+    }
+    let given = fulfil::outlook(&view, &order, &lines, &terms).await?;
+    let credits = given.iter().filter(|(_, refusal)| refusal.is_none()).map(|(credits, _)| *credits).sum();
+    let refused = given.into_iter().filter_map(|(_, refusal)| refusal).collect();
+    Ok(Preview { credits, refused, ..nothing })
 }

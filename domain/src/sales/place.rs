@@ -124,7 +124,7 @@ impl Operation for NewOrder {
 
 async fn place_in(tx: &Tx, caller: &Caller, new: &NewOrder) -> Result<OrderId> {
     let store = caller.app().store().as_ref();
-    let basket = basket::load(tx.db(), tx.account.id, &new.lines).await?;
+    let basket = basket::load(tx.db(), (&tx.account, tx.now), &new.lines).await?;
     let anonymous = matches!(new.buyer, Buyer::Anonymous { .. });
     may_order(&tx.account, &basket, anonymous)?;
     let customer = match &new.buyer {

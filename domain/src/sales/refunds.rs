@@ -1,22 +1,27 @@
 //! Refunds: what is unused goes back, at what it cost, and is never priced again. More only if somebody says so.
 
+use std::collections::BTreeSet;
+
 use entity::activity::Source;
-use entity::payment::Status as PaymentStatus;
 use entity::product_order::{self, Status};
 use entity::refund::{self, Model};
-use entity::{ActivityId, Credits, Minor, OrderId, Owned, RefundId, activity, allocation, credit_grant, fulfilment};
-use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, QueryFilter, Set};
+use entity::{ActivityId, Credits, Minor, OrderId, RefundId, fulfilment};
+use sea_orm::{ActiveModelTrait, IntoActiveModel, Set};
 use serde::Serialize;
+use serde_json::json;
 
-use super::orders::{self, Taken, emit, in_words, lock, take_back};
+use super::orders::{self, emit, in_words, lock};
 use super::provider::MANUAL;
 use super::refusal::Sale;
-use super::{collect, fulfil, payments};
+pub use super::sale::refund::Part;
+use super::sale::refund::{Wanted, decide};
+use super::sale::taken::{self, By, Whose};
+use super::{collect, fulfil, payments, renewals, sale};
 use crate::caller::{Caller, Scope};
 use crate::clock::fresh_id;
 use crate::error::{Error, Refusal, Result};
 use crate::input;
-use crate::ledger::{self, Closing, Command, OnExpired, Reverse, Words, grants};
+use crate::ledger::{self, Command, OnExpired, Reverse, Words};
 use crate::once::{Operation, once};
 use crate::store::Store;
 use crate::tx::Tx;
@@ -25,8 +30,14 @@ use crate::tx::Tx;
 #[derive(Clone, Debug, Serialize)]
 pub struct NewRefund {
     pub order: OrderId,
-    /// What is unused, at what it cost, if left out.
+    /// What is unused, at what it cost, if nothing says how much.
     pub amount: Option<Minor>,
+    /// So many unused credits, at what they cost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credits: Option<Credits>,
+    /// So much of these lines.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<(i32, Part)>,
     /// Whether credits that were used, ended or given away are refunded as well.
     pub used_credits: bool,
     /// Whether the unused credits stay with the customer.
@@ -34,17 +45,15 @@ pub struct NewRefund {
     pub reason: String,
 }
 
-/// What is there to go back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Left {
-    /// What the order's free credits had cost.
-    free: Minor,
-    /// What lines cost that issued nothing, and has not gone back.
-    lines: Minor,
-    /// What was paid and has not gone back.
-    paid: Minor,
-    /// How many credits are free.
-    credits: Credits,
+impl NewRefund {
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            lines: self.lines.clone(),
+            part: self.amount.map(Part::Amount).or(self.credits.map(Part::Credits)),
+            used_credits: self.used_credits,
+            keep_credits: self.keep_credits,
+        }
+    }
 }
 
 /// What a refund would be.
@@ -71,12 +80,37 @@ pub async fn refund(caller: &Caller, new: NewRefund, key: &str) -> Result<(Order
 
 fn check(mut new: NewRefund) -> Result<NewRefund, Refusal> {
     new.reason = input::text("reason", &new.reason, input::NAME)?;
-    match new.amount {
-        Some(amount) if !(Minor(1)..=Minor::MOST).contains(&amount) => {
-            Err(Refusal::invalid("amount", "Must be 1 to 1,000,000,000,000 minor units."))
+    let ways = [new.amount.is_some(), new.credits.is_some(), !new.lines.is_empty()];
+    if ways.into_iter().filter(|said| *said).count() > 1 {
+        return Err(Refusal::invalid("amount", "Say how much in one way: amount, credits, or lines."));
+    }
+    let mut named = BTreeSet::new();
+    for (at, (position, part)) in new.lines.iter().enumerate() {
+        if !named.insert(*position) {
+            return Err(Refusal::invalid(&format!("lines.{at}.position"), "Names a line that is named before."));
         }
-        None if new.keep_credits => Err(Refusal::invalid("amount", "Say how much, where the credits stay.")),
-        _ => Ok(new),
+        check_part(&format!("lines.{at}."), *part)?;
+    }
+    if let Some(part) = new.wanted().part {
+        check_part("", part)?;
+    }
+    if new.keep_credits && (new.credits.is_some() || new.lines.iter().any(|(_, part)| matches!(part, Part::Credits(_))))
+    {
+        return Err(Refusal::invalid("credits", "Say an amount instead, where the credits stay."));
+    }
+    if new.keep_credits && new.amount.is_none() && new.lines.is_empty() {
+        return Err(Refusal::invalid("amount", "Say how much, where the credits stay."));
+    }
+    Ok(new)
+}
+
+fn check_part(path: &str, part: Part) -> Result<(), Refusal> {
+    match part {
+        Part::Amount(amount) if !(Minor(1)..=Minor::MOST).contains(&amount) => {
+            Err(Refusal::invalid(&format!("{path}amount"), "Must be 1 to 1,000,000,000,000 minor units."))
+        }
+        Part::Amount(_) => Ok(()),
+        Part::Credits(credits) => input::amount(&format!("{path}credits"), credits).map(drop),
     }
 }
 
@@ -92,8 +126,8 @@ impl Operation for NewRefund {
 
     async fn run(&self, tx: &Tx, caller: &Caller) -> Result<OrderId> {
         let order = lock(tx, self.order, None).await?;
-        ensure_paid(&order)?;
         if order.currency.is_none() {
+            ensure_paid(&order)?;
             return give_credits_back(tx, caller, &order, self).await;
         }
         give_money_back(tx, caller, order, self).await
@@ -107,109 +141,44 @@ fn ensure_paid(order: &product_order::Model) -> Result<(), Refusal> {
     }
 }
 
-/// How much goes back, of what there is (pure).
-fn decide(new: &NewRefund, left: Left, total: Minor) -> Result<Minor, Refusal> {
-    let unused = Minor((left.free + left.lines).0.min(left.paid.0));
-    let amount = new.amount.unwrap_or(unused);
-    if amount > left.paid {
-        return Err(Sale::MoreThanPaid { left: left.paid }.into());
-    }
-    if amount > left.free + left.lines && !new.used_credits {
-        return Err(Sale::CreditsUsed { refundable: unused }.into());
-    }
-    // What was free may go back for nothing.
-    if amount.is_zero() && (!total.is_zero() || left.credits.is_zero()) {
-        return Err(Sale::NothingToRefund.into());
-    }
-    Ok(amount)
-}
-
+/// Gives back what was decided on the locked sale: each payment's portion by itself, so that one that its provider refuses
+/// is undone by itself.
 async fn give_money_back(tx: &Tx, caller: &Caller, order: product_order::Model, new: &NewRefund) -> Result<OrderId> {
-    let lines = fulfil::lines_of(tx.db(), &order).await?;
-    let given = fulfil::of_order(tx.db(), &order).await?;
-    let take =
-        async |closing| take_back(tx, caller.app().store(), &order, (&new.reason, closing), caller.actor()).await;
-    let mut taken = if new.keep_credits { Taken::default() } else { take(Closing::Never).await? };
-    let credits = taken.credits;
-    // The wallets are locked by now, so nobody sets any aside meanwhile.
-    let made = grants_of(tx, &given).await?;
-    let held = made.iter().map(|grant| grant.held).sum::<Credits>();
-    if !held.is_zero() && !new.keep_credits {
-        return Err(Sale::CreditsHeld { held }.into());
-    }
-    let still_free = made.iter().filter(|grant| grant.expires_at.is_none_or(|end| end > tx.now));
-    let still_free = still_free.map(|grant| grant.cost_left).sum::<Minor>();
-    let before = refunds_before(tx, order.id).await?;
-    let of_lines = fulfil::issue_nothing(&lines, &given) - before.iter().map(|refund| refund.line_amount).sum();
-    let paid = payments::paid_for(tx, order.id).await?;
-    let left = Left {
-        free: taken.cost + still_free,
-        lines: of_lines,
-        paid: paid.iter().map(|payment| payment.amount - payment.refunded).sum(),
-        credits,
-    };
-    let amount = decide(new, left, order.total)?;
-    if amount > left.free + left.lines && !new.keep_credits {
-        // Whoever gets back what used credits cost gets none of them back later.
-        taken.voids.extend(take(Closing::Always).await?.voids);
-    }
-    let voids = serde_json::json!(taken.voids);
-    let mut rest = Split::of(amount, left);
-    let mut first = true;
-    for payment in paid {
-        let portion = Minor((payment.amount - payment.refunded).0.min(rest.amount.0));
-        if portion.is_zero() {
-            continue;
-        }
-        let manual = payment.provider == MANUAL;
-        let mut row = empty(tx, caller, &order, new);
-        row.payment_id = Some(payment.id);
-        row.status = if manual { refund::Status::Succeeded } else { refund::Status::Pending };
-        (row.amount, row.line_amount) = rest.take(portion);
-        row.credits = if first { credits } else { Credits::ZERO };
-        row.voids = voids.clone();
-        first = false;
+    let store = caller.app().store();
+    let whose = if new.used_credits { Whose::All } else { Whose::Own };
+    let sale = taken::locked(tx, store, order, whose).await?;
+    let plan = decide(&sale, &new.wanted(), tx.now)?;
+    let actor = caller.actor();
+    for portion in &plan.portions {
+        let by = By { actor: &actor, reason: &new.reason };
+        let taken = taken::take(tx, store, &sale, &portion.takes, by).await?;
+        let payment = sale.payments.iter().find(|payment| Some(payment.id) == portion.payment);
+        let manual = payment.is_none_or(|payment| payment.provider == MANUAL);
+        let row = Model {
+            payment_id: portion.payment,
+            status: if manual { refund::Status::Succeeded } else { refund::Status::Pending },
+            amount: portion.amount,
+            line_amount: portion.of_lines.iter().map(|(_, minor)| *minor).sum(),
+            surplus_amount: portion.surplus,
+            of_lines: json!(portion.of_lines),
+            credits: portion.credits(),
+            taken: json!(taken),
+            ..empty(tx, caller, &sale.order, new)
+        };
         row.clone().into_active_model().insert(tx.db()).await?;
-        if !manual {
-            collect::owe(tx, &row).await?;
+        if let Some(payment) = payment {
+            if !manual {
+                collect::owe(tx, &row).await?;
+            }
+            payments::take_off(tx, payment.clone(), portion.amount).await?;
         }
-        payments::take_off(tx, payment, portion).await?;
     }
-    if first {
-        let row = Model { credits, voids, ..empty(tx, caller, &order, new) };
-        row.into_active_model().insert(tx.db()).await?;
-    }
-    let whole = amount == left.paid;
-    refunded(tx, order, amount, if whole { Status::Refunded } else { Status::PartiallyRefunded }).await
-}
-
-/// What of an amount is for what.
-struct Split {
-    amount: Minor,
-    free: Minor,
-    lines: Minor,
-}
-
-impl Split {
-    fn of(amount: Minor, left: Left) -> Self {
-        let free = Minor(amount.0.min(left.free.0));
-        Self { amount, free, lines: Minor((amount - free).0.min(left.lines.0)) }
-    }
-
-    /// Takes a portion off, what is for free credits first: how much, and how much of it is for lines that issued nothing.
-    fn take(&mut self, portion: Minor) -> (Minor, Minor) {
-        let free = Minor(self.free.0.min(portion.0));
-        let lines = Minor(self.lines.0.min((portion - free).0));
-        self.amount -= portion;
-        self.free -= free;
-        self.lines -= lines;
-        (portion, lines)
-    }
+    refunded(tx, sale.order, plan.amount, plan.status).await
 }
 
 /// Of an order that was paid in credits, all go back.
 fn ensure_whole(new: &NewRefund) -> Result<(), Refusal> {
-    if new.amount.is_some() || new.keep_credits {
+    if new.wanted().part.is_some() || !new.lines.is_empty() || new.keep_credits {
         return Err(Refusal::invalid("amount", "This order was paid in credits: all of them go back."));
     }
     Ok(())
@@ -266,7 +235,9 @@ fn empty(tx: &Tx, caller: &Caller, order: &product_order::Model, new: &NewRefund
         line_amount: Minor::ZERO,
         currency: order.currency.clone(),
         credits: Credits::ZERO,
-        voids: serde_json::json!([]),
+        surplus_amount: Minor::ZERO,
+        of_lines: json!([]),
+        taken: json!([]),
         reason: new.reason.clone(),
         failure: None,
         actor_kind,
@@ -285,51 +256,30 @@ async fn refunded(tx: &Tx, order: product_order::Model, amount: Minor, status: S
     Ok(order.id)
 }
 
-/// The provider could not give a refund back: the money is still here, so what was taken back for it comes back
-/// (selling.md, S7). What has ended meanwhile ends at once.
+/// The provider could not give a refund back: the money is still here, so what was taken for it comes back, and nothing is
+/// marked any more (selling.md, S7). What has ended meanwhile ends at once.
 pub(super) async fn failed(tx: &Tx, store: &Store, order: product_order::Model, refund: &Model) -> Result<()> {
+    let taken: Vec<ActivityId> = serde_json::from_value(refund.taken.clone())
+        .map_err(|error| Error::Internal(format!("what {} took cannot be read: {error}", refund.id)))?;
+    let sale = taken::locked(tx, store, order, Whose::All).await?;
+    let by = By { actor: &renewals::nobody(), reason: "The refund failed" };
+    Box::pin(taken::undo_takes(tx, store, &sale, &taken, by)).await?;
     if let Some(payment) = refund.payment_id {
         payments::put_back(tx, payment, refund.amount).await?;
     }
-    undo_voids(tx, store, &order, refund).await?;
+    let order = sale.order;
+    let of_surplus = sale.refunds.iter().map(|refund| refund.surplus_amount).sum::<Minor>();
     let sum = order.refunded - refund.amount;
+    let status = match order.status {
+        Status::Refunded | Status::PartiallyRefunded if sum <= of_surplus => Status::Paid,
+        Status::Refunded => Status::PartiallyRefunded,
+        same => same,
+    };
     let mut row = order.into_active_model();
     row.refunded = Set(sum);
-    row.status = Set(if sum.is_zero() { Status::Paid } else { Status::PartiallyRefunded });
+    row.status = Set(status);
     let order = row.update(tx.db()).await?;
     emit(tx, "order.refund_failed", &order).await
-}
-
-/// Undoes the voids of a refund that failed, where the money that is kept covers what comes back: of a refund over several
-/// payments another part may have gone through.
-async fn undo_voids(tx: &Tx, store: &Store, order: &product_order::Model, refund: &Model) -> Result<()> {
-    let ids: Vec<ActivityId> = serde_json::from_value(refund.voids.clone())
-        .map_err(|error| Error::Internal(format!("the voids of {} cannot be read: {error}", refund.id)))?;
-    if ids.is_empty() {
-        return Ok(());
-    }
-    let taken = allocation::Entity::of(tx.account.id).filter(allocation::Column::ActivityId.is_in(ids.iter().copied()));
-    let taken = taken.all(tx.db()).await?.iter().map(|allocation| allocation.cost).sum::<Minor>();
-    let given = fulfil::of_order(tx.db(), order).await?;
-    let there = grants_of(tx, &given).await?.iter().map(|grant| grant.cost_left + grant.cost_held).sum::<Minor>();
-    let paid = payments::paid_for(tx, order.id).await?;
-    if there + taken > paid.iter().map(|payment| payment.amount - payment.refunded).sum() {
-        return Ok(());
-    }
-    let voids = activity::Entity::of(tx.account.id).filter(activity::Column::Id.is_in(ids)).all(tx.db()).await?;
-    orders::undo_voids(tx, store, voids, (order, "The refund failed")).await
-}
-
-async fn grants_of(tx: &Tx, given: &[fulfilment::Model]) -> Result<Vec<credit_grant::Model>> {
-    let ids = given.iter().filter_map(|row| row.grant_id);
-    let rows = credit_grant::Entity::of(tx.account.id).filter(credit_grant::Column::Id.is_in(ids));
-    Ok(rows.all(tx.db()).await?)
-}
-
-async fn refunds_before(tx: &Tx, order: OrderId) -> Result<Vec<Model>> {
-    let rows = refund::Entity::of(tx.account.id).filter(refund::Column::OrderId.eq(order));
-    let rows = rows.filter(refund::Column::Status.ne(refund::Status::Failed));
-    Ok(rows.all(tx.db()).await?)
 }
 
 /// What a refund would be now. Takes no lock, writes nothing.
@@ -338,36 +288,15 @@ pub async fn preview(caller: &Caller, new: NewRefund) -> Result<Preview> {
     let view = caller.view(Scope::OrdersWrite).await?;
     let order = orders::by_ids(&view, &[new.order]).await?.remove(&new.order);
     let order = order.ok_or_else(|| Refusal::not_found("orderId", "order"))?;
-    ensure_paid(&order)?;
-    let given = orders::given(&view, &[order.id]).await?.remove(&order.id).unwrap_or_default();
     if order.currency.is_none() {
+        ensure_paid(&order)?;
         ensure_whole(&new)?;
+        let given = fulfil::of_order(view.db(), &order).await?;
         let credits = given.iter().filter(|row| row.activity_id.is_some()).map(|row| row.credits).sum();
         return Ok(Preview { amount: Minor::ZERO, currency: None, credits });
     }
-    let ids = given.iter().filter_map(|row| row.grant_id).collect::<Vec<_>>();
-    let made = grants::by_ids(&view, &ids).await?;
-    let held = made.values().map(|grant| grant.held).sum::<Credits>();
-    if !held.is_zero() && !new.keep_credits {
-        return Err(Sale::CreditsHeld { held }.into());
-    }
-    let before = orders::refunds_of(&view, &[order.id]).await?.remove(&order.id).unwrap_or_default();
-    let paid = orders::payments_of(&view, &[order.id]).await?.remove(&order.id).unwrap_or_default();
-    let settled =
-        paid.iter().filter(|payment| matches!(payment.status, PaymentStatus::Succeeded | PaymentStatus::Disputed));
-    let lines = fulfil::lines_of(view.db(), &order).await?;
-    let credits = made.values().map(|grant| grant.remaining).sum();
-    let left = Left {
-        free: made.values().map(|grant| grant.cost_left).sum(),
-        lines: fulfil::issue_nothing(&lines, &given)
-            - before
-                .iter()
-                .filter(|refund| refund.status != refund::Status::Failed)
-                .map(|refund| refund.line_amount)
-                .sum(),
-        paid: settled.map(|payment| payment.amount - payment.refunded).sum(),
-        credits,
-    };
-    let amount = decide(&new, left, order.total)?;
-    Ok(Preview { amount, currency: order.currency, credits: if new.keep_credits { Credits::ZERO } else { credits } })
+    let currency = order.currency.clone();
+    let sale = sale::load::sale(view.db(), order, view.now(), new.used_credits).await?;
+    let plan = decide(&sale, &new.wanted(), view.now())?;
+    Ok(Preview { amount: plan.amount, currency, credits: plan.credits })
 }

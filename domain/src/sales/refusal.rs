@@ -35,8 +35,24 @@ pub enum Sale {
     CreditsUsed { refundable: Minor },
     /// More than was paid and has not gone back yet.
     MoreThanPaid { left: Minor },
+    /// Fewer of its credits are unused.
+    FewerUnused { field: String, left: Credits },
     /// Nothing of the order is left that could go back.
     NothingToRefund,
+    /// None of its credits are unused, and so much was paid for the others.
+    NothingUnused { paid: Minor },
+    /// The money is disputed: it is the bank that decides about it.
+    PaymentDisputed,
+    /// The payment is not in a dispute, or in one that has ended.
+    NotDisputed,
+    /// The credits were given to too many others.
+    TooManyWallets { most: usize },
+    /// Some of the money is here: it has to go back first.
+    OrderPartlyPaid { paid: Minor },
+    /// What the order would give ends before it begins, as the price, the product or the credit type says.
+    PriceOver { field: String },
+    /// The line's part was given, or was refunded.
+    NothingToFulfil { field: String },
     /// The subscription is not in a state in which this can be done.
     SubscriptionStatus { status: String },
     /// The order renews a subscription, which is what is to be ended.
@@ -63,7 +79,14 @@ impl Sale {
             Self::CreditsHeld { .. } => Code::CreditsHeld,
             Self::CreditsUsed { .. } => Code::CreditsUsed,
             Self::MoreThanPaid { .. } => Code::MoreThanPaid,
-            Self::NothingToRefund => Code::NothingToRefund,
+            Self::FewerUnused { .. } => Code::MoreThanLeft,
+            Self::NothingToRefund | Self::NothingUnused { .. } => Code::NothingToRefund,
+            Self::PaymentDisputed => Code::PaymentDisputed,
+            Self::NotDisputed => Code::NotDisputed,
+            Self::TooManyWallets { .. } => Code::TooManyWallets,
+            Self::OrderPartlyPaid { .. } => Code::OrderPartlyPaid,
+            Self::PriceOver { .. } => Code::PriceOver,
+            Self::NothingToFulfil { .. } => Code::NothingToFulfil,
             Self::SubscriptionStatus { .. } => Code::SubscriptionStatus,
             Self::OrderRenews => Code::OrderRenews,
             Self::PaymentMethodMissing => Code::PaymentMethodMissing,
@@ -119,6 +142,29 @@ impl Sale {
                  give an amount and say usedCredits: true."
                     .to_owned()
             }
+            Self::FewerUnused { left, .. } => {
+                format!("Only {left} of these credits are unused. Ask for that many at most, or for an amount with usedCredits: true.")
+            }
+            Self::NothingUnused { paid } => format!(
+                "None of this order's credits are unused: they were used, ended, given away or refunded. {paid} minor units are \
+                 still paid for them: to give those back all the same, say usedCredits: true, with an amount for less."
+            ),
+            Self::PaymentDisputed => {
+                "The payer disputes this payment: its bank decides. Say how it ended with disputeRecord, then refund.".to_owned()
+            }
+            Self::NotDisputed => "This payment is in no dispute that could end so. Nothing was changed.".to_owned(),
+            Self::TooManyWallets { most } => {
+                format!("These credits were given to more than {most} others. Refund less of it, without usedCredits.")
+            }
+            Self::OrderPartlyPaid { paid } => format!(
+                "{paid} minor units of this order are paid. Give them back with orderRefund first, with that amount."
+            ),
+            Self::PriceOver { .. } => {
+                "What this price gives would end before it begins: its last day is over. Choose another price.".to_owned()
+            }
+            Self::NothingToFulfil { .. } => {
+                "This part was given already, or its money went back. Nothing was changed.".to_owned()
+            }
             Self::SubscriptionStatus { status } => {
                 format!("This subscription is {status}, so this cannot be done. Nothing was changed.")
             }
@@ -143,12 +189,21 @@ impl Sale {
             | Self::QuantityOutOfRange { field, .. }
             | Self::LimitPerCustomer { field, .. }
             | Self::MixedPayment { field }
-            | Self::SignInRequired { field } => Some(field),
+            | Self::SignInRequired { field }
+            | Self::FewerUnused { field, .. }
+            | Self::PriceOver { field }
+            | Self::NothingToFulfil { field } => Some(field),
             Self::OrderNotAwaitingPayment { .. } | Self::OrderNotPaid { .. } | Self::CreditsHeld { .. } => {
                 Some("orderId")
             }
             Self::CreditsUsed { .. } | Self::MoreThanPaid { .. } => Some("amount"),
-            Self::NothingToRefund | Self::OrderRenews => Some("orderId"),
+            Self::NothingToRefund
+            | Self::NothingUnused { .. }
+            | Self::PaymentDisputed
+            | Self::TooManyWallets { .. }
+            | Self::OrderPartlyPaid { .. }
+            | Self::OrderRenews => Some("orderId"),
+            Self::NotDisputed => Some("paymentId"),
             Self::SubscriptionStatus { .. } => Some("subscriptionId"),
             Self::PaymentMethodMissing => Some("paymentMethod"),
         }

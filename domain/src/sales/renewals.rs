@@ -11,9 +11,9 @@ use entity::price::{self, Rollover};
 use entity::product_order::{self, Status as OrderStatus};
 use entity::renewal::{Column, Entity, Model, Status};
 use entity::subscription::{self, Status as Standing};
-use entity::{AccountId, GrantId, Owned, PaymentId, PriceId, SubscriptionId, fulfilment, product};
+use entity::{AccountId, GrantId, Owned, PaymentId, PriceId, SubscriptionId, credit_type, fulfilment, product};
 use sea_orm::sea_query::Query;
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, Set};
+use sea_orm::{ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, Set};
 
 use super::basket::{self, Basket};
 use super::fulfil::{self, Terms};
@@ -28,6 +28,8 @@ use crate::tx::Tx;
 
 /// Why a subscription ended by itself.
 const AT_END: &str = "Cancelled at the end of its period";
+/// Why a subscription ended at a price that is sold no more.
+const OVER: &str = "What its price gives would end before it begins";
 /// How often a transaction that met another is run.
 const TRIES: u32 = 5;
 
@@ -147,6 +149,11 @@ async fn begin_next(
     let anchor = subscriptions::anchor_of(&row).ok_or_else(|| Error::Internal(format!("{} has no anchor", row.id)))?;
     let period = period(&price, anchor, number).ok_or_else(|| prices::broken(&price))?;
     let nobody_could_use_it = period.ends_at <= tx.now && price.rollover == Some(Rollover::None);
+    if row.status != Standing::Paused && is_over(tx, &row, &price, (anchor, period)).await? {
+        // Nobody is charged for what ends before it begins (selling.md, S14).
+        subscriptions::emit(tx, "price.over", &row).await?;
+        return Ok((subscriptions::ended(tx, row, Some(OVER.to_owned())).await?, None));
+    }
     let payment = if row.status == Standing::Paused || nobody_could_use_it {
         insert_renewal(tx, row.id, price.id, period, Status::Skipped, None).await?;
         None
@@ -164,6 +171,29 @@ async fn begin_next(
     Ok((written.update(tx.db()).await?, payment))
 }
 
+/// Whether what a period would give ends before it begins.
+async fn is_over(
+    tx: &Tx,
+    row: &subscription::Model,
+    price: &price::Model,
+    (anchor, period): (Anchor, Period),
+) -> Result<bool> {
+    let line = line_of(tx, row, price).await?;
+    Ok(issued_by(tx, &line).await?.is_some_and(|issued| basket::is_over_in(&line, &issued, anchor, period)))
+}
+
+pub(super) async fn line_of(tx: &Tx, row: &subscription::Model, price: &price::Model) -> Result<basket::Line> {
+    let product = product::Entity::of(tx.account.id).filter(product::Column::Id.eq(price.product_id));
+    let product = product.one(tx.db()).await?.ok_or_else(|| prices::broken(price))?;
+    Ok(basket::priced("quantity", product, price.clone(), row.quantity)?)
+}
+
+/// The credit type that a line issues.
+pub(super) async fn issued_by(tx: &Tx, line: &basket::Line) -> Result<Option<credit_type::Model>> {
+    let Some(id) = line.credit_type.filter(|_| !line.costs_credits()) else { return Ok(None) };
+    Ok(credit_type::Entity::of(tx.account.id).filter(credit_type::Column::Id.eq(id)).one(tx.db()).await?)
+}
+
 /// The order of a period: paid at once where it costs nothing, and otherwise collected.
 async fn renew(
     tx: &Tx,
@@ -172,9 +202,7 @@ async fn renew(
     price: &price::Model,
     (anchor, period): (Anchor, Period),
 ) -> Result<Option<PaymentId>> {
-    let product = product::Entity::of(tx.account.id).filter(product::Column::Id.eq(price.product_id));
-    let product = product.one(tx.db()).await?.ok_or_else(|| prices::broken(price))?;
-    let line = basket::priced("quantity", product, price.clone(), row.quantity)?;
+    let line = line_of(tx, row, price).await?;
     let basket = Basket { currency: price.currency.clone(), total: line.amount, lines: vec![line] };
     let mut order = orders::awaiting_payment(tx, row.customer_id, &basket, nobody());
     (order.subscription_id, order.renewal_number) = (Some(row.id), Some(period.number));
@@ -244,23 +272,34 @@ pub(super) async fn insert_paid(
     insert_renewal(tx, subscription, price, period, Status::Paid, Some(order.id)).await
 }
 
-pub(super) async fn find(tx: &Tx, subscription: SubscriptionId, number: i64) -> Result<Model> {
-    let found = tx.rows::<Entity>().filter(Column::SubscriptionId.eq(subscription)).filter(Column::Number.eq(number));
-    let found = found.one(tx.db()).await?;
+pub(super) async fn find(
+    txn: &DatabaseTransaction,
+    account: AccountId,
+    subscription: SubscriptionId,
+    number: i64,
+) -> Result<Model> {
+    let found = Entity::of(account).filter(Column::SubscriptionId.eq(subscription)).filter(Column::Number.eq(number));
+    let found = found.one(txn).await?;
     found.ok_or_else(|| Error::Internal(format!("{subscription} has no period {number}")))
 }
 
 /// Marks a period paid; answers what its credits are counted by.
 pub(super) async fn paid(tx: &Tx, subscription: &subscription::Model, number: i64) -> Result<(Anchor, Period)> {
-    let found = find(tx, subscription.id, number).await?;
-    let period = Period { number, starts_at: found.starts_at, ends_at: found.ends_at };
+    let found = find(tx.db(), tx.account.id, subscription.id, number).await?;
+    let period = period_of(subscription, &found);
+    set_status(tx, found, Status::Paid).await?;
+    stand(tx, subscription).await?;
+    Ok(period)
+}
+
+/// A period that has begun, and what it is counted from (pure).
+pub(super) fn period_of(subscription: &subscription::Model, renewal: &Model) -> (Anchor, Period) {
+    let number = renewal.number;
+    let period = Period { number, starts_at: renewal.starts_at, ends_at: renewal.ends_at };
     let anchor = subscriptions::anchor_of(subscription).filter(|anchor| anchor.number <= number);
     let zone = crate::ledger::expiration::zone_of(&subscription.time_zone);
     // Where the rhythm has changed since, this period is counted from its own beginning.
-    let anchor = anchor.unwrap_or(Anchor { at: period.starts_at, number, zone });
-    set_status(tx, found, Status::Paid).await?;
-    stand(tx, subscription).await?;
-    Ok((anchor, period))
+    (anchor.unwrap_or(Anchor { at: period.starts_at, number, zone }), period)
 }
 
 pub(super) async fn set_status(tx: &Tx, renewal: Model, status: Status) -> Result<()> {
@@ -289,7 +328,7 @@ pub(super) async fn stand(tx: &Tx, subscription: &subscription::Model) -> Result
 
 /// A period that was not paid in time.
 async fn past_due(tx: &Tx, row: subscription::Model, number: i64, at: Instant) -> Result<subscription::Model> {
-    let mut renewal = find(tx, row.id, number).await?.into_active_model();
+    let mut renewal = find(tx.db(), tx.account.id, row.id, number).await?.into_active_model();
     renewal.status = Set(Status::PastDue);
     renewal.past_due_at = Set(Some(at));
     renewal.update(tx.db()).await?;
@@ -302,7 +341,7 @@ async fn past_due(tx: &Tx, row: subscription::Model, number: i64, at: Instant) -
 /// The provider could not collect a period's payment: it is past due at once.
 pub(super) async fn failed(tx: &Tx, subscription: SubscriptionId, number: i64) -> Result<()> {
     let row = subscriptions::lock(tx, subscription, None).await?;
-    if find(tx, subscription, number).await?.status == Status::Due {
+    if find(tx.db(), tx.account.id, subscription, number).await?.status == Status::Due {
         past_due(tx, row, number, tx.now).await?;
     }
     Ok(())

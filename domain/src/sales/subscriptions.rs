@@ -19,7 +19,7 @@ use super::refusal::Sale;
 use super::{renewals, unpaid};
 use crate::caller::{Caller, Role, Scope};
 use crate::catalog::prices;
-use crate::clock::fresh_id;
+use crate::clock::{Instant, fresh_id};
 use crate::error::{Refusal, Result};
 use crate::events::Fact;
 use crate::input;
@@ -71,8 +71,7 @@ pub(super) async fn open(
 
 /// Begins a subscription now: its periods are counted from here. Also one that was given up and is paid after all.
 pub(super) async fn begin(tx: &Tx, subscription: &Model, price: &price::Model) -> Result<(Anchor, Period)> {
-    let anchor = Anchor { at: tx.now, number: 0, zone: zone_of(&subscription.time_zone) };
-    let first = period(price, anchor, 0).ok_or_else(|| prices::broken(price))?;
+    let (anchor, first) = first(subscription, price, tx.now)?;
     let mut row = subscription.clone().into_active_model();
     row.status = Set(Status::Active);
     // Who gave it up gets what was paid for, and nothing more.
@@ -86,6 +85,12 @@ pub(super) async fn begin(tx: &Tx, subscription: &Model, price: &price::Model) -
     let row = row.update(tx.db()).await?;
     renewals::schedule(tx, &row).await?;
     Ok((anchor, first))
+}
+
+/// The first period of a subscription that begins now (pure).
+pub(super) fn first(subscription: &Model, price: &price::Model, now: Instant) -> Result<(Anchor, Period)> {
+    let anchor = Anchor { at: now, number: 0, zone: zone_of(&subscription.time_zone) };
+    Ok((anchor, period(price, anchor, 0).ok_or_else(|| prices::broken(price))?))
 }
 
 /// Lets a subscription that gives nothing end with its first period.
@@ -194,7 +199,7 @@ async fn check_price(tx: &Tx, subscription: &Model, id: PriceId) -> Result<()> {
     let had = basket::ordered(tx.db(), tx.account.id, subscription.customer_id, &[id]).await?;
     let basket = Basket { currency: line.price.currency.clone(), total: line.amount, lines: vec![line] };
     let field = |_| "priceId".to_owned();
-    basket::not_archived(tx.db(), tx.account.id, &basket, field).await?;
+    basket::can_be_given(tx.db(), (&tx.account, tx.now), &basket, field).await?;
     basket::within_limits(&basket, &had, field)?;
     Ok(())
 }
@@ -214,9 +219,24 @@ pub async fn resume(caller: &Caller, id: SubscriptionId) -> Result<Model> {
     let (tx, subscription) = up_to_date(caller, id).await?;
     match subscription.status {
         Status::Active | Status::PastDue => Ok(subscription),
-        Status::Paused => set_status(tx, subscription, Status::Active, "subscription.resumed").await,
+        Status::Paused => {
+            let next = subscription.pending_price_id.unwrap_or(subscription.price_id);
+            still_sold(&tx, &subscription, next).await?;
+            set_status(tx, subscription, Status::Active, "subscription.resumed").await
+        }
         status => Err(wrong(status).into()),
     }
+}
+
+/// Refuses what renews at a price that is over: it would be charged for nothing.
+async fn still_sold(tx: &Tx, subscription: &Model, price: PriceId) -> Result<()> {
+    let line = renewals::line_of(tx, subscription, &renewals::price_of(tx, price).await?).await?;
+    let issued = renewals::issued_by(tx, &line).await?;
+    let begins = subscription.next_at.unwrap_or(tx.now).max(tx.now);
+    if issued.is_some_and(|issued| basket::is_over(&line, &tx.account, &issued, begins)) {
+        return Err(Sale::PriceOver { field: "subscriptionId".to_owned() }.into());
+    }
+    Ok(())
 }
 
 async fn set_status(tx: Tx, subscription: Model, status: Status, name: &'static str) -> Result<Model> {

@@ -30,7 +30,8 @@ pub(super) async fn order_cancelled(tx: &Tx, subscription: SubscriptionId, numbe
     if number == 0 {
         return subscriptions::ended(tx, row, Some("Its order was cancelled".to_owned())).await.map(drop);
     }
-    renewals::set_status(tx, renewals::find(tx, subscription, number).await?, Status::Cancelled).await?;
+    renewals::set_status(tx, renewals::find(tx.db(), tx.account.id, subscription, number).await?, Status::Cancelled)
+        .await?;
     renewals::stand(tx, &row).await
 }
 
@@ -68,7 +69,12 @@ pub(super) async fn collect_again(tx: &Tx, app: &App, subscription: &subscriptio
     for order in open_orders(tx, subscription.id).await? {
         if is_of_no_use(tx, subscription.id, &order).await? {
             let number = order.renewal_number.unwrap_or_default();
-            renewals::set_status(tx, renewals::find(tx, subscription.id, number).await?, Status::Cancelled).await?;
+            renewals::set_status(
+                tx,
+                renewals::find(tx.db(), tx.account.id, subscription.id, number).await?,
+                Status::Cancelled,
+            )
+            .await?;
             orders::cancel_in(tx, app.store(), order, Some("Its period is over".to_owned()), renewals::nobody())
                 .await?;
         } else if !collect::is_under_way(tx, order.id).await? {
@@ -82,7 +88,7 @@ pub(super) async fn collect_again(tx: &Tx, app: &App, subscription: &subscriptio
 /// Whether the period of an unpaid order is wholly over, and with it what its credits would have been good for.
 async fn is_of_no_use(tx: &Tx, subscription: SubscriptionId, order: &product_order::Model) -> Result<bool> {
     let Some(number) = order.renewal_number.filter(|number| *number > 0) else { return Ok(false) };
-    let renewal = renewals::find(tx, subscription, number).await?;
+    let renewal = renewals::find(tx.db(), tx.account.id, subscription, number).await?;
     let price = renewals::price_of(tx, renewal.price_id).await?;
     Ok(renewal.ends_at <= tx.now && price.rollover == Some(Rollover::None))
 }

@@ -10,6 +10,8 @@ use crate::ledger::command::{Extend, Extension};
 use crate::ledger::expiration;
 use crate::ledger::state::{Draw, Entry, Wallet, is_over};
 
+use super::reverse::voided;
+
 pub(super) fn decide(wallet: &Wallet, command: &Extend, at: Instant) -> Result<Vec<Entry>, Refusal> {
     let grant = wallet.grant(command.grant).ok_or_else(|| Refusal::not_found("grantId", "grant"))?;
     let before = grant.expires_at.ok_or(Refusal::NoEndToExtend)?;
@@ -23,12 +25,17 @@ pub(super) fn decide(wallet: &Wallet, command: &Extend, at: Instant) -> Result<V
     if end <= before {
         return Err(Refusal::ExtensionNotLater { end: before });
     }
-    let revived = if command.revive && is_over(grant, at) { grant.expired } else { Credits::ZERO };
+    // What was refunded comes back with the others, and is voided in the same instant.
+    let refunded = grant.expired_marked;
+    let revives = command.revive && is_over(grant, at) && grant.expired > refunded;
+    let revived = if revives { grant.expired } else { Credits::ZERO };
     // What is held may come back, so it counts as well.
     if grant.closed || (revived + grant.remaining + grant.held).is_zero() {
         return Err(Refusal::NothingToExtend);
     }
     let (kind, cost) = if revived.is_zero() { (Kind::Extend, Minor::ZERO) } else { (Kind::Revive, grant.cost_expired) };
     let draw = Draw { ends_before: Some(before), ends_after: Some(end), ..Draw::of(grant.id, revived, cost) };
-    Ok(vec![Entry::new(kind, at, vec![draw])])
+    let refunded =
+        [Draw::of(grant.id, refunded, Minor::ZERO)].into_iter().filter(|draw| revives && !draw.amount.is_zero());
+    Ok(std::iter::once(Entry::new(kind, at, vec![draw])).chain(voided(refunded.collect(), at)).collect())
 }

@@ -4,19 +4,22 @@ mod consume;
 mod extend;
 mod hold;
 mod issue;
+mod reprice;
 mod reverse;
 mod roll_over;
 mod transfer;
+mod used;
 mod void;
 
 pub use issue::PRIORITY;
+pub use used::Used;
 
-use entity::activity::{Kind, Source};
+use entity::activity::Source;
 use entity::{account, credit_type};
 use uuid::Uuid;
 
 use super::command::Command;
-use super::state::{Draw, Entry, Wallet, WalletKey};
+use super::state::{Entry, Wallet, WalletKey};
 use crate::clock::Instant;
 use crate::error::Refusal;
 
@@ -41,19 +44,6 @@ impl Circumstances<'_> {
     pub fn is_agreed(&self) -> bool {
         matches!(self.source, Source::Order | Source::Renewal)
     }
-}
-
-/// What an activity took, as far as nothing gave it back yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Used {
-    /// What it is: a consume, a capture and a void can be undone.
-    pub kind: Kind,
-    /// What led to it.
-    pub source: Source,
-    /// What is left of its draws, first taken first.
-    pub left: Vec<Draw>,
-    /// Whether anything undid some of it.
-    pub undone: bool,
 }
 
 /// An entry and the wallet that it is written in.
@@ -81,6 +71,8 @@ pub fn decide(wallet: &Wallet, command: &Command, around: &Circumstances<'_>) ->
         Command::Void(command) => void::decide(wallet, command, around.at),
         Command::Extend(command) => extend::decide(wallet, command, around.at),
         Command::RollOver(command) => Ok(roll_over::decide(wallet, command, around.at)),
+        Command::Reprice(command) => reprice::decide(wallet, command, around.at),
+        Command::Freeze(command) => Ok(reprice::freeze(wallet, command, around.at)),
         Command::Settle(_) => Ok(Vec::new()),
     }?;
     let key = wallet.key();

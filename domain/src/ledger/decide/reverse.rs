@@ -3,12 +3,12 @@
 //! What comes back to a grant that has ended is forfeited, or goes to a new grant with some days of grace.
 
 use entity::activity::{Kind, Source};
-use entity::{Anchor, Credits, Expiration, PeriodUnit};
+use entity::{Anchor, Credits, Expiration, Minor, PeriodUnit};
 
 use super::{Circumstances, Used, transfer};
+use crate::clock::Instant;
 use crate::error::Refusal;
 use crate::ledger::command::{OnExpired, Reverse};
-use crate::ledger::draw::split;
 use crate::ledger::expiration;
 use crate::ledger::fault::{self, Fault};
 use crate::ledger::state::{Draw, Entry, Wallet, uses};
@@ -33,14 +33,35 @@ pub(super) fn decide(wallet: &Wallet, command: &Reverse, around: &Circumstances<
     if !fault::is(Fault::Reverse) {
         taken.reverse();
     }
-    let (returned, _) = split(&taken, amount);
+    let (returned, refunded) = used.coming_back(&taken, amount);
     let at = around.at;
     let reverse = Entry { reverses: Some(command.activity), ..Entry::new(Kind::Reverse, at, returned.clone()) };
+    let kept = without(returned, &refunded);
     let onward = match command.on_expired {
-        OnExpired::Forfeit => wallet.onward(&returned, at),
-        OnExpired::Reissue { grace_days } => reissue(wallet, &returned, grace_days, around),
+        OnExpired::Forfeit => wallet.onward(&kept, at),
+        OnExpired::Reissue { grace_days } => reissue(wallet, &kept, grace_days, around),
     };
-    Ok(std::iter::once(reverse).chain(onward).collect())
+    Ok(std::iter::once(reverse).chain(voided(refunded, at)).chain(onward).collect())
+}
+
+/// What of what comes back was not refunded.
+fn without(mut returned: Vec<Draw>, refunded: &[Draw]) -> Vec<Draw> {
+    for gone in refunded {
+        for draw in returned.iter_mut().filter(|draw| draw.grant == gone.grant) {
+            draw.amount -= gone.amount;
+        }
+    }
+    returned.retain(|draw| !draw.amount.is_zero());
+    returned
+}
+
+/// What was refunded is voided in the instant in which it comes back (selling.md, S4).
+pub(super) fn voided(refunded: Vec<Draw>, at: Instant) -> Option<Entry> {
+    if refunded.is_empty() || fault::is(Fault::Marks) {
+        return None;
+    }
+    let draws = refunded.into_iter().map(|draw| Draw { leaves_open: true, ..draw }).collect();
+    Some(Entry { reason: Some("Its money went back"), ..Entry::new(Kind::Void, at, draws) })
 }
 
 /// A void as a whole (selling.md, S9): cost and end as they were, and what it closed is open again.
@@ -100,6 +121,12 @@ fn reissue(wallet: &Wallet, returned: &[Draw], grace_days: i32, around: &Circums
         grant
     });
     let [out, into] = transfer::entries(&ended, grants.collect(), Source::Reissue, at);
+    let is_frozen = |draw: &Draw| wallet.grant(draw.grant).is_some_and(|grant| grant.frozen);
+    let made = ended.iter().zip(&into.issued).filter(|(draw, _)| is_frozen(draw));
+    let made = made.map(|(_, grant)| Draw::of(grant.id, Credits::ZERO, Minor::ZERO)).collect::<Vec<_>>();
     entries.extend([out, into]);
+    if !made.is_empty() {
+        entries.push(Entry::new(Kind::Freeze, at, made));
+    }
     entries
 }

@@ -5,7 +5,7 @@ use entity::activity::Kind;
 
 use crate::clock::Instant;
 use crate::ledger::command::RollOver;
-use crate::ledger::state::{Draw, Entry, Wallet, share};
+use crate::ledger::state::{Draw, Entry, Wallet, head_cost};
 
 /// Why they ended before their time.
 const REASON: &str = "Not rolled over";
@@ -20,7 +20,7 @@ pub(super) fn decide(wallet: &Wallet, command: &RollOver, at: Instant) -> Vec<En
         if amount <= Credits::ZERO {
             break;
         }
-        draws.push(Draw::of(grant.id, amount, share(grant.cost_left, amount, grant.remaining)));
+        draws.push(Draw::of(grant.id, amount, head_cost(grant, amount)));
         over -= amount;
     }
     if draws.is_empty() {

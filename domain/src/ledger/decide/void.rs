@@ -13,7 +13,11 @@ pub(super) fn decide(wallet: &Wallet, command: &Void, at: Instant) -> Result<Vec
     let grant = grant.filter(|grant| grant.open || command.closing == Closing::Always && may_get_back(grant));
     let grant = grant.ok_or(Refusal::NothingToVoid)?;
     let leaves_open = command.closing == Closing::Never;
-    let draw = Draw { leaves_open, ..Draw::of(grant.id, grant.remaining, grant.cost_left) };
+    let (amount, cost) = command.part.unwrap_or((grant.remaining, grant.cost_left));
+    if amount > grant.remaining || cost > grant.cost_left {
+        return Err(Refusal::NothingToVoid);
+    }
+    let draw = Draw { leaves_open, refunded: command.part.is_some(), ..Draw::of(grant.id, amount, cost) };
     Ok(vec![Entry::new(Kind::Void, at, vec![draw])])
 }
 

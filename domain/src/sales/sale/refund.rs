@@ -1,0 +1,240 @@
+//! What a refund takes (pure): which credits go back, whose cost is lowered, and which payments it comes from
+//! (selling.md, S2 to S6).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use entity::allocation::CostPool;
+use entity::payment::Status as PaymentStatus;
+use entity::product_order::Status;
+use entity::{ActivityId, Credits, GrantId, Minor, PaymentId};
+
+use super::drawer::Drawer;
+use super::{Lot, Sale};
+use crate::clock::Instant;
+use crate::error::Refusal;
+use crate::sales::orders::in_words;
+use crate::sales::refusal::Sale as Rule;
+
+/// The most wallets of which one refund takes credits (selling.md, S5).
+pub const WALLETS: usize = 100;
+
+/// How much of a line, or of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    Amount(Minor),
+    /// Unused credits, at what they cost.
+    Credits(Credits),
+}
+
+/// What is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Wanted {
+    /// So much of these lines.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<(i32, Part)>,
+    /// So much of the order; what is unused, at what it cost, if nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+    /// Whether credits that were used, ended or given away are refunded as well.
+    pub used_credits: bool,
+    /// Whether the unused credits stay with the customer.
+    pub keep_credits: bool,
+}
+
+/// One thing that is taken for the money that goes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// Free credits, the last ones of a grant.
+    Credits { grant: GrantId, credits: Credits, cost: Minor },
+    /// Cost, of credits that stay where they are: free, ended, or used by an activity.
+    Cost { grant: GrantId, of: Option<ActivityId>, from: CostPool, credits: Credits, cost: Minor },
+}
+
+/// What comes from one payment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Portion {
+    /// None where no money goes back.
+    pub payment: Option<PaymentId>,
+    pub amount: Minor,
+    /// The part that is beyond the order's total.
+    pub surplus: Minor,
+    /// The part that is for lines which gave nothing.
+    pub of_lines: Vec<(i32, Minor)>,
+    pub takes: Vec<Take>,
+}
+
+/// A refund that is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    pub portions: Vec<Portion>,
+    pub amount: Minor,
+    /// How many free credits go back.
+    pub credits: Credits,
+    /// How the order stands after it.
+    pub status: Status,
+}
+
+impl Portion {
+    /// How many free credits it takes.
+    #[must_use]
+    pub fn credits(&self) -> Credits {
+        let of = |take: &Take| if let Take::Credits { credits, .. } = take { *credits } else { Credits::ZERO };
+        self.takes.iter().map(of).sum()
+    }
+}
+
+/// What a refund takes, or why it is refused. The sale is as it is at `now`.
+pub fn decide(sale: &Sale, wanted: &Wanted, now: Instant) -> Result<Plan, Refusal> {
+    ensure_refundable(sale)?;
+    let (surplus, returnable) = (sale.surplus(), sale.returnable());
+    let mut drawer = Drawer::of(sale, wanted.keep_credits);
+    let only = wanted.lines.iter().map(|(position, _)| *position).collect::<BTreeSet<_>>();
+    let of_line = |position: i32| only.is_empty() || only.contains(&position);
+    for position in &only {
+        if usize::try_from(*position).ok().is_none_or(|at| at >= sale.lines.len()) {
+            return Err(Refusal::invalid("lines", format!("This order has no line {position}.")));
+        }
+    }
+    let free = drawer.free(now, true, &of_line);
+    let default = Minor(free.iter().map(|lot| lot.grant.cost_left.0).sum::<i64>())
+        + drawer.of_lines.iter().filter(|(position, _)| of_line(**position)).map(|(_, cost)| *cost).sum();
+    let unused = Minor(default.0.min((returnable - surplus).0.max(0)));
+    let surplus = if only.is_empty() { surplus } else { Minor::ZERO };
+    let wanted_of = Asked::of(sale, wanted, &drawer, (now, unused, surplus, returnable))?;
+    let amount = wanted_of.amount;
+    if amount > returnable {
+        if sale.settled().any(|payment| payment.status == PaymentStatus::Disputed) {
+            return Err(Rule::PaymentDisputed.into());
+        }
+        return Err(Rule::MoreThanPaid { left: returnable }.into());
+    }
+    let beyond = amount > surplus + default;
+    let takes_credits = amount > surplus || wanted_of.sweeps;
+    let is_held = |lot: &&Lot| !lot.grant.held.is_zero() && of_line(lot.position);
+    let anybody = wanted.used_credits && (beyond || wanted_of.everything);
+    let holders = sale.lots.iter().filter(|lot| anybody || lot.grant.customer_id == sale.buyer()).filter(is_held);
+    let held = holders.map(|lot| lot.grant.held).sum::<Credits>();
+    if takes_credits && !held.is_zero() && (anybody || !wanted.keep_credits) {
+        return Err(Rule::CreditsHeld { held }.into());
+    }
+    if beyond && !wanted.used_credits {
+        return Err(Rule::CreditsUsed { refundable: surplus + unused }.into());
+    }
+    if anybody && super::load::wallets(&sale.lots).len() > WALLETS {
+        return Err(Rule::TooManyWallets { most: WALLETS }.into());
+    }
+    // What was free may go back for nothing.
+    if amount.is_zero() && (!sale.order.total.is_zero() || wanted_of.all.iter().all(|(_, n)| n.is_zero())) {
+        return Err(drawer.nothing(sale));
+    }
+    let mut portions = Vec::new();
+    let sources = drawer.sources(now, anybody, &of_line);
+    let mut rest = amount;
+    let newest_first = sale.payments.iter().rev().filter(|payment| payment.status == PaymentStatus::Succeeded);
+    for payment in newest_first {
+        let share = Minor((payment.amount - payment.refunded).0.min(rest.0));
+        if share.is_zero() {
+            continue;
+        }
+        rest -= share;
+        let mut portion = Portion { payment: Some(payment.id), amount: share, ..Portion::default() };
+        drawer.draw(&mut portion, share, &sources, &wanted_of);
+        portions.push(portion);
+    }
+    if portions.is_empty() {
+        portions.push(Portion::default());
+    }
+    let last = portions.last_mut().expect("there is one");
+    drawer.sweep(last, now, &wanted_of);
+    let credits = portions.iter().map(Portion::credits).sum();
+    let of_surplus = portions.iter().map(|portion| portion.surplus).sum::<Minor>();
+    let status = match sale.order.status {
+        same @ (Status::AwaitingPayment | Status::Cancelled | Status::ChargedBack | Status::Refunded) => same,
+        same if amount == of_surplus && takes_nothing(&portions) => same,
+        _ if sale.kept() - amount - (sale.surplus() - of_surplus) == Minor::ZERO => Status::Refunded,
+        _ => Status::PartiallyRefunded,
+    };
+    Ok(Plan { portions, amount, credits, status })
+}
+
+fn takes_nothing(portions: &[Portion]) -> bool {
+    portions.iter().all(|portion| portion.takes.is_empty() && portion.of_lines.is_empty())
+}
+
+/// Refuses an order of which no money is here.
+fn ensure_refundable(sale: &Sale) -> Result<(), Refusal> {
+    let paid = matches!(sale.order.status, Status::Paid | Status::PartiallyRefunded);
+    if paid || !sale.kept().is_zero() {
+        return Ok(());
+    }
+    Err(Rule::OrderNotPaid { status: in_words(sale.order.status).to_owned() }.into())
+}
+
+/// What is asked for, in figures.
+pub(super) struct Asked {
+    pub amount: Minor,
+    /// How many free credits go back at least, by line; none where the amount says how many.
+    pub all: Vec<(i32, Credits)>,
+    /// Whether so many go back, whatever the amount reaches.
+    pub sweeps: bool,
+    /// Whether all that was used, ended or given away is taken as well.
+    pub everything: bool,
+    /// How much of which line, where that is said.
+    pub by_line: BTreeMap<i32, Minor>,
+}
+
+impl Asked {
+    fn of(
+        sale: &Sale,
+        wanted: &Wanted,
+        drawer: &Drawer<'_>,
+        (now, unused, surplus, returnable): (Instant, Minor, Minor, Minor),
+    ) -> Result<Self, Refusal> {
+        let free_of = |position: i32| {
+            let lots = drawer.free(now, true, &|of| of == position);
+            lots.iter().map(|lot| lot.grant.remaining).sum::<Credits>()
+        };
+        let positions = (0..).take(sale.lines.len());
+        let nothing =
+            Self { amount: Minor::ZERO, all: Vec::new(), sweeps: false, everything: false, by_line: BTreeMap::new() };
+        if !wanted.lines.is_empty() {
+            let mut asked = nothing;
+            for (position, part) in &wanted.lines {
+                let amount = match part {
+                    Part::Amount(amount) => *amount,
+                    Part::Credits(credits) => {
+                        asked.sweeps = true;
+                        asked.all.push((*position, *credits));
+                        drawer.cost_of_last(now, *position, *credits, free_of(*position))?
+                    }
+                };
+                asked.by_line.insert(*position, amount);
+                asked.amount += amount;
+            }
+            return Ok(asked);
+        }
+        match wanted.part {
+            Some(Part::Credits(credits)) => {
+                let position = drawer.only_line(sale)?;
+                let amount = drawer.cost_of_last(now, position, credits, free_of(position))?;
+                // The credits are said, and so is what they cost: nothing of it is for money beyond the total.
+                let by_line = BTreeMap::from([(position, amount)]);
+                Ok(Self { amount, all: vec![(position, credits)], sweeps: true, by_line, ..nothing })
+            }
+            Some(Part::Amount(amount)) => {
+                let whole = amount == surplus + unused || (wanted.used_credits && amount == returnable);
+                if amount > surplus && !whole {
+                    drawer.only_line(sale)?;
+                }
+                Ok(Self { amount, everything: wanted.used_credits && amount == returnable, ..nothing })
+            }
+            None => {
+                let everything = wanted.used_credits;
+                let amount = if everything { returnable } else { surplus + unused };
+                let all = positions.map(|position| (position, free_of(position))).collect();
+                Ok(Self { amount, all, sweeps: !wanted.keep_credits, everything, ..nothing })
+            }
+        }
+    }
+}
