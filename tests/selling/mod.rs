@@ -4,6 +4,7 @@ mod access;
 mod amends;
 mod catalog;
 mod forms;
+pub mod histories;
 mod money;
 mod orders;
 mod payments;

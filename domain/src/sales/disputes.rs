@@ -181,9 +181,7 @@ pub async fn preview(caller: &Caller, dispute: Dispute) -> Result<Preview> {
     let found = view.rows::<payment::Entity>().filter(payment::Column::Id.eq(dispute.payment)).one(view.db()).await?;
     let found = found.ok_or_else(|| Refusal::not_found("paymentId", "payment"))?;
     let status = after(&found, dispute.outcome)?;
-    let order = super::orders::by_ids(&view, &[found.order_id]).await?.remove(&found.order_id);
-    let order = order.ok_or_else(|| Refusal::not_found("paymentId", "payment"))?;
-    let mut sale = sale::load::sale(view.db(), order, view.now(), false).await?;
+    let mut sale = sale::load::now(&view, found.order_id, false).await?;
     for payment in sale.payments.iter_mut().filter(|payment| payment.id == found.id) {
         payment.status = status;
     }

@@ -187,13 +187,10 @@ impl Operation for Cancel {
 pub async fn preview_cancel(caller: &Caller, cancel: Cancel) -> Result<Credits> {
     input::optional_text("reason", cancel.reason.as_deref(), input::NAME)?;
     let view = caller.view(Scope::Buy).await?;
-    let order = by_ids(&view, &[cancel.order]).await?.remove(&cancel.order);
-    let order = order.ok_or_else(|| Refusal::not_found("orderId", "order"))?;
-    let kept = payments::kept(&payments::paid_for(view.db(), &order).await?);
-    if !is_to_cancel(&order, kept, only(caller).is_some())? {
+    let sale = sale::load::now(&view, cancel.order, false).await?;
+    if !is_to_cancel(&sale.order, sale.kept(), only(caller).is_some())? {
         return Ok(Credits::ZERO);
     }
-    let sale = sale::load::sale(view.db(), order, view.now(), false).await?;
     Ok(sale.lots.iter().map(|lot| lot.grant.remaining).sum())
 }
 

@@ -286,17 +286,14 @@ pub(super) async fn failed(tx: &Tx, store: &Store, order: product_order::Model, 
 pub async fn preview(caller: &Caller, new: NewRefund) -> Result<Preview> {
     let new = check(new)?;
     let view = caller.view(Scope::OrdersWrite).await?;
-    let order = orders::by_ids(&view, &[new.order]).await?.remove(&new.order);
-    let order = order.ok_or_else(|| Refusal::not_found("orderId", "order"))?;
-    if order.currency.is_none() {
-        ensure_paid(&order)?;
+    let sale = sale::load::now(&view, new.order, new.used_credits).await?;
+    let currency = sale.order.currency.clone();
+    if currency.is_none() {
+        ensure_paid(&sale.order)?;
         ensure_whole(&new)?;
-        let given = fulfil::of_order(view.db(), &order).await?;
-        let credits = given.iter().filter(|row| row.activity_id.is_some()).map(|row| row.credits).sum();
-        return Ok(Preview { amount: Minor::ZERO, currency: None, credits });
+        let credits = sale.given.iter().filter(|row| row.activity_id.is_some()).map(|row| row.credits).sum();
+        return Ok(Preview { amount: Minor::ZERO, currency, credits });
     }
-    let currency = order.currency.clone();
-    let sale = sale::load::sale(view.db(), order, view.now(), new.used_credits).await?;
     let plan = decide(&sale, &new.wanted(), view.now())?;
     Ok(Preview { amount: plan.amount, currency, credits: plan.credits })
 }

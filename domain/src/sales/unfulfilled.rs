@@ -8,7 +8,7 @@ use sea_orm::{ActiveModelTrait, IntoActiveModel, Set};
 use serde::Serialize;
 
 use super::basket::Line;
-use super::orders::{self, emit, in_words, lock};
+use super::orders::{emit, in_words, lock};
 use super::refusal::Sale as Rule;
 use super::sale::{self, Sale};
 use crate::caller::{Caller, Scope};
@@ -116,9 +116,7 @@ impl Operation for Fulfil {
 pub async fn preview(caller: &Caller, wanted: Fulfil) -> Result<Credits> {
     let wanted = check(wanted)?;
     let view = caller.view(Scope::OrdersWrite).await?;
-    let order = orders::by_ids(&view, &[wanted.order]).await?.remove(&wanted.order);
-    let order = order.ok_or_else(|| Refusal::not_found("orderId", "order"))?;
-    let sale = sale::load::sale(view.db(), order, view.now(), false).await?;
+    let sale = sale::load::now(&view, wanted.order, false).await?;
     let parts = decide(&sale, &wanted)?;
     for (_, issue) in &parts {
         let found = credit_types::by_ids(&view, &[issue.credit_type]).await?.remove(&issue.credit_type);

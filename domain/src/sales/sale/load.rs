@@ -3,18 +3,28 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use entity::activity::{self, Kind};
-use entity::{AccountId, ActivityId, GrantId, Owned, allocation, credit_grant, hold, payment, product_order, refund};
+use entity::{
+    AccountId, ActivityId, GrantId, OrderId, Owned, allocation, credit_grant, hold, payment, product_order, refund,
+};
 use sea_orm::{ColumnTrait, DatabaseTransaction, QueryFilter, QueryOrder};
 
 use super::{Lot, Sale, Use};
 use crate::clock::Instant;
-use crate::error::Result;
+use crate::error::{Refusal, Result};
 use crate::ledger::state::WalletKey;
 use crate::ledger::{load as ledger_load, settle};
-use crate::sales::fulfil;
+use crate::sales::{fulfil, orders};
+use crate::tx::View;
 
 /// How many ids one statement names.
 const IDS: usize = 500;
+
+/// The sale of an order, as it is now, for whoever may see the order.
+pub async fn now(view: &View, order: OrderId, with_uses: bool) -> Result<Sale> {
+    let found = orders::by_ids(view, &[order]).await?.remove(&order);
+    let order = found.ok_or_else(|| Refusal::not_found("orderId", "order"))?;
+    sale(view.db(), order, view.now(), with_uses).await
+}
 
 /// Reads what hangs on an order, as it is at an instant, whether or not what time has done is written; what used its
 /// credits only where somebody asks for it.

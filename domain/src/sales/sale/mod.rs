@@ -143,6 +143,20 @@ impl Sale {
         owed
     }
 
+    /// What was paid for a line and has neither gone back nor been lost.
+    #[must_use]
+    pub fn kept_of(&self, position: i32) -> Minor {
+        let Some(line) = usize::try_from(position).ok().and_then(|position| self.lines.get(position)) else {
+            return Minor::ZERO;
+        };
+        let of_line = self.lots.iter().filter(|lot| lot.position == position).map(|lot| &lot.grant);
+        let gone = of_line.map(|grant| grant.cost_returned + grant.cost_reduced + grant.cost_lost).sum::<Minor>();
+        let refused = self.given.iter().filter(|row| row.position == position && row.refusal.is_some());
+        let gave_nothing = if line.credit_type.is_none() { line.amount } else { refused.map(|row| row.cost).sum() };
+        let left = self.gave_nothing().get(&position).copied().unwrap_or_default();
+        line.amount - gone - (gave_nothing - left)
+    }
+
     /// How many of its lines issue credits.
     #[must_use]
     pub fn credit_lines(&self) -> usize {

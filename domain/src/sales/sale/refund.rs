@@ -202,6 +202,9 @@ impl Asked {
             let mut asked = nothing;
             for (position, part) in &wanted.lines {
                 let amount = match part {
+                    Part::Amount(amount) if *amount > sale.kept_of(*position) => {
+                        return Err(Rule::MoreThanPaid { left: sale.kept_of(*position) }.into());
+                    }
                     Part::Amount(amount) => *amount,
                     Part::Credits(credits) => {
                         asked.sweeps = true;
