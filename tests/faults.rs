@@ -10,10 +10,13 @@ use proptest::test_runner::TestRunner;
 use scrip::domain::ledger::fault::{self, Fault};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::harness::{Backend, House, power};
+use serde_json::json;
+
+use crate::harness::{Backend, House, codes, power};
 use crate::naive::database;
 use crate::naive::game::Game;
 use crate::naive::steps::history;
+use crate::selling::histories;
 
 /// Histories that are tried before a fault counts as not found, in the core and through the database.
 const CASES: usize = 2_000;
@@ -90,6 +93,80 @@ fn a_broken_end_is_found() {
 #[test]
 fn a_forgotten_closing_is_found() {
     assert_found(Fault::Closed);
+}
+
+/// Histories of selling that are played until one breaks a law.
+const SALES: usize = 60;
+
+/// Plays histories of selling through a database.
+fn is_found_in_selling(count: usize) -> bool {
+    let played = AssertUnwindSafe(|| {
+        runtime().block_on(async {
+            let house = histories::house(House::new(Backend::Sqlite).await).await;
+            histories::play(&house, count).await
+        })
+    });
+    catch_unwind(played).is_err()
+}
+
+/// Each of these kinds of fault was there once (selling.md, S1 to S15).
+fn assert_found_in_selling(broken: Fault) {
+    fault::set(Some(broken));
+    assert!(is_found_in_selling(SALES), "{broken:?} is not found");
+}
+
+#[test]
+fn credits_that_come_back_after_their_money_went_are_found() {
+    assert_found_in_selling(Fault::Marks);
+}
+
+#[test]
+fn money_without_its_credits_is_found() {
+    assert_found_in_selling(Fault::Refund);
+}
+
+#[test]
+fn a_failed_refund_that_keeps_the_credits_is_found() {
+    assert_found_in_selling(Fault::RefundFailure);
+}
+
+#[test]
+fn what_is_sold_twice_is_found() {
+    assert_found_in_selling(Fault::Limit);
+}
+
+#[test]
+fn disputed_money_that_goes_back_is_found() {
+    assert_found_in_selling(Fault::Dispute);
+}
+
+#[test]
+fn a_double_payment_that_takes_credits_is_found() {
+    assert_found_in_selling(Fault::Surplus);
+}
+
+#[test]
+fn a_dry_run_that_promises_too_much_is_found() {
+    assert_found_in_selling(Fault::DryRun);
+}
+
+/// A default that is said, and one that is left out, are one request.
+#[test]
+fn a_default_that_makes_another_request_is_found() {
+    let is_one_request = || {
+        runtime().block_on(async {
+            let house = House::new(Backend::Sqlite).await;
+            let class = house.credit_type("Class", json!({ "never": true })).await;
+            let input = json!({ "customerId": house.customer("Ada").await, "creditTypeId": class, "amount": 3, "idempotencyKey": "one" });
+            house.mutate("creditsIssue", "replayed", input.clone()).await;
+            let mut said = input;
+            said["priority"] = json!(50);
+            codes(&house.mutate("creditsIssue", "replayed", said).await).is_empty()
+        })
+    };
+    assert!(is_one_request());
+    fault::set(Some(Fault::Defaults));
+    assert!(!is_one_request());
 }
 
 /// The core knows no keys.

@@ -144,6 +144,9 @@ fn chain(c: &mut Criterion) {
         ends_before: None,
         ends_after: None,
         leaves_open: false,
+        cost_from: None,
+        cost_to: None,
+        refunded: false,
     };
     c.bench_function("sign an activity", |b| {
         let allocations = std::slice::from_ref(&allocation);

@@ -117,6 +117,7 @@ fn begin(purse: &Purse, number: usize, at: DateTime<Utc>) -> State {
         expired: Credits::ZERO,
         voided: Credits::ZERO,
         transferred: Credits::ZERO,
+        frozen_grants: 0,
         noticed_at: None,
         open_grants: 1,
         last_begins_at: Some(at),
@@ -210,6 +211,9 @@ fn next(key: &LedgerKey, state: &mut State, number: usize, at: DateTime<Utc>) ->
         ends_before: None,
         ends_after: None,
         leaves_open: false,
+        cost_from: None,
+        cost_to: None,
+        refunded: false,
     };
     let issued = if kind == Kind::Issue { std::slice::from_ref(&*grant) } else { &[] };
     let record = Record { activity: &activity, allocations: std::slice::from_ref(&allocation), issued, opened: None };

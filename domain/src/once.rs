@@ -105,14 +105,12 @@ pub(super) async fn once_if<O: Operation>(
     for _ in 0..TRIES {
         let tx = caller.begin(scope).await?;
         match operation.run(&tx, caller).await {
-            Err(Error::Conflict(_)) => continue,
-            made => {
-                let made = made?;
-                match tx.commit().await {
-                    Err(Error::Conflict(_)) => {}
-                    done => return done.map(|()| (made, false)),
-                }
-            }
+            Err(Error::Conflict(_)) => {}
+            Err(error) => return Err(error),
+            Ok(made) => match tx.commit().await {
+                Err(Error::Conflict(_)) => {}
+                done => return done.map(|()| (made, false)),
+            },
         }
     }
     Err(Error::Unavailable("other transactions are in the way of this one".into()))

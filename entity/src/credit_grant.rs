@@ -15,6 +15,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, serde::Serialize, DeriveEntityModel)]
 #[serde(rename_all = "camelCase")]
 #[sea_orm(table_name = "credit_grant")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a column of its own")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub account_id: AccountId,

@@ -1,10 +1,12 @@
 //! Selling, through the API, on both databases.
 
 mod access;
+mod acts;
 mod amends;
 mod catalog;
 mod forms;
 pub mod histories;
+mod laws;
 mod money;
 mod orders;
 mod payments;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::decide::PRIORITY;
+use super::fault::{self, Fault};
 pub use super::selling::{Closing, Freeze, Reprice, RollOver};
 use super::state::WalletKey;
 use crate::clock::Instant;
@@ -228,7 +229,7 @@ impl Command {
                     return Err(Refusal::invalid("priority", "Must be 0 to 100. Lower is used first."));
                 }
                 // Given or left out, the default is one request.
-                issue.priority = issue.priority.filter(|priority| *priority != PRIORITY);
+                issue.priority = issue.priority.filter(|priority| *priority != PRIORITY || fault::is(Fault::Defaults));
                 if let Some(cost) = &mut issue.cost {
                     cost.minor = input::cost("cost.minor", cost.minor)?;
                     cost.currency = input::currency("cost.currency", &cost.currency)?;

@@ -15,6 +15,20 @@ pub enum Fault {
     Closed,
     /// What was refunded stays when it comes back.
     Marks,
+    /// A refund takes no credits for the money.
+    Refund,
+    /// What a refund took stays taken where its provider refuses it.
+    RefundFailure,
+    /// Money for an order that was given up passes the limit of one customer.
+    Limit,
+    /// Disputed money is given back.
+    Dispute,
+    /// Money beyond the total takes credits when it goes back.
+    Surplus,
+    /// A dry run does not look at what cannot be given.
+    DryRun,
+    /// A default that is said is another request than one that is left out.
+    Defaults,
     /// A known key is not looked at.
     Idempotency,
     /// SQLite acknowledges what it has not flushed.

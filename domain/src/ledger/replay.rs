@@ -289,7 +289,7 @@ fn differences(stored: &credit_grant::Model, replayed: &credit_grant::Model) -> 
     let costs =
         costs.into_iter().chain(["cost transferred", "cost reduced", "cost lost", "cost returned", "cost short"]);
     let credits = credits(stored).into_iter().zip(credits(replayed)).map(|(stored, counted)| (stored.0, counted.0));
-    let cost = cost(stored).into_iter().zip(cost(replayed)).map(|(stored, counted)| (stored.0, counted.0));
+    let cost = cost(stored).zip(cost(replayed)).map(|(stored, counted)| (stored.0, counted.0));
     let figures = names.into_iter().zip(credits).chain(costs.zip(cost));
     let mut found = figures
         .filter(|(_, (stored, counted))| stored != counted)

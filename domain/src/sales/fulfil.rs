@@ -11,6 +11,7 @@ use super::basket::{self, Line};
 use super::period::{self, Anchor, Part, Period};
 use crate::catalog::{credit_types, prices};
 use crate::error::{Error, Refusal, Result};
+use crate::ledger::fault::{self, Fault};
 use crate::ledger::{self, Command, Consume, Cost, Issue, Outcome, RollOver, Words};
 use crate::store::Store;
 use crate::tx::{Tx, View};
@@ -232,7 +233,7 @@ pub(super) async fn outlook(
                 let found = types.get(&credit_type).cloned();
                 ledger::opening::rehearse_one(view.account(), found, &issue, (Source::Order, view.now())).err()
             });
-            given.push((part.credits, refusal));
+            given.push((part.credits, refusal.filter(|_| !fault::is(Fault::DryRun))));
         }
     }
     Ok(given)

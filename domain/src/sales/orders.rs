@@ -202,8 +202,8 @@ pub(super) async fn cancel_in(
     reason: Option<String>,
     actor: (ActorKind, String),
 ) -> Result<Model> {
-    let sale = taken::locked(tx, store, order, Whose::All).await?;
-    taken::post(tx, store, &actor, taken::give_up(&sale, "The order was cancelled unpaid")).await?;
+    let sale = Box::pin(taken::locked(tx, store, order, Whose::All)).await?;
+    Box::pin(taken::post(tx, store, &actor, taken::give_up(&sale, "The order was cancelled unpaid"))).await?;
     let mut order = sale.order.into_active_model();
     order.status = Set(Status::Cancelled);
     order.cancelled_at = Set(Some(tx.now));

@@ -23,6 +23,7 @@ use crate::caller::{Caller, Scope};
 use crate::clock::fresh_id;
 use crate::error::{Error, Refusal, Result, is_taken};
 use crate::input;
+use crate::ledger::fault::{self, Fault};
 use crate::once::{Operation, once};
 use crate::store::Store;
 use crate::tx::Tx;
@@ -235,7 +236,7 @@ async fn withheld(
     let counts = order.renewal_number.is_none_or(|number| number == 0);
     let limited = lines.iter().filter(|line| line.price.max_per_customer.is_some()).map(|line| line.price.id);
     let limited = limited.collect::<Vec<_>>();
-    if order.status == Status::Cancelled && counts && !limited.is_empty() {
+    if order.status == Status::Cancelled && counts && !limited.is_empty() && !fault::is(Fault::Limit) {
         let had = basket::ordered(txn, order.account_id, order.customer_id, &limited).await?;
         for (line, position) in lines.iter().zip(0..) {
             let (currency, total) = (order.currency.clone(), line.amount);

@@ -21,6 +21,7 @@ use crate::caller::{Caller, Scope};
 use crate::clock::fresh_id;
 use crate::error::{Error, Refusal, Result};
 use crate::input;
+use crate::ledger::fault::{self, Fault};
 use crate::ledger::{self, Command, OnExpired, Reverse, Words};
 use crate::once::{Operation, once};
 use crate::store::Store;
@@ -263,7 +264,9 @@ pub(super) async fn failed(tx: &Tx, store: &Store, order: product_order::Model, 
         .map_err(|error| Error::Internal(format!("what {} took cannot be read: {error}", refund.id)))?;
     let sale = taken::locked(tx, store, order, Whose::All).await?;
     let by = By { actor: &renewals::nobody(), reason: "The refund failed" };
-    Box::pin(taken::undo_takes(tx, store, &sale, &taken, by)).await?;
+    if !fault::is(Fault::RefundFailure) {
+        Box::pin(taken::undo_takes(tx, store, &sale, &taken, by)).await?;
+    }
     if let Some(payment) = refund.payment_id {
         payments::put_back(tx, payment, refund.amount).await?;
     }
@@ -273,7 +276,7 @@ pub(super) async fn failed(tx: &Tx, store: &Store, order: product_order::Model, 
     let status = match order.status {
         Status::Refunded | Status::PartiallyRefunded if sum <= of_surplus => Status::Paid,
         Status::Refunded => Status::PartiallyRefunded,
-        same => same,
+        status => status,
     };
     let mut row = order.into_active_model();
     row.refunded = Set(sum);

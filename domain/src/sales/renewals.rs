@@ -59,7 +59,7 @@ pub(crate) async fn step(app: &App, job: &job::Model) -> Result<After> {
 pub(super) async fn run_due(app: &App, account: AccountId, id: SubscriptionId) -> Result<()> {
     let mut met = 0;
     loop {
-        match run_one(app, account, id).await {
+        match Box::pin(run_one(app, account, id)).await {
             Ok(true) => {}
             Ok(false) => return Ok(()),
             Err(Error::Conflict(_)) if met < TRIES => met += 1,
@@ -149,7 +149,7 @@ async fn begin_next(
     let anchor = subscriptions::anchor_of(&row).ok_or_else(|| Error::Internal(format!("{} has no anchor", row.id)))?;
     let period = period(&price, anchor, number).ok_or_else(|| prices::broken(&price))?;
     let nobody_could_use_it = period.ends_at <= tx.now && price.rollover == Some(Rollover::None);
-    if row.status != Standing::Paused && is_over(tx, &row, &price, (anchor, period)).await? {
+    if row.status != Standing::Paused && Box::pin(is_over(tx, &row, &price, (anchor, period))).await? {
         // Nobody is charged for what ends before it begins (selling.md, S14).
         subscriptions::emit(tx, "price.over", &row).await?;
         return Ok((subscriptions::ended(tx, row, Some(OVER.to_owned())).await?, None));

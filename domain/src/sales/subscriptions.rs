@@ -221,7 +221,7 @@ pub async fn resume(caller: &Caller, id: SubscriptionId) -> Result<Model> {
         Status::Active | Status::PastDue => Ok(subscription),
         Status::Paused => {
             let next = subscription.pending_price_id.unwrap_or(subscription.price_id);
-            still_sold(&tx, &subscription, next).await?;
+            Box::pin(still_sold(&tx, &subscription, next)).await?;
             set_status(tx, subscription, Status::Active, "subscription.resumed").await
         }
         status => Err(wrong(status).into()),

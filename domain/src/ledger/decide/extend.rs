@@ -27,8 +27,8 @@ pub(super) fn decide(wallet: &Wallet, command: &Extend, at: Instant) -> Result<V
     }
     // What was refunded comes back with the others, and is voided in the same instant.
     let refunded = grant.expired_marked;
-    let revives = command.revive && is_over(grant, at) && grant.expired > refunded;
-    let revived = if revives { grant.expired } else { Credits::ZERO };
+    let comes_back = command.revive && is_over(grant, at) && grant.expired > refunded;
+    let revived = if comes_back { grant.expired } else { Credits::ZERO };
     // What is held may come back, so it counts as well.
     if grant.closed || (revived + grant.remaining + grant.held).is_zero() {
         return Err(Refusal::NothingToExtend);
@@ -36,6 +36,6 @@ pub(super) fn decide(wallet: &Wallet, command: &Extend, at: Instant) -> Result<V
     let (kind, cost) = if revived.is_zero() { (Kind::Extend, Minor::ZERO) } else { (Kind::Revive, grant.cost_expired) };
     let draw = Draw { ends_before: Some(before), ends_after: Some(end), ..Draw::of(grant.id, revived, cost) };
     let refunded =
-        [Draw::of(grant.id, refunded, Minor::ZERO)].into_iter().filter(|draw| revives && !draw.amount.is_zero());
+        [Draw::of(grant.id, refunded, Minor::ZERO)].into_iter().filter(|draw| comes_back && !draw.amount.is_zero());
     Ok(std::iter::once(Entry::new(kind, at, vec![draw])).chain(voided(refunded.collect(), at)).collect())
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use entity::activity::Kind;
 use entity::allocation::CostPool;
-use entity::payment::Status as PaymentStatus;
 use entity::product_order::Status;
 use entity::{ActivityId, Credits, GrantId, Minor};
 
@@ -13,6 +12,7 @@ use super::{Lot, Sale, Use};
 use crate::clock::Instant;
 use crate::error::Refusal;
 use crate::ledger::draw::burn_key;
+use crate::ledger::fault::{self, Fault};
 use crate::ledger::state::{CostMove, Draw, is_over, share, shift, tail_cost};
 use crate::sales::refusal::Sale as Rule;
 
@@ -66,16 +66,6 @@ impl<'a> Drawer<'a> {
         free
     }
 
-    /// The one line that gave credits, where none is named.
-    pub fn only_line(&self, sale: &Sale) -> Result<i32, Refusal> {
-        if sale.credit_lines() > 1 {
-            let message = "This order has several lines that issue credits. Say of which, with lines.";
-            return Err(Refusal::invalid("lines", message));
-        }
-        let mut lines = sale.lines.iter().zip(0..).filter(|(line, _)| line.credit_type.is_some());
-        Ok(lines.next().map_or(0, |(_, position)| position))
-    }
-
     /// What the last free credits of a line cost.
     pub fn cost_of_last(&self, now: Instant, position: i32, wanted: Credits, left: Credits) -> Result<Minor, Refusal> {
         if wanted > left {
@@ -112,8 +102,8 @@ impl<'a> Drawer<'a> {
             };
             let ended = self.lots.values().filter(|lot| !lot.grant.expired.is_zero() && is_mine(lot.grant.id));
             sources.extend(ended.map(|lot| Source::Ended(lot.grant.id)));
-            let uses = self.uses.iter().enumerate().filter(|(_, used)| is_mine(used.grant));
-            sources.extend(uses.map(|(at, _)| Source::Used(at)));
+            let by_use = self.uses.iter().enumerate().filter(|(_, used)| is_mine(used.grant));
+            sources.extend(by_use.map(|(at, _)| Source::Used(at)));
         }
         if used {
             sources.push(Source::Rest);
@@ -188,7 +178,7 @@ impl<'a> Drawer<'a> {
         let Some(lot) = self.lots.get_mut(&id) else { return Minor::ZERO };
         let grant = &mut lot.grant;
         let amount = Minor(grant.cost_left.0.min(most.0));
-        if amount.is_zero() {
+        if amount.is_zero() || fault::is(Fault::Refund) {
             return amount;
         }
         let (mut rest, mut lowered) = (amount, grant.remaining);
@@ -285,14 +275,6 @@ impl<'a> Drawer<'a> {
             portion.takes.push(Take::Credits { grant: id, credits, cost });
         }
         credits.max(Credits::ZERO)
-    }
-
-    /// Why nothing can go back, and what could be asked instead.
-    pub fn nothing(&self, sale: &Sale) -> Refusal {
-        if sale.returnable().is_zero() && sale.settled().any(|payment| payment.status == PaymentStatus::Disputed) {
-            return Rule::PaymentDisputed.into();
-        }
-        Rule::NothingUnused { paid: sale.returnable() }.into()
     }
 }
 

@@ -13,6 +13,7 @@ use entity::product_order::{self, Status};
 use entity::{ActivityId, Credits, CustomerId, GrantId, Minor, credit_grant, fulfilment, refund as refund_row};
 
 use super::basket::Line;
+use crate::ledger::fault::{self, Fault};
 use crate::ledger::state::WalletKey;
 
 /// An order with all that hangs on it.
@@ -82,10 +83,21 @@ impl Sale {
         self.payments.iter().filter(|payment| matches!(payment.status, Succeeded | Disputed | Refunded))
     }
 
-    /// What can be given back: disputed money cannot (selling.md, S10).
+    /// Whether the money of a payment can be given back: what is disputed cannot (selling.md, S10).
+    #[must_use]
+    pub fn can_go_back(payment: &payment::Model) -> bool {
+        match payment.status {
+            PaymentStatus::Succeeded => true,
+            PaymentStatus::Disputed => fault::is(Fault::Dispute),
+            _ => false,
+        }
+    }
+
+    /// What can be given back.
     #[must_use]
     pub fn returnable(&self) -> Minor {
-        self.settled().filter(|p| p.status != PaymentStatus::Disputed).map(|p| p.amount - p.refunded).sum()
+        let payments = self.payments.iter().filter(|payment| Self::can_go_back(payment));
+        payments.map(|payment| payment.amount - payment.refunded).sum()
     }
 
     /// Money that pays for nothing of the order: beyond its total, or before it is paid, or after it was given up
@@ -94,6 +106,7 @@ impl Sale {
     pub fn surplus(&self) -> Minor {
         match self.order.status {
             Status::AwaitingPayment | Status::Cancelled | Status::ChargedBack | Status::Refunded => self.kept(),
+            Status::Paid | Status::PartiallyRefunded if fault::is(Fault::Surplus) => Minor::ZERO,
             Status::Paid | Status::PartiallyRefunded => {
                 let paid = self.settled().map(|payment| payment.amount).sum::<Minor>();
                 let went_back = self.refunds.iter().map(|refund| refund.surplus_amount).sum::<Minor>();

@@ -1,7 +1,7 @@
 //! What a refund takes (pure): which credits go back, whose cost is lowered, and which payments it comes from
 //! (selling.md, S2 to S6).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use entity::allocation::CostPool;
 use entity::payment::Status as PaymentStatus;
@@ -40,6 +40,13 @@ pub struct Wanted {
     pub used_credits: bool,
     /// Whether the unused credits stay with the customer.
     pub keep_credits: bool,
+}
+
+impl Wanted {
+    /// Whether it is about a line: about all of them, where none is named.
+    fn names(&self, position: i32) -> bool {
+        self.lines.is_empty() || self.lines.iter().any(|(named, _)| *named == position)
+    }
 }
 
 /// One thing that is taken for the money that goes back.
@@ -87,75 +94,74 @@ impl Portion {
 /// What a refund takes, or why it is refused. The sale is as it is at `now`.
 pub fn decide(sale: &Sale, wanted: &Wanted, now: Instant) -> Result<Plan, Refusal> {
     ensure_refundable(sale)?;
-    let (surplus, returnable) = (sale.surplus(), sale.returnable());
     let mut drawer = Drawer::of(sale, wanted.keep_credits);
-    let only = wanted.lines.iter().map(|(position, _)| *position).collect::<BTreeSet<_>>();
-    let of_line = |position: i32| only.is_empty() || only.contains(&position);
-    for position in &only {
-        if usize::try_from(*position).ok().is_none_or(|at| at >= sale.lines.len()) {
-            return Err(Refusal::invalid("lines", format!("This order has no line {position}.")));
-        }
-    }
-    let free = drawer.free(now, true, &of_line);
-    let default = Minor(free.iter().map(|lot| lot.grant.cost_left.0).sum::<i64>())
-        + drawer.of_lines.iter().filter(|(position, _)| of_line(**position)).map(|(_, cost)| *cost).sum();
-    let unused = Minor(default.0.min((returnable - surplus).0.max(0)));
-    let surplus = if only.is_empty() { surplus } else { Minor::ZERO };
-    let wanted_of = Asked::of(sale, wanted, &drawer, (now, unused, surplus, returnable))?;
-    let amount = wanted_of.amount;
-    if amount > returnable {
-        if sale.settled().any(|payment| payment.status == PaymentStatus::Disputed) {
-            return Err(Rule::PaymentDisputed.into());
-        }
-        return Err(Rule::MoreThanPaid { left: returnable }.into());
-    }
-    let beyond = amount > surplus + default;
-    let takes_credits = amount > surplus || wanted_of.sweeps;
-    let is_held = |lot: &&Lot| !lot.grant.held.is_zero() && of_line(lot.position);
-    let anybody = wanted.used_credits && (beyond || wanted_of.everything);
-    let holders = sale.lots.iter().filter(|lot| anybody || lot.grant.customer_id == sale.buyer()).filter(is_held);
-    let held = holders.map(|lot| lot.grant.held).sum::<Credits>();
-    if takes_credits && !held.is_zero() && (anybody || !wanted.keep_credits) {
-        return Err(Rule::CreditsHeld { held }.into());
-    }
-    if beyond && !wanted.used_credits {
-        return Err(Rule::CreditsUsed { refundable: surplus + unused }.into());
-    }
-    if anybody && super::load::wallets(&sale.lots).len() > WALLETS {
-        return Err(Rule::TooManyWallets { most: WALLETS }.into());
-    }
+    let asked = Asked::of(sale, wanted, &drawer, now)?;
+    let further = goes_further(sale, wanted, &asked)?;
     // What was free may go back for nothing.
-    if amount.is_zero() && (!sale.order.total.is_zero() || wanted_of.all.iter().all(|(_, n)| n.is_zero())) {
-        return Err(drawer.nothing(sale));
+    if asked.amount.is_zero() && (!sale.order.total.is_zero() || asked.all.iter().all(|(_, n)| n.is_zero())) {
+        return Err(nothing(sale));
     }
+    let sources = drawer.sources(now, further, &|line| wanted.names(line));
     let mut portions = Vec::new();
-    let sources = drawer.sources(now, anybody, &of_line);
-    let mut rest = amount;
-    let newest_first = sale.payments.iter().rev().filter(|payment| payment.status == PaymentStatus::Succeeded);
+    let mut rest = asked.amount;
+    let newest_first = sale.payments.iter().rev().filter(|payment| Sale::can_go_back(payment));
     for payment in newest_first {
-        let share = Minor((payment.amount - payment.refunded).0.min(rest.0));
-        if share.is_zero() {
-            continue;
+        let amount = Minor((payment.amount - payment.refunded).0.min(rest.0));
+        if !amount.is_zero() {
+            let mut portion = Portion { payment: Some(payment.id), amount, ..Portion::default() };
+            drawer.draw(&mut portion, amount, &sources, &asked);
+            portions.push(portion);
+            rest -= amount;
         }
-        rest -= share;
-        let mut portion = Portion { payment: Some(payment.id), amount: share, ..Portion::default() };
-        drawer.draw(&mut portion, share, &sources, &wanted_of);
-        portions.push(portion);
     }
     if portions.is_empty() {
         portions.push(Portion::default());
     }
-    let last = portions.last_mut().expect("there is one");
-    drawer.sweep(last, now, &wanted_of);
+    drawer.sweep(portions.last_mut().expect("there is one"), now, &asked);
     let credits = portions.iter().map(Portion::credits).sum();
+    let status = status_after(sale, &portions);
+    Ok(Plan { portions, amount: asked.amount, credits, status })
+}
+
+/// Whether a refund goes on to credits that are not free, or why it is refused.
+fn goes_further(sale: &Sale, wanted: &Wanted, asked: &Asked) -> Result<bool, Refusal> {
+    let returnable = sale.returnable();
+    if asked.amount > returnable {
+        let disputed = sale.settled().any(|payment| payment.status == PaymentStatus::Disputed);
+        return Err(if disputed { Rule::PaymentDisputed } else { Rule::MoreThanPaid { left: returnable } }.into());
+    }
+    let beyond = asked.amount > asked.surplus + asked.default;
+    let further = wanted.used_credits && (beyond || asked.everything);
+    let is_held = |lot: &&Lot| !lot.grant.held.is_zero() && wanted.names(lot.position);
+    let holders = sale.lots.iter().filter(|lot| further || lot.grant.customer_id == sale.buyer()).filter(is_held);
+    let held = holders.map(|lot| lot.grant.held).sum::<Credits>();
+    let takes_credits = asked.amount > asked.surplus || asked.sweeps;
+    if takes_credits && !held.is_zero() && (further || !wanted.keep_credits) {
+        return Err(Rule::CreditsHeld { held }.into());
+    }
+    if beyond && !wanted.used_credits {
+        return Err(Rule::CreditsUsed { refundable: asked.surplus + asked.unused }.into());
+    }
+    if further && super::load::wallets(&sale.lots).len() > WALLETS {
+        return Err(Rule::TooManyWallets { most: WALLETS }.into());
+    }
+    Ok(further)
+}
+
+/// How an order stands after a refund. Money that paid for nothing changes nothing (selling.md, S6).
+fn status_after(sale: &Sale, portions: &[Portion]) -> Status {
+    let amount = portions.iter().map(|portion| portion.amount).sum::<Minor>();
     let of_surplus = portions.iter().map(|portion| portion.surplus).sum::<Minor>();
-    let status = match sale.order.status {
-        same @ (Status::AwaitingPayment | Status::Cancelled | Status::ChargedBack | Status::Refunded) => same,
-        same if amount == of_surplus && takes_nothing(&portions) => same,
-        _ if sale.kept() - amount - (sale.surplus() - of_surplus) == Minor::ZERO => Status::Refunded,
-        _ => Status::PartiallyRefunded,
-    };
-    Ok(Plan { portions, amount, credits, status })
+    match sale.order.status {
+        Status::Paid | Status::PartiallyRefunded if amount == of_surplus && takes_nothing(portions) => {
+            sale.order.status
+        }
+        Status::Paid | Status::PartiallyRefunded => {
+            let kept = sale.kept() - amount - (sale.surplus() - of_surplus);
+            if kept.is_zero() { Status::Refunded } else { Status::PartiallyRefunded }
+        }
+        other => other,
+    }
 }
 
 fn takes_nothing(portions: &[Portion]) -> bool {
@@ -171,9 +177,33 @@ fn ensure_refundable(sale: &Sale) -> Result<(), Refusal> {
     Err(Rule::OrderNotPaid { status: in_words(sale.order.status).to_owned() }.into())
 }
 
+/// The one line that gave credits, where none is named.
+fn only_line(sale: &Sale) -> Result<i32, Refusal> {
+    if sale.credit_lines() > 1 {
+        let message = "This order has several lines that issue credits. Say of which, with lines.";
+        return Err(Refusal::invalid("lines", message));
+    }
+    let mut lines = sale.lines.iter().zip(0..).filter(|(line, _)| line.credit_type.is_some());
+    Ok(lines.next().map_or(0, |(_, position)| position))
+}
+
+/// Why nothing can go back, and what could be asked instead.
+fn nothing(sale: &Sale) -> Refusal {
+    if sale.returnable().is_zero() && sale.settled().any(|payment| payment.status == PaymentStatus::Disputed) {
+        return Rule::PaymentDisputed.into();
+    }
+    Rule::NothingUnused { paid: sale.returnable() }.into()
+}
+
 /// What is asked for, in figures.
 pub(super) struct Asked {
     pub amount: Minor,
+    /// Money that pays for nothing of the order, which goes back first; none where lines are named.
+    pub surplus: Minor,
+    /// What the free credits, and what gave nothing, of these lines cost.
+    pub default: Minor,
+    /// The part of it whose money can go back.
+    pub unused: Minor,
     /// How many free credits go back at least, by line; none where the amount says how many.
     pub all: Vec<(i32, Credits)>,
     /// Whether so many go back, whatever the amount reaches.
@@ -185,19 +215,32 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    fn of(
-        sale: &Sale,
-        wanted: &Wanted,
-        drawer: &Drawer<'_>,
-        (now, unused, surplus, returnable): (Instant, Minor, Minor, Minor),
-    ) -> Result<Self, Refusal> {
+    fn of(sale: &Sale, wanted: &Wanted, drawer: &Drawer<'_>, now: Instant) -> Result<Self, Refusal> {
+        let unknown = |position: &i32| usize::try_from(*position).ok().is_none_or(|at| at >= sale.lines.len());
+        if let Some(position) = wanted.lines.iter().map(|(position, _)| *position).find(unknown) {
+            return Err(Refusal::invalid("lines", format!("This order has no line {position}.")));
+        }
+        let returnable = sale.returnable();
+        let free = drawer.free(now, true, &|line| wanted.names(line));
+        let gave_nothing = drawer.of_lines.iter().filter(|(line, _)| wanted.names(**line)).map(|(_, cost)| *cost);
+        let default = free.iter().map(|lot| lot.grant.cost_left).sum::<Minor>() + gave_nothing.sum();
+        let unused = Minor(default.0.min((returnable - sale.surplus()).0.max(0)));
+        let surplus = if wanted.lines.is_empty() { sale.surplus() } else { Minor::ZERO };
         let free_of = |position: i32| {
             let lots = drawer.free(now, true, &|of| of == position);
             lots.iter().map(|lot| lot.grant.remaining).sum::<Credits>()
         };
         let positions = (0..).take(sale.lines.len());
-        let nothing =
-            Self { amount: Minor::ZERO, all: Vec::new(), sweeps: false, everything: false, by_line: BTreeMap::new() };
+        let nothing = Self {
+            amount: Minor::ZERO,
+            surplus,
+            default,
+            unused,
+            all: Vec::new(),
+            sweeps: false,
+            everything: false,
+            by_line: BTreeMap::new(),
+        };
         if !wanted.lines.is_empty() {
             let mut asked = nothing;
             for (position, part) in &wanted.lines {
@@ -219,7 +262,7 @@ impl Asked {
         }
         match wanted.part {
             Some(Part::Credits(credits)) => {
-                let position = drawer.only_line(sale)?;
+                let position = only_line(sale)?;
                 let amount = drawer.cost_of_last(now, position, credits, free_of(position))?;
                 // The credits are said, and so is what they cost: nothing of it is for money beyond the total.
                 let by_line = BTreeMap::from([(position, amount)]);
@@ -228,7 +271,7 @@ impl Asked {
             Some(Part::Amount(amount)) => {
                 let whole = amount == surplus + unused || (wanted.used_credits && amount == returnable);
                 if amount > surplus && !whole {
-                    drawer.only_line(sale)?;
+                    only_line(sale)?;
                 }
                 Ok(Self { amount, everything: wanted.used_credits && amount == returnable, ..nothing })
             }
@@ -236,7 +279,9 @@ impl Asked {
                 let everything = wanted.used_credits;
                 let amount = if everything { returnable } else { surplus + unused };
                 let all = positions.map(|position| (position, free_of(position))).collect();
-                Ok(Self { amount, all, sweeps: !wanted.keep_credits, everything, ..nothing })
+                // Where some of the money cannot go back, no more credits do than it pays for.
+                let sweeps = !wanted.keep_credits && unused == default;
+                Ok(Self { amount, all, sweeps, everything, ..nothing })
             }
         }
     }

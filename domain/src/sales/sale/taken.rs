@@ -148,6 +148,7 @@ fn reprice(
 
 /// The commands that give a sale up: what is free is voided, whoever has it, what comes back later is voided too, and what
 /// was used, or has ended, is lost (selling.md, S5, S8, S9, S10).
+#[must_use]
 pub fn give_up(sale: &Sale, reason: &str) -> Vec<Command> {
     let void = |lot: &Lot| {
         let (customer, credit_type) = lot.wallet();
@@ -180,6 +181,7 @@ pub fn give_up(sale: &Sale, reason: &str) -> Vec<Command> {
 }
 
 /// The commands that freeze what is free of a sale, whoever has it, or thaw it (selling.md, S10).
+#[must_use]
 pub fn freeze(sale: &Sale, thaw: bool, reason: &str) -> Vec<Command> {
     let mut by_wallet: BTreeMap<WalletKey, Vec<GrantId>> = BTreeMap::new();
     for lot in sale.lots.iter().filter(|lot| lot.grant.frozen == thaw) {
