@@ -67,7 +67,13 @@ fn grant(number: u128) -> credit_grant::Model {
         cost_returned: Minor::ZERO,
         cost_short: Minor::ZERO,
         expired_marked: Credits::ZERO,
+        expired_capped: Credits::ZERO,
         frozen: false,
+        subscription_id: None,
+        period: None,
+        rollover_limit: None,
+        allowance: None,
+        capped_at: None,
         currency: "CHF".to_owned(),
         source: Source::Manual,
         origin_id: None,
@@ -147,6 +153,7 @@ fn chain(c: &mut Criterion) {
         cost_from: None,
         cost_to: None,
         refunded: false,
+        allowance: None,
     };
     c.bench_function("sign an activity", |b| {
         let allocations = std::slice::from_ref(&allocation);

@@ -118,6 +118,7 @@ fn begin(purse: &Purse, number: usize, at: DateTime<Utc>) -> State {
         voided: Credits::ZERO,
         transferred: Credits::ZERO,
         frozen_grants: 0,
+        caps: 0,
         noticed_at: None,
         open_grants: 1,
         last_begins_at: Some(at),
@@ -159,7 +160,13 @@ fn begin(purse: &Purse, number: usize, at: DateTime<Utc>) -> State {
         cost_returned: Minor::ZERO,
         cost_short: Minor::ZERO,
         expired_marked: Credits::ZERO,
+        expired_capped: Credits::ZERO,
         frozen: false,
+        subscription_id: None,
+        period: None,
+        rollover_limit: None,
+        allowance: None,
+        capped_at: None,
         currency: "CHF".to_owned(),
         source: Source::Manual,
         origin_id: None,
@@ -214,6 +221,7 @@ fn next(key: &LedgerKey, state: &mut State, number: usize, at: DateTime<Utc>) ->
         cost_from: None,
         cost_to: None,
         refunded: false,
+        allowance: None,
     };
     let issued = if kind == Kind::Issue { std::slice::from_ref(&*grant) } else { &[] };
     let record = Record { activity: &activity, allocations: std::slice::from_ref(&allocation), issued, opened: None };

@@ -213,6 +213,8 @@ pub fn an_issue(purse: &Purse, amount: i64) -> Issue {
         priority: None,
         cost: None,
         metadata: None,
+        period: None,
+        cap: None,
         words: Words::default(),
     }
 }

@@ -54,6 +54,8 @@ pub struct Model {
     pub cost_to: Option<CostPool>,
     /// Of a void, and of what undoes it: that its cost went back to who had paid it.
     pub refunded: bool,
+    /// What it added to the allowance that the grant bears for what comes back of earlier periods, or took off it.
+    pub allowance: Option<Credits>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

@@ -9,7 +9,7 @@ use sea_orm::entity::prelude::*;
 
 use crate::{
     AccountId, Anchor, CreditTypeId, Credits, CustomerId, CustomerOwned, Expiration, ExpirationKind, GrantId, Minor,
-    Owned, PeriodUnit, activity::Source,
+    Owned, PeriodUnit, SubscriptionId, activity::Source,
 };
 
 #[derive(Clone, Debug, PartialEq, serde::Serialize, DeriveEntityModel)]
@@ -69,9 +69,21 @@ pub struct Model {
     pub cost_short: Minor,
     /// How many of those that ended were refunded: they do not come back (selling.md, S4).
     pub expired_marked: Credits,
+    /// How many of those that ended did not roll over: they come back within the allowance only (selling.md, S11).
+    pub expired_capped: Credits,
     /// Whether its free credits cannot be used: its money is disputed (selling.md, S10).
     pub frozen: bool,
     /// ISO 4217.
+    /// The subscription that gave it, where only so many of its credits roll over.
+    pub subscription_id: Option<SubscriptionId>,
+    /// Of which period it is; of one that was given away, up to which period it has passed the caps.
+    pub period: Option<i64>,
+    /// How many of what earlier periods gave may stay, by the terms it was bought on; none where all may.
+    pub rollover_limit: Option<Credits>,
+    /// How many of what earlier periods gave may still come back and stay, where its period capped them.
+    pub allowance: Option<Credits>,
+    /// The number of the activity that made it, where it capped earlier periods.
+    pub capped_at: Option<i64>,
     pub currency: String,
     pub source: Source,
     /// The grant that it was transferred from.
@@ -101,6 +113,9 @@ impl Owned for Entity {
         Column::ExpiresOn,
         Column::TimeZone,
         Column::Cost,
+        Column::SubscriptionId,
+        Column::Period,
+        Column::RolloverLimit,
         Column::Currency,
         Column::Source,
         Column::OriginId,

@@ -39,6 +39,8 @@ pub struct Model {
     /// The first instant at which it no longer holds.
     pub expires_at: DateTime<Utc>,
     pub closed_at: Option<DateTime<Utc>>,
+    /// The number of the activity that placed it within its wallet; 0 of one that was placed before that was kept.
+    pub sequence: i64,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
@@ -56,6 +58,7 @@ impl Owned for Entity {
         Column::Reference,
         Column::PlacedAt,
         Column::ExpiresAt,
+        Column::Sequence,
     ];
 }
 

@@ -32,6 +32,8 @@ pub struct Model {
     pub transferred: Credits,
     /// How many grants are frozen.
     pub frozen_grants: i32,
+    /// How many grants bear a rollover cap.
+    pub caps: i32,
     /// Until when thresholds were watched: what they were crossed by later is still to be told. Since its newest activity
     /// if none.
     pub noticed_at: Option<DateTime<Utc>>,

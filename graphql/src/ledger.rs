@@ -62,6 +62,8 @@ impl TermsInput {
             priority: self.priority.map(|p| i16::try_from(p.0).map_err(|_| out_of_range())).transpose()?,
             cost: self.cost.map(|cost| Cost { minor: cost.minor.0, currency: cost.currency.0 }),
             metadata: self.metadata.map(|json| json.0),
+            period: None,
+            cap: None,
             words: request.words(),
         })
     }

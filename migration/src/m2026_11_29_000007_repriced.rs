@@ -1,4 +1,5 @@
-//! Refunds take cost off credits that stay, disputes freeze what is free, and a lost one charges it back.
+//! Refunds take cost off credits that stay, disputes freeze what is free, and a lost one charges it back; what comes back
+//! after a renewal falls under its rollover cap.
 
 /// In the words of `dialect`.
 pub const UP: &[&str] = &[
@@ -12,10 +13,22 @@ pub const UP: &[&str] = &[
     "ALTER TABLE credit_grant ADD COLUMN cost_short {long} NOT NULL DEFAULT 0 CHECK (cost_short >= 0)",
     "ALTER TABLE credit_grant ADD COLUMN expired_marked {long} NOT NULL DEFAULT 0
         CONSTRAINT credit_grant_expired_marked CHECK (expired_marked BETWEEN 0 AND expired)",
+    "ALTER TABLE credit_grant ADD COLUMN expired_capped {long} NOT NULL DEFAULT 0
+        CONSTRAINT credit_grant_expired_capped CHECK (expired_capped BETWEEN 0 AND expired)",
     "ALTER TABLE credit_grant ADD COLUMN frozen {bool} NOT NULL DEFAULT {false}",
     "ALTER TABLE wallet ADD COLUMN frozen_grants {int} NOT NULL DEFAULT 0 CHECK (frozen_grants >= 0)",
     "ALTER TABLE refund ADD COLUMN surplus_amount {long} NOT NULL DEFAULT 0 CHECK (surplus_amount >= 0)",
     "ALTER TABLE refund ADD COLUMN of_lines {json} NOT NULL DEFAULT '[]'",
+    "ALTER TABLE credit_grant ADD COLUMN subscription_id {uuid}",
+    "ALTER TABLE credit_grant ADD COLUMN period {long}",
+    "ALTER TABLE credit_grant ADD COLUMN rollover_limit {long}",
+    "ALTER TABLE credit_grant ADD COLUMN allowance {long} CHECK (allowance >= 0)",
+    "ALTER TABLE credit_grant ADD COLUMN capped_at {long}",
+    "ALTER TABLE allocation ADD COLUMN allowance {long}",
+    "ALTER TABLE hold ADD COLUMN sequence {long} NOT NULL DEFAULT 0",
+    "ALTER TABLE wallet ADD COLUMN caps {int} NOT NULL DEFAULT 0 CHECK (caps >= 0)",
+    "CREATE INDEX credit_grant_by_cap ON credit_grant (account_id, customer_id, credit_type_id)
+        WHERE capped_at IS NOT NULL",
     "CREATE INDEX credit_grant_by_origin ON credit_grant (account_id, origin_id) WHERE origin_id IS NOT NULL",
     "{only postgres} ALTER TABLE credit_grant DROP CONSTRAINT credit_grant_cost_sum, ADD CONSTRAINT credit_grant_cost_sum
         CHECK (cost = cost_left + cost_held + cost_consumed + cost_expired + cost_voided + cost_transferred

@@ -200,6 +200,8 @@ impl Studio<'_> {
             priority: None,
             cost: (cost > 0).then(|| Cost { minor: Minor(cost), currency: "CHF".to_owned() }),
             metadata: None,
+            period: None,
+            cap: None,
             words: Words { note: Some(note.to_owned()), ..Words::default() },
         };
         let key = self.key();

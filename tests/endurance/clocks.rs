@@ -35,7 +35,7 @@ on_both! {
                     let command = match number % 4 {
                         0 => Command::Issue(Issue {
                             customer, credit_type, amount: entity::Credits(5), effective_at: None,
-                            expiration: Some(entity::Expiration::At(soon)), priority: None, cost: None, metadata: None, words,
+                            expiration: Some(entity::Expiration::At(soon)), priority: None, cost: None, metadata: None, period: None, cap: None, words,
                         }),
                         1 => Command::Place(Place { customer, credit_type, amount: entity::Credits(1), expires_at: soon, words }),
                         _ => Command::Consume(Consume { customer, credit_type, amount: entity::Credits(1), words }),

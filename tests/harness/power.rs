@@ -81,6 +81,8 @@ async fn in_a_row(told: &mut Told, cuts: usize) {
         priority: None,
         cost: None,
         metadata: None,
+        period: None,
+        cap: None,
         words: Words::default(),
     };
     for (n, customer) in people.iter().enumerate() {

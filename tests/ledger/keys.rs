@@ -62,6 +62,8 @@ fn command(ask: &Ask, people: &[entity::CustomerId], credit_type: entity::Credit
             priority: None,
             cost: None,
             metadata: None,
+            period: None,
+            cap: None,
             words,
         }),
         2 | 3 => Command::Consume(Consume { customer, credit_type, amount, words }),

@@ -58,7 +58,19 @@ async fn compare(staff: &Caller, wallet: (CustomerId, CreditTypeId)) {
 fn issue((customer, credit_type): (CustomerId, CreditTypeId), amount: i64) -> Issue {
     let (effective_at, expiration, priority, cost, metadata) = (None, None, None, None, None);
     let amount = Credits(amount);
-    Issue { customer, credit_type, amount, effective_at, expiration, priority, cost, metadata, words: Words::default() }
+    Issue {
+        customer,
+        credit_type,
+        amount,
+        effective_at,
+        expiration,
+        priority,
+        cost,
+        metadata,
+        period: None,
+        cap: None,
+        words: Words::default(),
+    }
 }
 
 /// Whoever wants to change a wallet waits, until what this answers is awaited.

@@ -155,6 +155,8 @@ on_both! {
             priority: None,
             cost: None,
             metadata: None,
+            period: None,
+            cap: None,
             words: Words::default(),
         };
         let calls = join_all((0..100).map(|n| {

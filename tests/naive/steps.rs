@@ -151,6 +151,8 @@ impl Step {
                 priority: Some(priority),
                 cost: (cost > 0).then(|| Cost { minor: Minor(cost), currency: "CHF".to_owned() }),
                 metadata: None,
+                period: None,
+                cap: None,
                 words,
             }),
             Self::Consume { who, amount } => {

@@ -13,6 +13,7 @@ mod payments;
 mod processes;
 mod refunds;
 mod reports;
+mod rollover;
 mod shop;
 mod strangers;
 mod subscriptions;

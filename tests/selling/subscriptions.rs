@@ -119,15 +119,16 @@ on_both! {
         let wanted = [
             (0, "PAID", "2026-01-31T15:00:00Z"), (1, "PAID", "2026-02-28T15:00:00Z"), (2, "PAID", "2026-03-31T14:00:00Z"),
             (3, "PAID", "2026-04-30T14:00:00Z"), (4, "SKIPPED", "2026-05-31T14:00:00Z"), (5, "SKIPPED", "2026-06-30T14:00:00Z"),
-            (6, "PAID", "2026-07-31T14:00:00Z"), (7, "PAID", "2026-08-31T14:00:00Z"), (8, "PAID", "2026-09-30T14:00:00Z"),
-            (9, "PAID", "2026-10-31T14:00:00Z"), (10, "PAID", "2026-11-30T15:00:00Z"), (11, "PAID", "2026-12-31T15:00:00Z"),
+            // Resumed later than what was paid: from there on (selling.md, S13).
+            (6, "PAID", "2026-07-15T00:00:00Z"), (7, "PAID", "2026-08-15T00:00:00Z"), (8, "PAID", "2026-09-15T00:00:00Z"),
+            (9, "PAID", "2026-10-15T00:00:00Z"), (10, "PAID", "2026-11-15T01:00:00Z"), (11, "PAID", "2026-12-15T01:00:00Z"),
         ];
         let wanted = wanted.map(|(number, status, at)| (number, status.to_owned(), at.to_owned()));
         assert_eq!(house.periods(&subscription).await, wanted);
         house.done("subscriptionUpdate", "subscription { id }", json!({ "subscriptionId": subscription, "cancelAtPeriodEnd": true })).await;
         house.advance("2027-03-01T00:00:00Z").await;
         let ended = house.subscription(&subscription).await;
-        assert_eq!((&ended["status"], &ended["endedAt"], &ended["nextAt"], &ended["upcomingRenewals"]), (&json!("CANCELLED"), &json!("2027-01-31T15:00:00Z"), &json!(null), &json!([])));
+        assert_eq!((&ended["status"], &ended["endedAt"], &ended["nextAt"], &ended["upcomingRenewals"]), (&json!("CANCELLED"), &json!("2027-01-15T01:00:00Z"), &json!(null), &json!([])));
         let balance = house.balance(&ada).await;
         assert_eq!((&balance["available"], &balance["totals"]["issued"], &balance["totals"]["expired"]), (&json!(0), &json!(40), &json!(40)));
         house.assert_verified().await;

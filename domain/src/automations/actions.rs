@@ -70,6 +70,8 @@ impl Action {
                 priority: None,
                 cost: None,
                 metadata: None,
+                period: None,
+                cap: None,
                 words: words(note),
             })),
             Self::Consume { credit_type, amount, note, .. } => Some(Command::Consume(Consume {

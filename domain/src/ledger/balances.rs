@@ -91,6 +91,8 @@ async fn fill(
     let places = rows.iter().filter(|row| !parts.contains_key(&key(row)));
     let places = places.map(|row| (row.account_id, key(row))).collect();
     let mut grants = load::grants(view.db(), &places).await?;
+    let known = grants.iter().map(|grant| grant.id).collect::<HashSet<_>>();
+    grants.extend(load::bearers(view.db(), &rows).await?.into_iter().filter(|grant| !known.contains(&grant.id)));
     grants.extend(parts.values_mut().flat_map(|part| std::mem::take(&mut part.grants)));
     let holding = rows.iter().any(|row| !row.held.is_zero());
     let mut held = if holding { holds::open(view, customers).await? } else { HashMap::new() };

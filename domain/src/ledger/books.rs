@@ -91,6 +91,7 @@ impl Books {
             account: &self.account,
             credit_type: &credit_type,
             archived: receiver.is_some_and(|customer| self.customers.get(&customer).is_some_and(Option::is_some)),
+            receiver: ask.command.receives().filter(|to| *to != key).and_then(|to| self.wallets.get(&to)),
             used: if let Command::Reverse(reverse) = ask.command { self.used.get(&reverse.activity) } else { None },
             source: ask.source,
             fresh: ask.fresh,

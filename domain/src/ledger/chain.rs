@@ -181,6 +181,10 @@ impl Signed {
         if allocation.refunded {
             self.bytes(&[3]);
         }
+        if let Some(allowance) = allocation.allowance {
+            self.bytes(&[4]);
+            self.number(allowance.0);
+        }
     }
 
     /// What a grant was made with; its end, and what becomes of it, is in the allocations.
@@ -201,5 +205,10 @@ impl Signed {
         self.text(&grant.source.to_value());
         self.optional(grant.origin_id.as_ref().map(|id| id.0.as_bytes().as_slice()));
         self.instant(grant.created_at);
+        if let Some((subscription, period)) = grant.subscription_id.zip(grant.period) {
+            self.bytes(subscription.0.as_bytes());
+            self.number(period);
+            self.number(grant.rollover_limit.map_or(-1, |limit| limit.0));
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! What can be asked of the ledger, and what it answers.
 
 use entity::{
-    ActivityId, CreditTypeId, Credits, CustomerId, Expiration, GrantId, HoldId, Minor, PeriodUnit, activity, allocation,
+    ActivityId, CreditTypeId, Credits, CustomerId, Expiration, GrantId, HoldId, Minor, PeriodUnit, SubscriptionId,
+    activity, allocation,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -34,6 +35,13 @@ pub struct Issue {
     pub cost: Option<Cost>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<serde_json::Value>,
+    /// Of a subscription whose credits roll over up to a cap: which, of which period they are, and how many may stay by
+    /// their own terms, if that is limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub period: Option<(SubscriptionId, i64, Option<Credits>)>,
+    /// How many of earlier periods may stay, where that is limited from now on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cap: Option<Credits>,
     #[serde(flatten)]
     pub words: Words,
 }

@@ -100,14 +100,18 @@ async fn wallet_at(view: &View, customer: CustomerId, credit_type: CreditTypeId,
         .filter(credit_grant::Column::CreditTypeId.eq(credit_type));
     let mut grants: HashMap<GrantId, credit_grant::Model> = HashMap::new();
     for grant in of_wallet.filter(credit_grant::Column::CreatedAt.lte(at)).all(view.db()).await? {
-        grants.insert(grant.id, emptied(&grant));
+        grants.insert(grant.id, credit_grant::Model { capped_at: grant.capped_at, ..emptied(&grant) });
     }
     for row in view.db().query_all(&movements_until(view, customer, credit_type, at)).await? {
         let (grant, kind): (GrantId, Kind) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
         let (amount, cost): (i64, i64) = (row.try_get_by_index(2)?, row.try_get_by_index(3)?);
+        let allowance: Option<i64> = row.try_get_by_index(6)?;
         if let Some(grant) = grants.get_mut(&grant) {
             let (from, to): (Option<CostPool>, Option<CostPool>) = (row.try_get_by_index(4)?, row.try_get_by_index(5)?);
             let reprices = from.zip(to).map(|(from, to)| CostMove { from, to });
+            if let Some(allowance) = allowance {
+                *grant.allowance.get_or_insert_default() += Credits(allowance);
+            }
             shift(grant, kind, Draw { reprices, ..Draw::of(grant.id, Credits(amount), Minor(cost)) });
         }
     }
@@ -128,7 +132,9 @@ async fn wallet_at(view: &View, customer: CustomerId, credit_type: CreditTypeId,
     for held in &mut holds {
         (held.row.open, held.row.status, held.row.closed_at) = (true, hold::Status::Open, None);
     }
-    Ok(Wallet::new(load::empty(account, (customer, credit_type)), grants.into_values().collect(), holds))
+    let mut wallet = Wallet::new(load::empty(account, (customer, credit_type)), grants.into_values().collect(), holds);
+    wallet.row.caps = i32::from(wallet.grants.iter().any(|grant| grant.capped_at.is_some()));
+    Ok(wallet)
 }
 
 /// The records of a wallet until an instant, with their allocations.
@@ -159,6 +165,7 @@ fn movements_until(view: &View, customer: CustomerId, credit_type: CreditTypeId,
         .group_by_col((allocation::Entity, allocation::Column::GrantId))
         .column((allocation::Entity, allocation::Column::CostFrom))
         .column((allocation::Entity, allocation::Column::CostTo))
+        .expr(Expr::cust("CAST(SUM(allocation.allowance) AS BIGINT)"))
         .group_by_col((activity::Entity, activity::Column::Kind))
         .group_by_col((allocation::Entity, allocation::Column::CostFrom))
         .group_by_col((allocation::Entity, allocation::Column::CostTo))

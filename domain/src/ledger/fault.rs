@@ -15,6 +15,8 @@ pub enum Fault {
     Closed,
     /// What was refunded stays when it comes back.
     Marks,
+    /// What comes back after a renewal falls under no rollover cap.
+    Cap,
     /// A refund takes no credits for the money.
     Refund,
     /// What a refund took stays taken where its provider refuses it.

@@ -155,6 +155,9 @@ async fn contents(
         places.remove(&place(row));
     }
     found.extend(grants(txn, &places).await?);
+    found.extend(bearers(txn, &rows).await?);
+    let mut once = BTreeSet::new();
+    found.retain(|grant| once.insert((grant.account_id, grant.id)));
     for grant in &found {
         named.remove(&(grant.account_id, grant.id));
     }
@@ -246,6 +249,20 @@ pub(super) async fn grants(
     }
     let select = Entity::keyed(txn.get_database_backend(), [Column::CustomerId, Column::CreditTypeId], keys(places))?;
     select.filter(part::is_open()).all(txn).await
+}
+
+/// The grants that bear rollover caps, open or not.
+pub(super) async fn bearers(
+    txn: &DatabaseTransaction,
+    rows: &[wallet::Model],
+) -> Result<Vec<credit_grant::Model>, DbErr> {
+    use credit_grant::{Column, Entity};
+    let places = rows.iter().filter(|row| row.caps > 0).map(place).collect::<BTreeSet<_>>();
+    if places.is_empty() {
+        return Ok(Vec::new());
+    }
+    let select = Entity::keyed(txn.get_database_backend(), [Column::CustomerId, Column::CreditTypeId], keys(&places))?;
+    select.filter(Column::CappedAt.is_not_null()).all(txn).await
 }
 
 async fn grants_by_id(
@@ -341,7 +358,7 @@ pub(crate) async fn used(
     let mut used = BTreeMap::new();
     for row in &rows {
         let left = taken.remove(&(row.account_id, row.id)).unwrap_or_default();
-        used.insert((row.account_id, row.id), Used::of(row.kind, row.source, left));
+        used.insert((row.account_id, row.id), Used { drawn: row.sequence, ..Used::of(row.kind, row.source, left) });
     }
     // In the order in which they happened: what is marked comes back last.
     undoing.sort_by_key(|row| row.sequence);
@@ -393,6 +410,7 @@ pub fn empty(account: AccountId, (customer, credit_type): WalletKey) -> wallet::
         noticed_at: None,
         open_grants: 0,
         frozen_grants: 0,
+        caps: 0,
         last_begins_at: None,
     }
 }

@@ -22,7 +22,7 @@
 //! Lock order: wallets by key, then any other row, then `job` and last `request` rows. Grants and holds are read in the
 //! statements after the one that locks their wallets: under READ COMMITTED only those see what the last holder wrote.
 //!
-//! Pure: [`state`], [`movement`], [`settle`], [`draw`], [`expiration`], [`decide`], [`books`], [`chain`], [`replay`], [`watch`]. Only [`post`]
+//! Pure: [`state`], [`movement`], [`settle`], [`draw`], [`caps`], [`expiration`], [`decide`], [`books`], [`chain`], [`replay`], [`watch`]. Only [`post`]
 //! changes a balance.
 
 pub mod about;
@@ -30,6 +30,7 @@ pub mod activity;
 pub mod anchor;
 pub mod balances;
 pub mod books;
+pub mod caps;
 pub mod chain;
 pub mod changes;
 pub mod command;

@@ -103,7 +103,10 @@ pub fn emptied(grant: &credit_grant::Model) -> credit_grant::Model {
         cost_returned: Minor::ZERO,
         cost_short: Minor::ZERO,
         expired_marked: Credits::ZERO,
+        expired_capped: Credits::ZERO,
         frozen: false,
+        allowance: None,
+        capped_at: None,
         closed: false,
         first_used_at: None,
         expires_at: None,
@@ -157,8 +160,10 @@ pub fn shift(grant: &mut credit_grant::Model, kind: Kind, draw: Draw) {
     if let Some(moves) = draw.reprices {
         reprice(grant, moves, draw);
     }
-    if kind == Kind::Revive {
-        grant.expired_marked = Credits::ZERO;
+    match kind {
+        Kind::Expire if draw.allowance.is_some() => grant.expired_capped += draw.amount,
+        Kind::Revive => (grant.expired_marked, grant.expired_capped) = (Credits::ZERO, Credits::ZERO),
+        _ => {}
     }
     grant.open = !grant.remaining.is_zero();
     if !grant.open {
@@ -170,6 +175,18 @@ pub fn shift(grant: &mut credit_grant::Model, kind: Kind, draw: Draw) {
         Kind::Thaw => false,
         _ => grant.frozen,
     };
+}
+
+/// Opens the allowance that a new grant bears, or takes some off; answers whether it was opened.
+pub fn allow(grant: &mut credit_grant::Model, kind: Kind, draw: Draw, sequence: i64) -> bool {
+    let Some(allowance) = draw.allowance else { return false };
+    let opens = makes_grants(kind) && !draw.takes_allowance();
+    if opens {
+        (grant.allowance, grant.capped_at) = (Some(allowance), Some(sequence));
+    } else {
+        grant.allowance = grant.allowance.map(|left| left + allowance);
+    }
+    opens
 }
 
 /// Moves cost, while the credits stay.

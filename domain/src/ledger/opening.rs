@@ -123,6 +123,8 @@ fn issue(
         priority: row.priority,
         cost: cost.map(|minor| Cost { minor, currency }),
         metadata: None,
+        period: None,
+        cap: None,
         words: Words { note: row.note.clone(), ..Words::default() },
     })
 }

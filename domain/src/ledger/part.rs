@@ -42,7 +42,7 @@ pub struct Part {
 #[must_use]
 pub fn will_do(whole: WholeUpTo, row: &wallet::Model, from: Instant) -> bool {
     row.open_grants > i32::from(whole.0)
-        && row.frozen_grants == 0
+        && row.frozen_grants + row.caps == 0
         && row.last_begins_at.is_none_or(|begins| begins <= from)
 }
 

@@ -87,10 +87,12 @@ pub fn record(key: &LedgerKey, wallet: &Wallet, entry: &mut Entry, told: &Told) 
             cost_from: draw.reprices.map(|moves| moves.from),
             cost_to: draw.reprices.map(|moves| moves.to),
             refunded: draw.refunded,
+            allowance: draw.allowance,
         })
         .collect::<Vec<_>>();
     if let Some(opened) = &mut entry.opened {
         opened.activity_id = id;
+        opened.sequence = row.sequence + 1;
     }
     let signed = Record {
         activity: &activity,

@@ -6,7 +6,7 @@ use entity::hold::{self, Status};
 use entity::{ActivityId, Credits, GrantId, HoldId, activity, allocation, credit_grant, wallet};
 
 use super::chain::{self, LedgerKey, Record};
-use super::state::{Draw, Pool, change, emptied, makes_grants, sets_end, shift, uses};
+use super::state::{Draw, Pool, allow, change, emptied, makes_grants, sets_end, shift, uses};
 use crate::clock::Instant;
 
 /// What the records say of a hold.
@@ -126,7 +126,7 @@ impl<'a> Walk<'a> {
     }
 
     fn check_hash(&mut self, activity: &activity::Model, allocations: &[allocation::Model]) {
-        let made = allocations.iter().filter(|_| makes_grants(activity.kind));
+        let made = allocations.iter().filter(|row| makes_grants(activity.kind) && !Draw::read(row).takes_allowance());
         let issued = made.filter_map(|allocation| self.grants.get(&allocation.grant_id)).cloned().collect::<Vec<_>>();
         let opens = activity.kind == activity::Kind::Hold;
         let opened = activity.hold_id.filter(|_| opens).and_then(|id| self.holds.get(&id));
@@ -143,7 +143,8 @@ impl<'a> Walk<'a> {
     /// Moves what an allocation says within the grant as its records make it.
     fn replay(&mut self, activity: &activity::Model, allocation: &allocation::Model) {
         let id = allocation.grant_id;
-        if makes_grants(activity.kind) {
+        let draw = Draw::read(allocation);
+        if makes_grants(activity.kind) && !draw.takes_allowance() {
             let Some(stored) = self.grants.get(&id) else {
                 return self.find(format!("{} made {id}, which is not in this wallet", activity.id));
             };
@@ -156,8 +157,9 @@ impl<'a> Walk<'a> {
         let Some(grant) = self.replayed.get_mut(&id) else {
             return self.find(format!("{} takes from {id}, which was not issued in this wallet", activity.id));
         };
-        shift(grant, activity.kind, Draw::read(allocation));
-        if let Some(end) = sets_end(activity.kind, allocation.ends_after) {
+        shift(grant, activity.kind, draw);
+        allow(grant, activity.kind, draw, activity.sequence);
+        if let Some(end) = sets_end(activity.kind, allocation.ends_after).filter(|_| !draw.takes_allowance()) {
             if !makes_grants(activity.kind) && grant.expires_at != allocation.ends_before {
                 self.found.push(format!("{} moved another end of {id} than it had", activity.id));
             }
@@ -235,6 +237,10 @@ impl<'a> Walk<'a> {
         if usize::try_from(row.frozen_grants).ok() != Some(frozen) {
             self.find(format!("the wallet counts {} frozen grants, its activities say {frozen}", row.frozen_grants));
         }
+        let caps = self.replayed.values().filter(|grant| grant.capped_at.is_some()).count();
+        if usize::try_from(row.caps).ok() != Some(caps) {
+            self.find(format!("the wallet counts {} rollover caps, its activities say {caps}", row.caps));
+        }
         if row.last_begins_at != self.replayed.values().map(|grant| grant.effective_at).max() {
             self.find("the wallet's last grant begins to count at another time than its activities say".to_owned());
         }
@@ -298,9 +304,18 @@ fn differences(stored: &credit_grant::Model, replayed: &credit_grant::Model) -> 
     if stored.first_used_at != replayed.first_used_at {
         found.push(format!("{id} was first used at another time than its activities say"));
     }
+    if stored.expired_capped != replayed.expired_capped {
+        let (stored, counted) = (stored.expired_capped, replayed.expired_capped);
+        found.push(format!("{id} has {stored} ended credits that did not roll over, its activities say {counted}"));
+    }
     if stored.expired_marked != replayed.expired_marked {
         let (stored, counted) = (stored.expired_marked, replayed.expired_marked);
         found.push(format!("{id} has {stored} ended credits that were refunded, its activities say {counted}"));
+    }
+    if (stored.allowance, stored.capped_at) != (replayed.allowance, replayed.capped_at) {
+        let said =
+            |grant: &credit_grant::Model| grant.allowance.map_or("no allowance".to_owned(), |left| left.to_string());
+        found.push(format!("{id} bears {}, its activities say {}", said(stored), said(replayed)));
     }
     if stored.frozen != replayed.frozen {
         let frozen = |grant: &credit_grant::Model| if grant.frozen { "frozen" } else { "not frozen" };

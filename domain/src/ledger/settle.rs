@@ -47,8 +47,7 @@ impl Wallet {
 
     fn lapse(&self, id: HoldId, at: Instant) -> Vec<Entry> {
         let held = self.hold(id).expect("it was found here");
-        let draws = held.draws.iter().rev().copied().collect::<Vec<_>>();
-        let onward = self.onward(&draws, at);
+        let (draws, onward) = self.come_back(held.draws.iter().rev().copied().collect(), held.row.sequence, at);
         let lapse = Entry { hold: Some(id), ..Entry::new(Kind::Lapse, at, draws) };
         std::iter::once(lapse).chain(onward).collect()
     }

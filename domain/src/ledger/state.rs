@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::fault::{self, Fault};
 pub use super::movement::{
-    CostMove, Pool, change, emptied, head_cost, makes_grants, movement, sets_end, share, shift, tail_cost, uses,
+    CostMove, Pool, allow, change, emptied, head_cost, makes_grants, movement, sets_end, share, shift, tail_cost, uses,
 };
 use crate::clock::Instant;
 
@@ -33,9 +33,17 @@ pub struct Draw {
     pub reprices: Option<CostMove>,
     /// Of a void, and of what undoes it: that its cost went back to who had paid it.
     pub refunded: bool,
+    /// What it adds to the allowance that the grant bears, or takes off it.
+    pub allowance: Option<Credits>,
 }
 
 impl Draw {
+    /// Whether it only takes some of the allowance that its grant bears.
+    #[must_use]
+    pub fn takes_allowance(&self) -> bool {
+        self.allowance.is_some_and(|allowance| allowance < Credits::ZERO)
+    }
+
     /// One that was written.
     #[must_use]
     pub fn read(row: &allocation::Model) -> Self {
@@ -44,6 +52,7 @@ impl Draw {
             leaves_open: row.leaves_open,
             reprices,
             refunded: row.refunded,
+            allowance: row.allowance,
             ..Self::of(row.grant_id, row.amount, row.cost)
         }
     }
@@ -60,6 +69,7 @@ impl Draw {
             leaves_open: false,
             reprices: None,
             refunded: false,
+            allowance: None,
         }
     }
 }
@@ -221,12 +231,15 @@ impl Wallet {
             shift(grant, entry.kind, *draw);
             self.row.open_grants += i32::from(grant.open) - i32::from(was.0);
             self.row.frozen_grants += i32::from(grant.frozen) - i32::from(was.1);
-            if let Some(end) = sets_end(entry.kind, draw.ends_after) {
+            if let Some(end) = sets_end(entry.kind, draw.ends_after).filter(|_| !draw.takes_allowance()) {
                 moved |= grant.expires_at != end;
                 grant.expires_at = end;
             }
             if uses(entry.kind) {
                 grant.first_used_at = grant.first_used_at.or(Some(entry.at));
+            }
+            if allow(grant, entry.kind, *draw, self.row.sequence + 1) {
+                self.row.caps += 1;
             }
             self.touched.insert(draw.grant);
         }

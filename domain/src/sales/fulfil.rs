@@ -23,15 +23,23 @@ pub(super) struct Terms {
     /// Of a subscription's order: the period that it is for.
     pub period: Option<(Anchor, Period)>,
     /// Of a subscription's order: what earlier periods made, of which only so many may stay.
-    pub earlier: Vec<GrantId>,
+    pub earlier: Earlier,
     /// Lines that give nothing, and why.
     pub withheld: HashMap<i32, Refusal>,
+}
+
+/// What earlier periods of a subscription made under prices that let only so many roll over (selling.md, S11).
+#[derive(Clone, Debug, Default)]
+pub(super) struct Earlier {
+    pub grants: Vec<GrantId>,
+    /// The most that any of those prices lets stay.
+    pub keep: Credits,
 }
 
 impl Terms {
     /// Nothing but who gives it.
     pub fn by(actor: (ActorKind, String)) -> Self {
-        Self { actor, period: None, earlier: Vec::new(), withheld: HashMap::new() }
+        Self { actor, period: None, earlier: Earlier::default(), withheld: HashMap::new() }
     }
 }
 
@@ -70,7 +78,7 @@ async fn give_parts(
         let Some((line, credit_type)) = line.and_then(|line| Some((line, line.credit_type?))) else { continue };
         let withheld = terms.withheld.get(&position);
         if withheld.is_none() {
-            commands.push(command(order, line, credit_type, &part));
+            commands.push(command(order, (line, credit_type), &part, terms));
             asked.push(Some(rows.len()));
         }
         rows.push(fulfilment::Model {
@@ -138,13 +146,23 @@ fn parts(line: &Line, terms: &Terms) -> Result<Vec<Part>> {
     Ok(vec![Part { number: 0, credits: line.credits, cost: line.amount, effective_at: None, expiration }])
 }
 
-fn command(order: &product_order::Model, line: &Line, credit_type: entity::CreditTypeId, part: &Part) -> Command {
+fn command(
+    order: &product_order::Model,
+    (line, credit_type): (&Line, entity::CreditTypeId),
+    part: &Part,
+    terms: &Terms,
+) -> Command {
     let note = Some(line.product.name.clone());
     let words = Words { note, internal_note: None, reference: Some(order.id.to_string()) };
     if line.costs_credits() {
         return Command::Consume(Consume { customer: order.customer_id, credit_type, amount: part.credits, words });
     }
     let cost = order.currency.clone().filter(|_| part.cost > Minor::ZERO);
+    // The first part of a period bears the cap over what earlier ones made.
+    let cap = (part.number == 0 && !terms.earlier.grants.is_empty()).then_some(terms.earlier.keep);
+    let limit = line.price.rollover_limit.filter(|_| line.price.rollover == Some(Rollover::UpTo));
+    let named = limit.is_some() || cap.is_some();
+    let period = order.subscription_id.zip(order.renewal_number).filter(|_| named);
     Command::Issue(Issue {
         customer: order.customer_id,
         credit_type,
@@ -154,17 +172,18 @@ fn command(order: &product_order::Model, line: &Line, credit_type: entity::Credi
         priority: None,
         cost: cost.map(|currency| Cost { minor: part.cost, currency }),
         metadata: None,
+        period: period.map(|(subscription, number)| (subscription, number, limit)),
+        cap,
         words,
     })
 }
 
 /// Where only so many may stay of what earlier periods left, the rest ends before the new ones come.
 fn roll_over(order: &product_order::Model, line: &Line, terms: &Terms) -> Option<Command> {
-    let keep = line.price.rollover_limit.filter(|_| line.price.rollover == Some(Rollover::UpTo))?;
     let credit_type = line.credit_type?;
     let customer = order.customer_id;
-    (!terms.earlier.is_empty())
-        .then(|| Command::RollOver(RollOver { customer, credit_type, grants: terms.earlier.clone(), keep }))
+    let Earlier { grants, keep } = terms.earlier.clone();
+    (!grants.is_empty()).then(|| Command::RollOver(RollOver { customer, credit_type, grants, keep }))
 }
 
 /// Writes the rows of what was given.
@@ -229,7 +248,7 @@ pub(super) async fn outlook(
         let Some(credit_type) = line.credit_type.filter(|_| !line.costs_credits()) else { continue };
         for part in parts(line, terms)? {
             let refusal = terms.withheld.get(&position).cloned().or_else(|| {
-                let Command::Issue(issue) = command(order, line, credit_type, &part) else { return None };
+                let Command::Issue(issue) = command(order, (line, credit_type), &part, terms) else { return None };
                 let found = types.get(&credit_type).cloned();
                 ledger::opening::rehearse_one(view.account(), found, &issue, (Source::Order, view.now())).err()
             });

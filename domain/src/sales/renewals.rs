@@ -4,6 +4,8 @@
 //! due one has been so for too long. Each is one transaction, the earliest first, so that a server that was away catches
 //! up one by one; the row of the period is what keeps it from happening twice.
 
+use std::collections::{BTreeSet, HashMap};
+
 use chrono::TimeDelta;
 use entity::activity::ActorKind;
 use entity::job::{self, Kind};
@@ -11,12 +13,13 @@ use entity::price::{self, Rollover};
 use entity::product_order::{self, Status as OrderStatus};
 use entity::renewal::{Column, Entity, Model, Status};
 use entity::subscription::{self, Status as Standing};
-use entity::{AccountId, GrantId, Owned, PaymentId, PriceId, SubscriptionId, credit_type, fulfilment, product};
-use sea_orm::sea_query::Query;
-use sea_orm::{ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, Set};
+use entity::{AccountId, Owned, PaymentId, PriceId, SubscriptionId, credit_type, fulfilment, product};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, Set,
+};
 
 use super::basket::{self, Basket};
-use super::fulfil::{self, Terms};
+use super::fulfil::{self, Earlier, Terms};
 use super::period::{Anchor, Period, period};
 use super::{collect, orders, payments, subscriptions, unpaid};
 use crate::app::App;
@@ -127,7 +130,7 @@ pub(super) async fn schedule(tx: &Tx, subscription: &subscription::Model) -> Res
 }
 
 /// Begins the next period, or ends the subscription with the present one.
-async fn begin_next(
+pub(super) async fn begin_next(
     tx: &Tx,
     app: &App,
     mut row: subscription::Model,
@@ -283,6 +286,33 @@ pub(super) async fn find(
     found.ok_or_else(|| Error::Internal(format!("{subscription} has no period {number}")))
 }
 
+/// The period of a subscription that began last.
+pub(super) async fn newest(tx: &Tx, subscription: &subscription::Model) -> Result<Option<Model>> {
+    let rows = tx.rows::<Entity>().filter(Column::SubscriptionId.eq(subscription.id));
+    Ok(rows.order_by_desc(Column::Number).one(tx.db()).await?)
+}
+
+/// Ends a skipped period now, so that the next one begins here, and is what the ones after it are counted from.
+pub(super) async fn cut_short(tx: &Tx, subscription: &mut subscription::Model, skipped: Model) -> Result<()> {
+    if skipped.starts_at >= tx.now {
+        // It has not lasted at all: it is the one that begins.
+        subscription.next_number = skipped.number;
+        Entity::delete_many()
+            .filter(Column::AccountId.eq(tx.account.id))
+            .filter(Column::SubscriptionId.eq(subscription.id))
+            .filter(Column::Number.eq(skipped.number))
+            .exec(tx.db())
+            .await?;
+    } else {
+        let mut row = skipped.into_active_model();
+        row.ends_at = Set(tx.now);
+        row.update(tx.db()).await?;
+        (subscription.anchor_at, subscription.anchor_number) = (Some(tx.now), subscription.next_number);
+    }
+    subscription.next_at = Some(tx.now);
+    Ok(())
+}
+
 /// Marks a period paid; answers what its credits are counted by.
 pub(super) async fn paid(tx: &Tx, subscription: &subscription::Model, number: i64) -> Result<(Anchor, Period)> {
     let found = find(tx.db(), tx.account.id, subscription.id, number).await?;
@@ -347,17 +377,31 @@ pub(super) async fn failed(tx: &Tx, subscription: SubscriptionId, number: i64) -
     Ok(())
 }
 
-/// What earlier periods of a subscription made.
-pub(super) async fn grants_before(tx: &Tx, subscription: &subscription::Model, number: i64) -> Result<Vec<GrantId>> {
-    let earlier = Query::select()
-        .column(product_order::Column::Id)
-        .from(product_order::Entity)
-        .and_where(product_order::Column::AccountId.eq(tx.account.id))
-        .and_where(product_order::Column::SubscriptionId.eq(subscription.id))
-        .and_where(product_order::Column::RenewalNumber.lt(number))
-        .to_owned();
-    let rows = tx.rows::<fulfilment::Entity>().filter(fulfilment::Column::OrderId.in_subquery(earlier));
-    Ok(rows.all(tx.db()).await?.into_iter().filter_map(|row| row.grant_id).collect())
+/// What earlier periods of a subscription made that rolls over up to a limit, and the greatest of the limits under which
+/// it was bought (selling.md, S11). What was bought as rolling over whole is not among it.
+pub(super) async fn grants_before(tx: &Tx, subscription: &subscription::Model, number: i64) -> Result<Earlier> {
+    let earlier = |statuses: &[Status]| {
+        let rows = tx.rows::<Entity>().filter(Column::SubscriptionId.eq(subscription.id));
+        rows.filter(Column::Number.lt(number)).filter(Column::Status.is_in(statuses.to_vec()))
+    };
+    let renewals = earlier(&[Status::Paid, Status::Due, Status::PastDue]).all(tx.db()).await?;
+    let prices = renewals.iter().map(|renewal| renewal.price_id).collect::<BTreeSet<_>>();
+    let limited = price::Entity::of(tx.account.id)
+        .filter(price::Column::Id.is_in(prices))
+        .filter(price::Column::Rollover.eq(Rollover::UpTo))
+        .all(tx.db())
+        .await?;
+    let limits = limited.iter().map(|price| (price.id, price.rollover_limit.unwrap_or_default()));
+    let limits = limits.collect::<HashMap<_, _>>();
+    let mut bought = renewals.iter().filter_map(|renewal| Some((renewal.order_id?, *limits.get(&renewal.price_id)?)));
+    let keep = bought.clone().map(|(_, keep)| keep).max().unwrap_or_default();
+    let orders = bought.by_ref().map(|(order, _)| order).collect::<Vec<_>>();
+    if orders.is_empty() {
+        return Ok(Earlier::default());
+    }
+    let rows = tx.rows::<fulfilment::Entity>().filter(fulfilment::Column::OrderId.is_in(orders));
+    let grants = rows.all(tx.db()).await?.into_iter().filter_map(|row| row.grant_id).collect();
+    Ok(Earlier { grants, keep })
 }
 
 /// The periods that will begin, if nothing changes, at most so many.

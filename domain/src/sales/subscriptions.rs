@@ -214,7 +214,9 @@ pub async fn pause(caller: &Caller, id: SubscriptionId) -> Result<Model> {
     }
 }
 
-/// Resumes a paused subscription: the next period is charged. Doing it twice changes nothing.
+/// Resumes a paused subscription (selling.md, S13): within a paid period, or while an order is open, nothing begins and the
+/// periods are counted as before. Later the period that was skipped ends here, and a new one begins and is charged, from
+/// which the next ones are counted. Doing it twice changes nothing.
 pub async fn resume(caller: &Caller, id: SubscriptionId) -> Result<Model> {
     let (tx, subscription) = up_to_date(caller, id).await?;
     match subscription.status {
@@ -222,10 +224,36 @@ pub async fn resume(caller: &Caller, id: SubscriptionId) -> Result<Model> {
         Status::Paused => {
             let next = subscription.pending_price_id.unwrap_or(subscription.price_id);
             Box::pin(still_sold(&tx, &subscription, next)).await?;
-            set_status(tx, subscription, Status::Active, "subscription.resumed").await
+            Box::pin(go_on(caller, tx, subscription)).await
         }
         status => Err(wrong(status).into()),
     }
+}
+
+/// Makes a paused subscription active again, and begins a period where it was paused beyond the one that was paid.
+async fn go_on(caller: &Caller, tx: Tx, mut subscription: Model) -> Result<Model> {
+    let skipped = match renewals::newest(&tx, &subscription).await? {
+        Some(newest) if newest.status == renewal::Status::Skipped && newest.ends_at > tx.now => Some(newest),
+        _ => None,
+    };
+    let owes = !unpaid::periods(&tx, subscription.id).await?.is_empty();
+    let Some(skipped) = skipped.filter(|_| !owes) else {
+        return set_status(tx, subscription, Status::Active, "subscription.resumed").await;
+    };
+    renewals::cut_short(&tx, &mut subscription, skipped).await?;
+    subscription.status = Status::Active;
+    let mut row = subscription.clone().into_active_model().reset_all();
+    row.updated_at = Set(tx.now);
+    let subscription = row.update(tx.db()).await?;
+    emit(&tx, "subscription.resumed", &subscription).await?;
+    let (subscription, payment) = Box::pin(renewals::begin_next(&tx, caller.app(), subscription)).await?;
+    renewals::schedule(&tx, &subscription).await?;
+    let account = tx.account.id;
+    tx.commit().await?;
+    if let Some(payment) = payment {
+        super::collect::now(caller.app(), account, payment).await;
+    }
+    Ok(subscription)
 }
 
 /// Refuses what renews at a price that is over: it would be charged for nothing.

@@ -77,6 +77,8 @@ fn issue(order: &product_order::Model, line: &Line, row: &fulfilment::Model, wan
         priority: None,
         cost: cost.map(|currency| Cost { minor: row.cost, currency }),
         metadata: None,
+        period: None,
+        cap: None,
         words: Words {
             note: Some(line.product.name.clone()),
             internal_note: Some(wanted.reason.clone()),

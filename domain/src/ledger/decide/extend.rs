@@ -6,9 +6,10 @@ use entity::{Credits, Minor};
 use crate::clock::Instant;
 use crate::error::Refusal;
 use crate::input;
+use crate::ledger::caps::REASON;
 use crate::ledger::command::{Extend, Extension};
 use crate::ledger::expiration;
-use crate::ledger::state::{Draw, Entry, Wallet, is_over};
+use crate::ledger::state::{Draw, Entry, Wallet, is_over, share};
 
 use super::reverse::voided;
 
@@ -35,7 +36,17 @@ pub(super) fn decide(wallet: &Wallet, command: &Extend, at: Instant) -> Result<V
     }
     let (kind, cost) = if revived.is_zero() { (Kind::Extend, Minor::ZERO) } else { (Kind::Revive, grant.cost_expired) };
     let draw = Draw { ends_before: Some(before), ends_after: Some(end), ..Draw::of(grant.id, revived, cost) };
+    // What had not rolled over, or had ended before the cap came, falls under its allowance.
+    let kept = revived - refunded.min(revived);
+    let under = if wallet.caps_since(grant, before) { kept } else { grant.expired_capped.min(kept) };
+    let coming = [Draw::of(grant.id, under, share(cost, under, revived))];
+    let mut after = wallet.clone();
+    after.apply(&Entry::new(kind, at, vec![draw]));
+    let (allowances, beyond) = after.within_caps(if comes_back { &coming } else { &[] }, -1, at);
+    let ended = (!beyond.is_empty()).then(|| Entry { reason: Some(REASON), ..Entry::new(Kind::Expire, at, beyond) });
     let refunded =
         [Draw::of(grant.id, refunded, Minor::ZERO)].into_iter().filter(|draw| comes_back && !draw.amount.is_zero());
-    Ok(std::iter::once(Entry::new(kind, at, vec![draw])).chain(voided(refunded.collect(), at)).collect())
+    let draws = std::iter::once(draw).chain(allowances).collect();
+    let voided = voided(refunded.collect(), at);
+    Ok(std::iter::once(Entry::new(kind, at, draws)).chain(voided).chain(ended).collect())
 }

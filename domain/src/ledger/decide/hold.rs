@@ -45,6 +45,8 @@ pub(super) fn place(wallet: &Wallet, command: &Place, around: &Circumstances<'_>
         placed_at: at,
         expires_at: command.expires_at,
         closed_at: None,
+        // Likewise.
+        sequence: 0,
     };
     let opened = Some(Box::new(hold));
     Ok(vec![Entry { opened, hold: Some(id), ..Entry::new(Kind::Hold, at, draws) }])
@@ -92,7 +94,7 @@ fn go_back(wallet: &Wallet, hold: Option<HoldId>, draws: &[Draw], at: Instant) -
     if draws.is_empty() {
         return Vec::new();
     }
-    let draws = draws.iter().rev().copied().collect::<Vec<_>>();
-    let onward = wallet.onward(&draws, at);
+    let drawn = hold.and_then(|id| wallet.hold(id)).map_or(0, |held| held.row.sequence);
+    let (draws, onward) = wallet.come_back(draws.iter().rev().copied().collect(), drawn, at);
     std::iter::once(Entry { hold, ..Entry::new(Kind::Release, at, draws) }).chain(onward).collect()
 }

@@ -4,8 +4,10 @@ use entity::activity::Kind;
 use entity::{Credits, GrantId, Minor, credit_grant};
 
 use super::Circumstances;
+use crate::clock::Instant;
 use crate::error::Refusal;
 use crate::input;
+use crate::ledger::caps::REASON;
 use crate::ledger::command::Issue;
 use crate::ledger::expiration;
 use crate::ledger::state::{Draw, Entry, Wallet};
@@ -70,13 +72,38 @@ pub(super) fn decide(wallet: &Wallet, command: &Issue, around: &Circumstances<'_
         cost_returned: Minor::ZERO,
         cost_short: Minor::ZERO,
         expired_marked: Credits::ZERO,
+        expired_capped: Credits::ZERO,
         frozen: false,
+        subscription_id: command.period.map(|(subscription, ..)| subscription),
+        period: command.period.map(|(_, period, _)| period),
+        rollover_limit: command.period.and_then(|(.., limit)| limit),
+        allowance: None,
+        capped_at: None,
         currency,
         source: around.source,
         origin_id: None,
         metadata: command.metadata.clone().unwrap_or_else(|| serde_json::json!({})),
         created_at: at,
     };
-    let draw = Draw { ends_after: expires_at, ..Draw::of(grant.id, command.amount, cost) };
-    Ok(vec![Entry { issued: vec![grant], ..Entry::new(Kind::Issue, at, vec![draw]) }])
+    let opens = command.period.zip(command.cap);
+    let allowance = opens.map(|((subscription, period, _), keep)| wallet.allowance(subscription, period, keep));
+    let draw = Draw { ends_after: expires_at, allowance, ..Draw::of(grant.id, command.amount, cost) };
+    let issue = Entry { issued: vec![grant], ..Entry::new(Kind::Issue, at, vec![draw]) };
+    Ok(arrived(wallet, issue, at))
+}
+
+/// What arrives of an earlier period after a later one was paid falls under that one's cap: what is beyond ends in the same
+/// instant (selling.md, S11).
+pub(super) fn arrived(wallet: &Wallet, mut entry: Entry, at: Instant) -> Vec<Entry> {
+    let mut after = wallet.clone();
+    if after.row.caps == 0 {
+        return vec![entry];
+    }
+    after.apply(&entry);
+    let coming = entry.draws.iter().map(|draw| Draw::of(draw.grant, draw.amount, draw.cost)).collect::<Vec<_>>();
+    let (allowances, beyond) = after.within_caps(&coming, -1, at);
+    // What it opens itself is no cap over it: its period is not earlier than its own.
+    entry.draws.extend(allowances);
+    let beyond = (!beyond.is_empty()).then(|| Entry { reason: Some(REASON), ..Entry::new(Kind::Expire, at, beyond) });
+    std::iter::once(entry).chain(beyond).collect()
 }

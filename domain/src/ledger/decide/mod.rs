@@ -29,6 +29,8 @@ pub struct Circumstances<'a> {
     pub credit_type: &'a credit_type::Model,
     /// Whether the customer who gets new grants is archived.
     pub archived: bool,
+    /// The wallet that gets new grants from another one, settled.
+    pub receiver: Option<&'a Wallet>,
     /// For a reverse: what it is to undo, as far as it was not undone yet.
     pub used: Option<&'a Used>,
     /// What led to the command.

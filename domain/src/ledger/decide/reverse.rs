@@ -8,6 +8,7 @@ use entity::{Anchor, Credits, Expiration, Minor, PeriodUnit};
 use super::{Circumstances, Used, transfer};
 use crate::clock::Instant;
 use crate::error::Refusal;
+use crate::ledger::caps::{REASON, less};
 use crate::ledger::command::{OnExpired, Reverse};
 use crate::ledger::expiration;
 use crate::ledger::fault::{self, Fault};
@@ -35,24 +36,17 @@ pub(super) fn decide(wallet: &Wallet, command: &Reverse, around: &Circumstances<
     }
     let (returned, refunded) = used.coming_back(&taken, amount);
     let at = around.at;
-    let reverse = Entry { reverses: Some(command.activity), ..Entry::new(Kind::Reverse, at, returned.clone()) };
-    let kept = without(returned, &refunded);
+    let kept = less(&returned, &refunded);
+    let (allowances, beyond) = wallet.within_caps(&kept, used.drawn, at);
+    let kept = less(&kept, &beyond);
+    let draws = returned.into_iter().chain(allowances).collect();
+    let reverse = Entry { reverses: Some(command.activity), ..Entry::new(Kind::Reverse, at, draws) };
     let onward = match command.on_expired {
         OnExpired::Forfeit => wallet.onward(&kept, at),
         OnExpired::Reissue { grace_days } => reissue(wallet, &kept, grace_days, around),
     };
-    Ok(std::iter::once(reverse).chain(voided(refunded, at)).chain(onward).collect())
-}
-
-/// What of what comes back was not refunded.
-fn without(mut returned: Vec<Draw>, refunded: &[Draw]) -> Vec<Draw> {
-    for gone in refunded {
-        for draw in returned.iter_mut().filter(|draw| draw.grant == gone.grant) {
-            draw.amount -= gone.amount;
-        }
-    }
-    returned.retain(|draw| !draw.amount.is_zero());
-    returned
+    let ended = (!beyond.is_empty()).then(|| Entry { reason: Some(REASON), ..Entry::new(Kind::Expire, at, beyond) });
+    Ok(std::iter::once(reverse).chain(voided(refunded, at)).chain(ended).chain(onward).collect())
 }
 
 /// What was refunded is voided in the instant in which it comes back (selling.md, S4).

@@ -3,6 +3,7 @@
 use entity::activity::{Kind, Source};
 use entity::{Anchor, Credits, CustomerId, ExpirationKind, GrantId, Minor, credit_grant};
 
+use super::issue::arrived;
 use super::{Circumstances, Posting};
 use crate::clock::Instant;
 use crate::error::Refusal;
@@ -17,8 +18,14 @@ pub(super) fn decide(wallet: &Wallet, command: &Transfer, around: &Circumstances
     let draws = draw(wallet, command.amount, around.at)?;
     let grants = draws.iter().map(|draw| made_of(wallet, draw, command.to, around)).collect();
     let [out, into] = entries(&draws, grants, Source::Transfer, around.at);
-    let wallets = [wallet.key(), (command.to, command.credit_type)];
-    Ok(wallets.into_iter().zip([out, into]).map(|(wallet, entry)| Posting { wallet, entry }).collect())
+    let into = match around.receiver {
+        // What was given away before a renewal, and comes back after it, falls under its cap.
+        Some(receiver) => arrived(receiver, into, around.at),
+        None => vec![into],
+    };
+    let to = (command.to, command.credit_type);
+    let into = into.into_iter().map(|entry| Posting { wallet: to, entry });
+    Ok(std::iter::once(Posting { wallet: wallet.key(), entry: out }).chain(into).collect())
 }
 
 /// What leaves, and what arrives as new grants.
@@ -65,12 +72,17 @@ pub(super) fn made_of(
         cost_returned: Minor::ZERO,
         cost_short: Minor::ZERO,
         expired_marked: Credits::ZERO,
+        expired_capped: Credits::ZERO,
         frozen: false,
+        allowance: None,
+        capped_at: None,
         source: Source::Transfer,
         origin_id: Some(draw.grant),
         created_at: around.at,
         ..from
     };
+    // It has passed the caps of the periods that are paid.
+    made.period = made.period.max(made.period.and(wallet.newest_cap(&made)));
     // A period that a first use has begun goes on: what is left of it is an exact instant.
     if made.period_from == Some(Anchor::FirstUse) && made.expires_at.is_some() {
         made.expiration = ExpirationKind::At;

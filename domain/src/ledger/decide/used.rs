@@ -16,6 +16,8 @@ pub struct Used {
     pub kind: Kind,
     /// What led to it.
     pub source: Source,
+    /// Its number within its wallet.
+    pub drawn: i64,
     /// What is left of its draws, first taken first.
     pub left: Vec<Draw>,
     /// How many of them were refunded, by grant: these come back last, and are voided then (selling.md, S4).
@@ -28,7 +30,7 @@ impl Used {
     /// What an activity took, with nothing given back.
     #[must_use]
     pub fn of(kind: Kind, source: Source, left: Vec<Draw>) -> Self {
-        Self { kind, source, left, marked: HashMap::new(), undone: false }
+        Self { kind, source, drawn: 0, left, marked: HashMap::new(), undone: false }
     }
 
     /// How many credits of a grant were refunded.
