@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use entity::{EnrolmentId, EventId, OrderId};
+use entity::{EnrolmentId, EventId, OrderId, SubscriptionId};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -57,6 +57,7 @@ macro_rules! made {
 
 made! {
     OrderId = Ordered;
+    SubscriptionId = Subscribed;
     EventId = Tracked;
     EnrolmentId = Enrolled;
 }

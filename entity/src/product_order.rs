@@ -42,6 +42,8 @@ pub struct Model {
     pub subtotal: Minor,
     pub tax: Minor,
     pub total: Minor,
+    /// How much of it unused credits of the period before are to pay, where it changes a subscription.
+    pub covered: Minor,
     /// How much of it went back.
     pub refunded: Minor,
     /// As an anonymous buyer wrote it; likewise the address.

@@ -44,6 +44,8 @@ pub struct Model {
     pub time_zone: String,
     /// The price from the next period on.
     pub pending_price_id: Option<PriceId>,
+    /// How many from the next period on.
+    pub pending_quantity: Option<i64>,
     pub cancel_at_period_end: bool,
     /// A stored method of the provider that renewals are charged to.
     pub payment_method: Option<String>,

@@ -43,6 +43,7 @@ mod scalars;
 mod sessions;
 mod settling;
 mod steps;
+mod subscription_changes;
 mod subscriptions;
 mod test_clock;
 mod triggers;
@@ -100,7 +101,7 @@ pub struct Mutation(
     prices::PriceMutation,
     ordering::OrderMutation,
     settling::SettlingMutation,
-    subscriptions::SubscriptionMutation,
+    subscription_changes::SubscriptionMutation,
     events::EventMutation,
     triggers::TriggerMutation,
     automations::AutomationMutation,

@@ -102,6 +102,8 @@ pub enum UserErrorCode {
     NothingToFulfil,
     /// The subscription is not in a state in which this can be done.
     SubscriptionStatus,
+    /// An order of the subscription is not paid yet.
+    SubscriptionOwes,
     /// The order renews a subscription, which is what is to be ended.
     OrderRenews,
     /// The account's payment provider charges a stored payment method, and none was given.

@@ -1,24 +1,22 @@
 //! Subscriptions.
 
 use async_graphql::connection::Connection;
-use async_graphql::{Context, Description, Enum, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
+use async_graphql::{Context, Description, Enum, ID, Object, Result, SimpleObject};
 use entity::renewal;
 use entity::renewal::Status as PeriodStatus;
 use entity::subscription::{Model, Status};
 
-use super::accounts::{changed, kept};
 use super::context::Ask;
 use super::customers::Customer;
 use super::orders::Order;
 use super::page;
-use super::payload::{UserErrorInterface, answer, id};
 use super::price_terms::whole;
 use super::prices::Price;
 use super::scalars::{Credits, DateTime, Money, TimeZone};
 use domain::catalog::prices::{parts_of, tiers_of};
 use domain::catalog::pricing;
 use domain::sales::renewals;
-use domain::sales::subscriptions::{self, Changes, PeriodWish};
+use domain::sales::subscriptions::{self, PeriodWish};
 use domain::{Error, Refusal, Scope};
 
 /// How far a subscription is.
@@ -90,6 +88,11 @@ impl Subscription {
         whole(self.0.quantity)
     }
 
+    /// How many from the next period on, if that changes.
+    fn next_quantity(&self) -> Option<i32> {
+        self.0.pending_quantity.map(whole)
+    }
+
     /// From when its periods are counted: its first payment, or the period at which its interval changed.
     fn anchor_at(&self) -> Option<DateTime> {
         self.0.anchor_at.map(DateTime)
@@ -142,9 +145,10 @@ impl Subscription {
         let most = most.ok_or_else(|| Error::from(Refusal::invalid("first", "Must be 1 to 100.")))?;
         let price = self.0.pending_price_id.unwrap_or(self.0.price_id);
         let Some(price) = ctx.reads(Scope::OwnRead).await?.prices.get(price).await? else { return Ok(Vec::new()) };
-        let total = price.tier_mode.and_then(|mode| pricing::total(mode, &tiers_of(&price), self.0.quantity));
+        let quantity = self.0.pending_quantity.unwrap_or(self.0.quantity);
+        let total = price.tier_mode.and_then(|mode| pricing::total(mode, &tiers_of(&price), quantity));
         let each = price.credits_per_renewal.unwrap_or_default().0;
-        let credits = entity::Credits(each * self.0.quantity * i64::from(parts_of(&price)));
+        let credits = entity::Credits(each * quantity * i64::from(parts_of(&price)));
         let periods = renewals::upcoming(&self.0, &price, most).into_iter();
         let currency = price.currency.clone().unwrap_or_default();
         let upcoming = periods.map(|period| UpcomingRenewal {
@@ -270,120 +274,4 @@ impl SubscriptionQuery {
         };
         Some(found.await)
     }
-}
-
-/// What changes in a subscription. What is left out stays.
-#[derive(InputObject)]
-pub struct SubscriptionUpdateInput {
-    /// The subscription.
-    subscription_id: ID,
-    /// The price from the next period on; null keeps the present one after all.
-    price_id: MaybeUndefined<ID>,
-    /// Whether it ends with the present period.
-    cancel_at_period_end: MaybeUndefined<bool>,
-    /// A stored method of the account's payment provider, which is charged at once for what is unpaid; null for none.
-    payment_method: MaybeUndefined<String>,
-}
-
-/// A subscription to end.
-#[derive(InputObject)]
-pub struct SubscriptionCancelInput {
-    /// The subscription.
-    subscription_id: ID,
-    /// Why: at most 255 characters.
-    reason: Option<String>,
-}
-
-/// A subscription to pause.
-#[derive(InputObject)]
-pub struct SubscriptionPauseInput {
-    /// The subscription.
-    subscription_id: ID,
-}
-
-/// A subscription to resume.
-#[derive(InputObject)]
-pub struct SubscriptionResumeInput {
-    /// The subscription.
-    subscription_id: ID,
-}
-
-/// What became of a change to a subscription.
-#[derive(SimpleObject)]
-pub struct SubscriptionPayload {
-    /// The subscription as it is now; null if the change was refused.
-    subscription: Option<Subscription>,
-    /// Why it was refused.
-    user_errors: Vec<UserErrorInterface>,
-}
-
-#[derive(Default)]
-pub struct SubscriptionMutation;
-
-#[Object]
-impl SubscriptionMutation {
-    /// Change a subscription: its price from the next period on, whether it ends with this one, what is charged. For staff,
-    /// and for the customer whose it is.
-    async fn subscription_update(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "What changes.")] input: SubscriptionUpdateInput,
-    ) -> Option<Result<SubscriptionPayload>> {
-        let result = async {
-            let price = changed(input.price_id).map(|it| it.map(|it| id("priceId", "price", &it)).transpose());
-            let changes = Changes {
-                price: price.transpose()?,
-                cancel_at_period_end: kept("cancelAtPeriodEnd", input.cancel_at_period_end)?,
-                payment_method: changed(input.payment_method),
-            };
-            subscriptions::update(ctx.caller()?, subscription(&input.subscription_id)?, changes).await
-        };
-        Some(Box::pin(payload(ctx, result)).await)
-    }
-
-    /// End a subscription now, and give up what is unpaid of it. What was paid stays: `orderRefund` gives it back. To end it
-    /// with its period, use `subscriptionUpdate`. For staff, and for the customer whose it is.
-    async fn subscription_cancel(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The subscription.")] input: SubscriptionCancelInput,
-    ) -> Option<Result<SubscriptionPayload>> {
-        let result = async {
-            let it = subscription(&input.subscription_id)?;
-            subscriptions::cancel(ctx.caller()?, it, input.reason.clone()).await
-        };
-        Some(Box::pin(payload(ctx, result)).await)
-    }
-
-    /// Pause a subscription: periods that begin meanwhile are skipped. For staff, and for the customer whose it is.
-    async fn subscription_pause(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The subscription.")] input: SubscriptionPauseInput,
-    ) -> Option<Result<SubscriptionPayload>> {
-        let result = async { subscriptions::pause(ctx.caller()?, subscription(&input.subscription_id)?).await };
-        Some(Box::pin(payload(ctx, result)).await)
-    }
-
-    /// Resume a paused subscription: the next period is charged. For staff, and for the customer whose it is.
-    async fn subscription_resume(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The subscription.")] input: SubscriptionResumeInput,
-    ) -> Option<Result<SubscriptionPayload>> {
-        let result = async { subscriptions::resume(ctx.caller()?, subscription(&input.subscription_id)?).await };
-        Some(Box::pin(payload(ctx, result)).await)
-    }
-}
-
-fn subscription(it: &ID) -> Result<entity::SubscriptionId, Refusal> {
-    id("subscriptionId", "subscription", it)
-}
-
-async fn payload(
-    ctx: &Context<'_>,
-    operation: impl Future<Output = domain::Result<Model>>,
-) -> Result<SubscriptionPayload> {
-    let answered = answer(ctx, operation).await;
-    answered.map(|(row, user_errors)| SubscriptionPayload { subscription: row.map(Subscription), user_errors })
 }

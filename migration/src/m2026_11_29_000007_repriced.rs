@@ -27,6 +27,8 @@ pub const UP: &[&str] = &[
     "ALTER TABLE allocation ADD COLUMN allowance {long}",
     "ALTER TABLE hold ADD COLUMN sequence {long} NOT NULL DEFAULT 0",
     "ALTER TABLE wallet ADD COLUMN caps {int} NOT NULL DEFAULT 0 CHECK (caps >= 0)",
+    "ALTER TABLE subscription ADD COLUMN pending_quantity {long} CHECK (pending_quantity >= 1)",
+    "ALTER TABLE product_order ADD COLUMN covered {long} NOT NULL DEFAULT 0 CHECK (covered >= 0)",
     "CREATE INDEX credit_grant_by_cap ON credit_grant (account_id, customer_id, credit_type_id)
         WHERE capped_at IS NOT NULL",
     "CREATE INDEX credit_grant_by_origin ON credit_grant (account_id, origin_id) WHERE origin_id IS NOT NULL",

@@ -4,6 +4,7 @@ mod access;
 mod acts;
 mod amends;
 mod catalog;
+mod changes;
 mod forms;
 pub mod histories;
 mod laws;

@@ -113,7 +113,8 @@ on_both! {
         house.advance("2026-07-15T00:00:00Z").await;
         assert_eq!(house.balance(&ada).await["available"], 0);
         house.done("subscriptionResume", "subscription { status }", of(&subscription)).await;
-        for at in ["2026-08-01T00:00:00Z", "2026-09-01T00:00:00Z", "2026-10-01T00:00:00Z", "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z"] {
+        house.pay_newest(&subscription).await;
+        for at in ["2026-08-16T00:00:00Z", "2026-09-16T00:00:00Z", "2026-10-16T00:00:00Z", "2026-11-16T00:00:00Z", "2026-12-16T00:00:00Z"] {
             pay_at(at).await;
         }
         let wanted = [

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use entity::{
-    AccountId, ActivityId, BulkOperationId, EnrolmentId, EventId, OrderId, Owned, activity, allocation, request,
+    AccountId, ActivityId, BulkOperationId, EnrolmentId, EventId, OrderId, Owned, SubscriptionId, activity, allocation,
+    request,
 };
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder};
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,8 @@ pub enum Recorded {
     Ordered(OrderId),
     /// An event of the business's own was written.
     Tracked(EventId),
+    /// Something was done with a subscription.
+    Subscribed(SubscriptionId),
     /// A customer began to walk an automation.
     Enrolled(EnrolmentId),
 }

@@ -50,7 +50,7 @@ pub(super) async fn open(
         provider_reference: None,
         method,
         status: Status::Pending,
-        amount: order.total,
+        amount: order.total - order.covered,
         refunded: Minor::ZERO,
         currency: order.currency.clone().unwrap_or_else(|| tx.account.currency.clone()),
         action_url: None,

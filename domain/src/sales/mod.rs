@@ -7,6 +7,8 @@
 //! * [`refunds`]: what is unused goes back.
 //! * [`sale`]: an order with all that hangs on it, on which every verb decides.
 //! * [`subscriptions`], [`renewals`]: orders that renew; each period once, by a job that anybody may run.
+//! * [`verbs`]: what staff or a customer does with a subscription; [`change`]: another plan, now.
+//! * [`anew`]: periods that wait for their payment, after a pause or with another plan.
 //! * [`unpaid`]: periods that nobody has paid, collected again or given up.
 //! * [`unfulfilled`]: what an order could not give when it was paid, given later.
 //! * [`pending`]: what was ordered and has not become credits, and why.
@@ -18,7 +20,9 @@
 //! Lock order: a customer who orders, a subscription, then orders and payments, then what the ledger locks (wallets first), and last the
 //! account's order counter, before keys. No lock of selling is waited for by the ledger, which knows of none.
 
+mod anew;
 pub mod basket;
+mod change;
 pub mod collect;
 pub mod disputes;
 pub mod forms;
@@ -37,3 +41,4 @@ pub mod sale;
 pub mod subscriptions;
 pub mod unfulfilled;
 mod unpaid;
+pub mod verbs;

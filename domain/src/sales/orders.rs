@@ -39,6 +39,7 @@ pub(super) fn awaiting_payment(tx: &Tx, customer: CustomerId, basket: &Basket, a
         subtotal: basket.total,
         tax: Minor::ZERO,
         total: basket.total,
+        covered: Minor::ZERO,
         refunded: Minor::ZERO,
         buyer_name: None,
         buyer_email: None,

@@ -18,7 +18,7 @@ use super::orders::{self, emit, in_words, lock};
 use super::provider::MANUAL;
 use super::refusal::Sale;
 use super::sale::taken::{self, By, Whose};
-use super::{basket, renewals, subscriptions};
+use super::{basket, change, renewals, subscriptions};
 use crate::caller::{Caller, Scope};
 use crate::clock::fresh_id;
 use crate::error::{Error, Refusal, Result, is_taken};
@@ -104,12 +104,13 @@ fn decide(
     let awaits = order.status == Status::AwaitingPayment;
     let amount = match amount {
         Some(amount) => amount,
-        None if awaits => order.total - kept,
+        None if awaits => order.total - order.covered - kept,
         None if is_named => order.total,
         None => return refused(),
     };
     let can_be_paid = awaits || matches!(order.status, Status::Cancelled | Status::ChargedBack);
-    Ok(Received { amount, settles: can_be_paid && kept + amount >= order.total })
+    let due = if awaits { order.total - order.covered } else { order.total };
+    Ok(Received { amount, settles: can_be_paid && kept + amount >= due })
 }
 
 async fn receive(
@@ -164,6 +165,14 @@ pub(super) async fn settle(
     mut order: product_order::Model,
     actor: (ActorKind, String),
 ) -> Result<OrderId> {
+    if order.status == Status::AwaitingPayment
+        && !order.covered.is_zero()
+        && !Box::pin(change::pay(tx, store, &order)).await?
+    {
+        // The credits that were to pay for some of it were used meanwhile.
+        emit(tx, "order.partly_paid", &order).await?;
+        return Ok(order.id);
+    }
     let lines = fulfil::lines_of(tx.db(), &order).await?;
     let mut terms = Terms { withheld: withheld(tx.db(), &order, &lines).await?, ..Terms::by(actor.clone()) };
     // What was charged back was given before: its period has begun.

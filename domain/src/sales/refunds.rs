@@ -16,7 +16,7 @@ use super::refusal::Sale;
 pub use super::sale::refund::Part;
 use super::sale::refund::{Wanted, decide};
 use super::sale::taken::{self, By, Whose};
-use super::{collect, fulfil, payments, renewals, sale};
+use super::{change, collect, fulfil, payments, renewals, sale};
 use crate::caller::{Caller, Scope};
 use crate::clock::fresh_id;
 use crate::error::{Error, Refusal, Result};
@@ -154,7 +154,9 @@ async fn give_money_back(tx: &Tx, caller: &Caller, order: product_order::Model, 
         let by = By { actor: &actor, reason: &new.reason };
         let taken = taken::take(tx, store, &sale, &portion.takes, by).await?;
         let payment = sale.payments.iter().find(|payment| Some(payment.id) == portion.payment);
-        let manual = payment.is_none_or(|payment| payment.provider == MANUAL);
+        let by_hand =
+            |payment: &entity::payment::Model| payment.provider == MANUAL || payment.provider == change::CHANGE;
+        let manual = payment.is_none_or(by_hand);
         let row = Model {
             payment_id: portion.payment,
             status: if manual { refund::Status::Succeeded } else { refund::Status::Pending },

@@ -55,6 +55,8 @@ pub enum Sale {
     NothingToFulfil { field: String },
     /// The subscription is not in a state in which this can be done.
     SubscriptionStatus { status: String },
+    /// An order of the subscription is open, or past due.
+    SubscriptionOwes,
     /// The order renews a subscription, which is what is to be ended.
     OrderRenews,
     /// The provider needs to know what is charged.
@@ -88,6 +90,7 @@ impl Sale {
             Self::PriceOver { .. } => Code::PriceOver,
             Self::NothingToFulfil { .. } => Code::NothingToFulfil,
             Self::SubscriptionStatus { .. } => Code::SubscriptionStatus,
+            Self::SubscriptionOwes => Code::SubscriptionOwes,
             Self::OrderRenews => Code::OrderRenews,
             Self::PaymentMethodMissing => Code::PaymentMethodMissing,
         }
@@ -168,6 +171,9 @@ impl Sale {
             Self::SubscriptionStatus { status } => {
                 format!("This subscription is {status}, so this cannot be done. Nothing was changed.")
             }
+            Self::SubscriptionOwes => {
+                "An order of this subscription is not paid yet. Pay it, or give it up, before the plan changes at once.".to_owned()
+            }
             Self::OrderRenews => {
                 "This order renews a subscription. End that with subscriptionCancel, and what is unpaid of it goes with it."
                     .to_owned()
@@ -204,7 +210,7 @@ impl Sale {
             | Self::OrderPartlyPaid { .. }
             | Self::OrderRenews => Some("orderId"),
             Self::NotDisputed => Some("paymentId"),
-            Self::SubscriptionStatus { .. } => Some("subscriptionId"),
+            Self::SubscriptionStatus { .. } | Self::SubscriptionOwes => Some("subscriptionId"),
             Self::PaymentMethodMissing => Some("paymentMethod"),
         }
     }

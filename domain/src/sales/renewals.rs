@@ -14,14 +14,12 @@ use entity::product_order::{self, Status as OrderStatus};
 use entity::renewal::{Column, Entity, Model, Status};
 use entity::subscription::{self, Status as Standing};
 use entity::{AccountId, Owned, PaymentId, PriceId, SubscriptionId, credit_type, fulfilment, product};
-use sea_orm::{
-    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, Set,
-};
+use sea_orm::{ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, Set};
 
 use super::basket::{self, Basket};
 use super::fulfil::{self, Earlier, Terms};
 use super::period::{Anchor, Period, period};
-use super::{collect, orders, payments, subscriptions, unpaid};
+use super::{anew, change, collect, orders, payments, subscriptions, unpaid};
 use crate::app::App;
 use crate::catalog::prices;
 use crate::clock::Instant;
@@ -109,11 +107,14 @@ async fn run_one(app: &App, account: AccountId, id: SubscriptionId) -> Result<bo
 async fn next(tx: &Tx, subscription: &subscription::Model) -> Result<Option<(Instant, Due)>> {
     let grace = TimeDelta::days(i64::from(tx.account.renewal_grace_days));
     let unpaid = unpaid::periods(tx, subscription.id).await?;
+    let begins_at = |renewal: &Model| subscription.next_at.is_some_and(|at| renewal.starts_at >= at);
+    let waits = unpaid.iter().any(|renewal| renewal.number >= subscription.next_number && begins_at(renewal));
     let unpaid = unpaid.iter().filter_map(|renewal| {
         let at = renewal.past_due_at?;
         Some(if renewal.status == Status::Due { (at, Due::Late(renewal.number)) } else { (at + grace, Due::GivenUp) })
     });
-    let begins = subscription.next_at.map(|at| (at, Due::Begins));
+    // One that waits for its payment begins with it.
+    let begins = subscription.next_at.filter(|_| !waits).map(|at| (at, Due::Begins));
     Ok(unpaid.chain(begins).min_by_key(|(at, _)| *at))
 }
 
@@ -138,8 +139,13 @@ pub(super) async fn begin_next(
     if row.cancel_at_period_end {
         return Ok((subscriptions::ended(tx, row, Some(AT_END.to_owned())).await?, None));
     }
+    if change::lapse(tx, app, &row).await? {
+        // Its number is gone, and the next one begins when it would have.
+        (row.next_number, row.anchor_number) = (row.next_number + 1, row.anchor_number + 1);
+    }
     let number = row.next_number;
     let present = price_of(tx, row.price_id).await?;
+    row.quantity = row.pending_quantity.take().unwrap_or(row.quantity);
     let price = match row.pending_price_id.take() {
         Some(pending) => price_of(tx, pending).await?,
         None => present.clone(),
@@ -166,6 +172,7 @@ pub(super) async fn begin_next(
     let mut written = row.clone().into_active_model();
     written.price_id = Set(price.id);
     written.pending_price_id = Set(None);
+    (written.quantity, written.pending_quantity) = (Set(row.quantity), Set(None));
     written.anchor_at = Set(row.anchor_at);
     written.anchor_number = Set(row.anchor_number);
     written.next_number = Set(number + 1);
@@ -198,7 +205,7 @@ pub(super) async fn issued_by(tx: &Tx, line: &basket::Line) -> Result<Option<cre
 }
 
 /// The order of a period: paid at once where it costs nothing, and otherwise collected.
-async fn renew(
+pub(super) async fn renew(
     tx: &Tx,
     app: &App,
     row: &subscription::Model,
@@ -286,36 +293,12 @@ pub(super) async fn find(
     found.ok_or_else(|| Error::Internal(format!("{subscription} has no period {number}")))
 }
 
-/// The period of a subscription that began last.
-pub(super) async fn newest(tx: &Tx, subscription: &subscription::Model) -> Result<Option<Model>> {
-    let rows = tx.rows::<Entity>().filter(Column::SubscriptionId.eq(subscription.id));
-    Ok(rows.order_by_desc(Column::Number).one(tx.db()).await?)
-}
-
-/// Ends a skipped period now, so that the next one begins here, and is what the ones after it are counted from.
-pub(super) async fn cut_short(tx: &Tx, subscription: &mut subscription::Model, skipped: Model) -> Result<()> {
-    if skipped.starts_at >= tx.now {
-        // It has not lasted at all: it is the one that begins.
-        subscription.next_number = skipped.number;
-        Entity::delete_many()
-            .filter(Column::AccountId.eq(tx.account.id))
-            .filter(Column::SubscriptionId.eq(subscription.id))
-            .filter(Column::Number.eq(skipped.number))
-            .exec(tx.db())
-            .await?;
-    } else {
-        let mut row = skipped.into_active_model();
-        row.ends_at = Set(tx.now);
-        row.update(tx.db()).await?;
-        (subscription.anchor_at, subscription.anchor_number) = (Some(tx.now), subscription.next_number);
-    }
-    subscription.next_at = Some(tx.now);
-    Ok(())
-}
-
 /// Marks a period paid; answers what its credits are counted by.
 pub(super) async fn paid(tx: &Tx, subscription: &subscription::Model, number: i64) -> Result<(Anchor, Period)> {
     let found = find(tx.db(), tx.account.id, subscription.id, number).await?;
+    if number >= subscription.next_number {
+        return anew::begin(tx, subscription, found).await;
+    }
     let period = period_of(subscription, &found);
     set_status(tx, found, Status::Paid).await?;
     stand(tx, subscription).await?;

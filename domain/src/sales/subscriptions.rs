@@ -1,42 +1,25 @@
-//! Subscriptions: begun by the payment of an order, paused, changed, ended.
-//!
-//! Each operation first lets happen what is due, so that a period that began before a pause is charged, and one that
-//! began within it is not, whether a worker came in between or not.
+//! Subscriptions: begun by the payment of an order, ended, and read.
 
 use std::collections::HashMap;
 
-use entity::price::Kind;
 use entity::product_order;
 use entity::renewal;
 use entity::subscription::{Column, Entity, Model, Status};
-use entity::{CustomerId, Owned, PriceId, SubscriptionId, price, product};
+use entity::{CustomerId, SubscriptionId, price};
 use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, QueryFilter, QuerySelect, Set};
 use serde_json::json;
 
-use super::basket::{self, Basket};
+use super::basket::Basket;
 use super::period::{Anchor, Period, period};
-use super::refusal::Sale;
 use super::{renewals, unpaid};
-use crate::caller::{Caller, Role, Scope};
 use crate::catalog::prices;
 use crate::clock::{Instant, fresh_id};
 use crate::error::{Refusal, Result};
 use crate::events::Fact;
-use crate::input;
 use crate::ledger::expiration::zone_of;
 use crate::page::{self, Page, Slice};
 use crate::store::Store;
 use crate::tx::{Tx, View};
-
-/// What staff, or the customer, changes; what is left out stays.
-#[derive(Clone, Debug, Default)]
-pub struct Changes {
-    /// The price from the next period on; `Some(None)` keeps the present one after all.
-    pub price: Option<Option<PriceId>>,
-    /// Whether it ends with the present period.
-    pub cancel_at_period_end: Option<bool>,
-    pub payment_method: Option<Option<String>>,
-}
 
 /// The subscription of an order that is being placed: it begins when that is paid.
 pub(super) async fn open(
@@ -59,6 +42,7 @@ pub(super) async fn open(
         next_at: None,
         time_zone: tx.account.time_zone.clone(),
         pending_price_id: None,
+        pending_quantity: None,
         cancel_at_period_end: false,
         payment_method,
         created_at: tx.now,
@@ -128,169 +112,6 @@ pub fn in_words(status: Status) -> &'static str {
     }
 }
 
-fn wrong(status: Status) -> Refusal {
-    Sale::SubscriptionStatus { status: in_words(status).to_owned() }.into()
-}
-
-/// A subscription of the caller's, locked, with nothing due.
-async fn up_to_date(caller: &Caller, id: SubscriptionId) -> Result<(Tx, Model)> {
-    let only = if let Role::Customer(customer) = caller.role() { Some(customer) } else { None };
-    loop {
-        let tx = caller.begin(Scope::Buy).await?;
-        let subscription = lock(&tx, id, only).await?;
-        if !renewals::is_due(&tx, &subscription).await? {
-            return Ok((tx, subscription));
-        }
-        let account = tx.account.id;
-        drop(tx);
-        renewals::run_due(caller.app(), account, id).await?;
-    }
-}
-
-/// Changes a subscription.
-pub async fn update(caller: &Caller, id: SubscriptionId, changes: Changes) -> Result<Model> {
-    let (tx, subscription) = up_to_date(caller, id).await?;
-    if subscription.status == Status::Cancelled {
-        return Err(wrong(subscription.status).into());
-    }
-    let mut row = subscription.clone().into_active_model();
-    if let Some(price) = changes.price {
-        if let Some(price) = price {
-            check_price(&tx, &subscription, price).await?;
-        }
-        row.pending_price_id = Set(price.filter(|price| *price != subscription.price_id));
-    }
-    if let Some(ends) = changes.cancel_at_period_end {
-        row.cancel_at_period_end = Set(ends);
-    }
-    let new_method = changes.payment_method.is_some();
-    if let Some(method) = changes.payment_method {
-        row.payment_method = Set(input::optional_text("paymentMethod", method.as_deref(), input::NAME)?);
-    }
-    row.updated_at = Set(tx.now);
-    let updated = row.update(tx.db()).await?;
-    let opened = if new_method { unpaid::collect_again(&tx, caller.app(), &updated).await? } else { Vec::new() };
-    let account = tx.account.id;
-    tx.commit().await?;
-    for payment in opened {
-        super::collect::now(caller.app(), account, payment).await;
-    }
-    Ok(updated)
-}
-
-/// A price that a subscription can change to: on sale, renewing, in the same currency, for as many.
-async fn check_price(tx: &Tx, subscription: &Model, id: PriceId) -> Result<()> {
-    let find = |id| price::Entity::of(tx.account.id).filter(price::Column::Id.eq(id)).one(tx.db());
-    let found = find(id).await?.ok_or_else(|| Refusal::not_found("priceId", "price"))?;
-    let product = product::Entity::of(tx.account.id).filter(product::Column::Id.eq(found.product_id));
-    let product = product.one(tx.db()).await?.ok_or_else(|| Refusal::not_found("priceId", "price"))?;
-    if id == subscription.price_id {
-        return Ok(());
-    }
-    basket::on_sale("priceId", &product, &found)?;
-    if found.kind != Kind::Subscription {
-        return Err(Refusal::invalid("priceId", "Must be the price of a subscription.").into());
-    }
-    let present = find(subscription.price_id).await?;
-    if present.is_some_and(|present| present.currency != found.currency) {
-        return Err(Refusal::invalid("priceId", "Must be in the subscription's currency.").into());
-    }
-    let line = basket::priced("priceId", product, found, subscription.quantity)?;
-    let had = basket::ordered(tx.db(), tx.account.id, subscription.customer_id, &[id]).await?;
-    let basket = Basket { currency: line.price.currency.clone(), total: line.amount, lines: vec![line] };
-    let field = |_| "priceId".to_owned();
-    basket::can_be_given(tx.db(), (&tx.account, tx.now), &basket, field).await?;
-    basket::within_limits(&basket, &had, field)?;
-    Ok(())
-}
-
-/// Pauses a subscription: periods that begin meanwhile are skipped. Doing it twice changes nothing.
-pub async fn pause(caller: &Caller, id: SubscriptionId) -> Result<Model> {
-    let (tx, subscription) = up_to_date(caller, id).await?;
-    match subscription.status {
-        Status::Paused => Ok(subscription),
-        Status::Active => set_status(tx, subscription, Status::Paused, "subscription.paused").await,
-        status => Err(wrong(status).into()),
-    }
-}
-
-/// Resumes a paused subscription (selling.md, S13): within a paid period, or while an order is open, nothing begins and the
-/// periods are counted as before. Later the period that was skipped ends here, and a new one begins and is charged, from
-/// which the next ones are counted. Doing it twice changes nothing.
-pub async fn resume(caller: &Caller, id: SubscriptionId) -> Result<Model> {
-    let (tx, subscription) = up_to_date(caller, id).await?;
-    match subscription.status {
-        Status::Active | Status::PastDue => Ok(subscription),
-        Status::Paused => {
-            let next = subscription.pending_price_id.unwrap_or(subscription.price_id);
-            Box::pin(still_sold(&tx, &subscription, next)).await?;
-            Box::pin(go_on(caller, tx, subscription)).await
-        }
-        status => Err(wrong(status).into()),
-    }
-}
-
-/// Makes a paused subscription active again, and begins a period where it was paused beyond the one that was paid.
-async fn go_on(caller: &Caller, tx: Tx, mut subscription: Model) -> Result<Model> {
-    let skipped = match renewals::newest(&tx, &subscription).await? {
-        Some(newest) if newest.status == renewal::Status::Skipped && newest.ends_at > tx.now => Some(newest),
-        _ => None,
-    };
-    let owes = !unpaid::periods(&tx, subscription.id).await?.is_empty();
-    let Some(skipped) = skipped.filter(|_| !owes) else {
-        return set_status(tx, subscription, Status::Active, "subscription.resumed").await;
-    };
-    renewals::cut_short(&tx, &mut subscription, skipped).await?;
-    subscription.status = Status::Active;
-    let mut row = subscription.clone().into_active_model().reset_all();
-    row.updated_at = Set(tx.now);
-    let subscription = row.update(tx.db()).await?;
-    emit(&tx, "subscription.resumed", &subscription).await?;
-    let (subscription, payment) = Box::pin(renewals::begin_next(&tx, caller.app(), subscription)).await?;
-    renewals::schedule(&tx, &subscription).await?;
-    let account = tx.account.id;
-    tx.commit().await?;
-    if let Some(payment) = payment {
-        super::collect::now(caller.app(), account, payment).await;
-    }
-    Ok(subscription)
-}
-
-/// Refuses what renews at a price that is over: it would be charged for nothing.
-async fn still_sold(tx: &Tx, subscription: &Model, price: PriceId) -> Result<()> {
-    let line = renewals::line_of(tx, subscription, &renewals::price_of(tx, price).await?).await?;
-    let issued = renewals::issued_by(tx, &line).await?;
-    let begins = subscription.next_at.unwrap_or(tx.now).max(tx.now);
-    if issued.is_some_and(|issued| basket::is_over(&line, &tx.account, &issued, begins)) {
-        return Err(Sale::PriceOver { field: "subscriptionId".to_owned() }.into());
-    }
-    Ok(())
-}
-
-async fn set_status(tx: Tx, subscription: Model, status: Status, name: &'static str) -> Result<Model> {
-    let mut row = subscription.into_active_model();
-    row.status = Set(status);
-    row.updated_at = Set(tx.now);
-    let row = row.update(tx.db()).await?;
-    renewals::stand(&tx, &row).await?;
-    let row = lock(&tx, row.id, None).await?;
-    emit(&tx, name, &row).await?;
-    tx.commit().await?;
-    Ok(row)
-}
-
-/// Ends a subscription now, with what is unpaid of it; what was paid stays. Doing it twice changes nothing.
-pub async fn cancel(caller: &Caller, id: SubscriptionId, reason: Option<String>) -> Result<Model> {
-    let reason = input::optional_text("reason", reason.as_deref(), input::NAME)?;
-    let (tx, subscription) = up_to_date(caller, id).await?;
-    if subscription.status == Status::Cancelled {
-        return Ok(subscription);
-    }
-    let row = end(&tx, caller.app().store(), subscription, reason, caller.actor()).await?;
-    tx.commit().await?;
-    Ok(row)
-}
-
 /// Ends a subscription that is locked, and gives up what is unpaid of it.
 pub(super) async fn end(
     tx: &Tx,
@@ -309,6 +130,7 @@ pub(super) async fn ended(tx: &Tx, subscription: Model, reason: Option<String>) 
     row.status = Set(Status::Cancelled);
     row.next_at = Set(None);
     row.pending_price_id = Set(None);
+    row.pending_quantity = Set(None);
     row.ended_at = Set(Some(tx.now));
     row.reason = Set(reason);
     row.updated_at = Set(tx.now);

@@ -8,7 +8,7 @@ use entity::subscription;
 use entity::{PaymentId, SubscriptionId};
 use sea_orm::{ColumnTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use super::{collect, orders, renewals, subscriptions};
+use super::{anew, collect, orders, renewals, subscriptions};
 use crate::app::App;
 use crate::error::Result;
 use crate::store::Store;
@@ -30,8 +30,9 @@ pub(super) async fn order_cancelled(tx: &Tx, subscription: SubscriptionId, numbe
     if number == 0 {
         return subscriptions::ended(tx, row, Some("Its order was cancelled".to_owned())).await.map(drop);
     }
-    renewals::set_status(tx, renewals::find(tx.db(), tx.account.id, subscription, number).await?, Status::Cancelled)
-        .await?;
+    let renewal = renewals::find(tx.db(), tx.account.id, subscription, number).await?;
+    let row = if number >= row.next_number { anew::pass_over(tx, row, &renewal).await? } else { row };
+    renewals::set_status(tx, renewal, Status::Cancelled).await?;
     renewals::stand(tx, &row).await
 }
 

@@ -290,7 +290,7 @@ fn take_cost(
 }
 
 /// The fewest credits that reach the largest cost which is not above an amount; `cost` never falls as there are more.
-fn fewest(most: Credits, amount: Minor, cost: impl Fn(Credits) -> Minor) -> Credits {
+pub fn fewest(most: Credits, amount: Minor, cost: impl Fn(Credits) -> Minor) -> Credits {
     let first = |reaches: &dyn Fn(Minor) -> bool| {
         let (mut low, mut high) = (0, most.0 + 1);
         while low < high {

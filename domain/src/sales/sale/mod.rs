@@ -1,6 +1,7 @@
 //! An order with all that hangs on it: its lines, what was paid and went back, and what became of the credits that it gave,
 //! wherever they are (pure). Every verb decides on it, and so does every dry run (selling.md, S15).
 
+pub mod cover;
 mod drawer;
 pub mod load;
 pub mod refund;
