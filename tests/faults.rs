@@ -16,7 +16,7 @@ use crate::harness::{Backend, House, codes, power};
 use crate::naive::database;
 use crate::naive::game::Game;
 use crate::naive::steps::history;
-use crate::selling::histories;
+use crate::selling::{core, histories, plans};
 
 /// Histories that are tried before a fault counts as not found, in the core and through the database.
 const CASES: usize = 2_000;
@@ -109,9 +109,21 @@ fn is_found_in_selling(count: usize) -> bool {
     catch_unwind(played).is_err()
 }
 
+/// Plays histories of selling through its pure core.
+fn is_found_in_the_core_of_selling() -> bool {
+    let mut runner = TestRunner::deterministic();
+    (0..CASES).any(|_| {
+        let steps = core::history().new_tree(&mut runner).expect("a history").current();
+        catch_unwind(AssertUnwindSafe(|| core::play(&steps))).is_err()
+    })
+}
+
 /// Each of these kinds of fault was there once (selling.md, S1 to S15).
 fn assert_found_in_selling(broken: Fault) {
     fault::set(Some(broken));
+    if matches!(broken, Fault::Marks | Fault::Refund) {
+        assert!(is_found_in_the_core_of_selling(), "{broken:?} is not found in the core");
+    }
     assert!(is_found_in_selling(SALES), "{broken:?} is not found");
 }
 
@@ -148,6 +160,38 @@ fn a_double_payment_that_takes_credits_is_found() {
 #[test]
 fn a_dry_run_that_promises_too_much_is_found() {
     assert_found_in_selling(Fault::DryRun);
+}
+
+/// The same of histories of subscriptions.
+fn assert_found_in_plans(broken: Fault) {
+    fault::set(Some(broken));
+    let played = AssertUnwindSafe(|| {
+        runtime().block_on(async {
+            let house = plans::house(House::new(Backend::Sqlite).await).await;
+            plans::play(&house, SALES).await;
+        });
+    });
+    assert!(catch_unwind(played).is_err(), "{broken:?} is not found");
+}
+
+#[test]
+fn a_cap_that_forgets_what_is_set_aside_is_found() {
+    assert_found_in_plans(Fault::Cap);
+}
+
+#[test]
+fn a_cap_before_the_payment_is_found() {
+    assert_found_in_plans(Fault::CapBefore);
+}
+
+#[test]
+fn an_anchor_that_a_pause_keeps_is_found() {
+    assert_found_in_plans(Fault::Anchor);
+}
+
+#[test]
+fn a_change_that_keeps_the_credits_is_found() {
+    assert_found_in_plans(Fault::Change);
 }
 
 /// A default that is said, and one that is left out, are one request.

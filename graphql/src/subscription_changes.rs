@@ -191,7 +191,7 @@ async fn act(
 ) -> Result<SubscriptionPayload> {
     let verb = what.and_then(|what| Ok(Verb { subscription: id("subscriptionId", "subscription", it)?, what }));
     if dry_run {
-        let preview = async { Ok(verbs::preview(ctx.caller()?, verb?).await?.into()) };
+        let preview = Box::pin(async { Ok(verbs::preview(ctx.caller()?, verb?).await?.into()) });
         let (preview, user_errors) = answer(ctx, preview).await?;
         return Ok(SubscriptionPayload { subscription: None, preview, replayed: false, user_errors });
     }

@@ -13,10 +13,8 @@ use super::page;
 use super::price_terms::whole;
 use super::prices::Price;
 use super::scalars::{Credits, DateTime, Money, TimeZone};
-use domain::catalog::prices::{parts_of, tiers_of};
-use domain::catalog::pricing;
-use domain::sales::renewals;
 use domain::sales::subscriptions::{self, PeriodWish};
+use domain::sales::{basket, renewals};
 use domain::{Error, Refusal, Scope};
 
 /// How far a subscription is.
@@ -144,19 +142,23 @@ impl Subscription {
         let most = usize::try_from(first).ok().filter(|most| (1..=100).contains(most));
         let most = most.ok_or_else(|| Error::from(Refusal::invalid("first", "Must be 1 to 100.")))?;
         let price = self.0.pending_price_id.unwrap_or(self.0.price_id);
-        let Some(price) = ctx.reads(Scope::OwnRead).await?.prices.get(price).await? else { return Ok(Vec::new()) };
+        let reads = ctx.reads(Scope::OwnRead).await?;
+        let Some(price) = reads.prices.get(price).await? else { return Ok(Vec::new()) };
+        let Some(product) = reads.products.get(price.product_id).await? else { return Ok(Vec::new()) };
+        let issued = match product.credit_type_id {
+            Some(id) => reads.credit_types.get(id).await?,
+            None => None,
+        };
         let quantity = self.0.pending_quantity.unwrap_or(self.0.quantity);
-        let total = price.tier_mode.and_then(|mode| pricing::total(mode, &tiers_of(&price), quantity));
-        let each = price.credits_per_renewal.unwrap_or_default().0;
-        let credits = entity::Credits(each * quantity * i64::from(parts_of(&price)));
-        let periods = renewals::upcoming(&self.0, &price, most).into_iter();
-        let currency = price.currency.clone().unwrap_or_default();
+        let Ok(line) = basket::priced("quantity", product, price, quantity) else { return Ok(Vec::new()) };
+        let periods = renewals::upcoming(&self.0, (&line, issued.as_ref()), most).into_iter();
+        let currency = line.price.currency.clone().unwrap_or_default();
         let upcoming = periods.map(|period| UpcomingRenewal {
             number: whole(period.number),
             starts_at: DateTime(period.starts_at),
             ends_at: DateTime(period.ends_at),
-            total: Money::new(total.unwrap_or_default(), &currency),
-            credits: Credits(credits),
+            total: Money::new(line.amount, &currency),
+            credits: Credits(line.credits),
         });
         Ok(upcoming.collect())
     }

@@ -94,6 +94,9 @@ pub const MUTATIONS: &[(&str, Who, &str, &str)] = &[
         r#"{"customerId":"$ada","lines":[{"priceId":"$price","quantity":1}],"idempotencyKey":"i12"}"#,
     ),
     ("orderMarkPaid", Staff, "ORDERS_WRITE", r#"{"orderId":"$order","idempotencyKey":"i13"}"#),
+    ("paymentRecord", Staff, "ORDERS_WRITE", r#"{"orderId":"$order","amount":1,"idempotencyKey":"i27"}"#),
+    ("disputeRecord", Staff, "ORDERS_WRITE", r#"{"paymentId":"$payment","outcome":"OPENED","idempotencyKey":"i28"}"#),
+    ("orderFulfil", Staff, "ORDERS_WRITE", r#"{"orderId":"$order","position":0,"reason":"X","idempotencyKey":"i29"}"#),
     ("orderCancel", Customer, "ORDERS_WRITE", r#"{"orderId":"$order"}"#),
     ("orderRefund", Staff, "ORDERS_WRITE", r#"{"orderId":"$order","reason":"X","idempotencyKey":"i14"}"#),
     (

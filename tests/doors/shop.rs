@@ -85,7 +85,7 @@ impl Shop {
                 "note": note, "metadata": { "shoe size": 38 }, "idempotencyKey": format!("{who}-order") });
             let order = id(&done("orderPlace", "order { id }", order).await["order"]);
             let paid = json!({ "orderId": order, "idempotencyKey": format!("{who}-paid") });
-            done("orderMarkPaid", "order { status }", paid).await;
+            let payment = id(&done("orderMarkPaid", "order { payments { id } }", paid).await["order"]["payments"][0]);
             let event = json!({ "name": "form.sent", "customer": { "id": customer },
                 "properties": { "form": note }, "idempotencyKey": format!("{who}-form") });
             let event = id(&done("eventTrack", "event { id }", event).await["event"]);
@@ -116,6 +116,7 @@ impl Shop {
                     ("activity", activity),
                     ("hold", hold),
                     ("order", order),
+                    ("payment", payment),
                     ("event", event),
                     ("session", session),
                     ("enrolment", enrolment),

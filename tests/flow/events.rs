@@ -103,6 +103,48 @@ on_both! {
         house.assert_verified().await;
     }
 
+    /// The same of money that comes in parts, twice, too late, is disputed and goes back.
+    async fn what_money_does_is_told_as_its_type_says(house: House) {
+        let house = house.sandbox("all-of-money", "2026-01-01T09:00:00Z").await;
+        let ada = house.customer("Ada").await;
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        let product = json!({ "kind": "CREDIT", "slug": "pass", "name": "Pass", "creditTypeId": class, "creditsPerUnit": 4 });
+        let product = id(&house.done("productCreate", "product { id }", product).await["product"]);
+        let paid = json!({ "oneTime": { "currency": "CHF", "tiers": [{ "from": 1, "unitAmount": 4_000 }] } });
+        let price = json!({ "productId": product, "paid": paid, "expiration": { "on": "2026-01-31" } });
+        let price = id(&house.done("priceCreate", "price { id }", price).await["price"]);
+        house.done("productActivate", "product { status }", json!({ "id": product })).await;
+        let order = async || {
+            let input = json!({ "customerId": ada, "lines": [{ "priceId": price, "quantity": 1 }], "idempotencyKey": house.key() });
+            id(&house.done("orderPlace", "order { id }", input).await["order"])
+        };
+        let record = async |order: &str, amount: i64| {
+            let input = json!({ "orderId": order, "amount": amount, "idempotencyKey": house.key() });
+            house.done("paymentRecord", "order { payments { id } }", input).await["order"]["payments"].clone()
+        };
+        let first = order().await;
+        record(&first, 1_000).await;
+        record(&first, 3_000).await;
+        let payments = record(&first, 500).await;
+        let input = json!({ "orderId": first, "amount": 1_000, "keepCredits": true, "reason": "Sorry", "idempotencyKey": house.key() });
+        house.done("orderRefund", "order { status }", input).await;
+        for (payment, outcome) in [(0, "OPENED"), (0, "WON"), (1, "LOST")] {
+            let input = json!({ "paymentId": payments[payment]["id"], "outcome": outcome, "idempotencyKey": house.key() });
+            house.done("disputeRecord", "order { status }", input).await;
+        }
+        let late = order().await;
+        house.advance("2026-02-02T09:00:00Z").await;
+        record(&late, 4_000).await;
+        let input = json!({ "orderId": late, "position": 0, "expiration": { "never": true }, "reason": "Our mistake", "idempotencyKey": house.key() });
+        house.done("orderFulfil", "order { status }", input).await;
+        assert_typed(&house, &[
+            "credits.frozen", "credits.repriced", "credits.thawed", "credits.voided", "order.charged_back", "order.disputed",
+            "order.dispute_ended", "order.fulfilled", "order.paid", "order.paid_again", "order.partly_paid", "order.refunded",
+            "order.unfulfilled",
+        ]).await;
+        house.assert_verified().await;
+    }
+
     async fn events_are_found_by_name_and_by_customer_and_kept_for_their_time(house: House) {
         let house = house.sandbox("kept", "2026-01-01T09:00:00Z").await;
         let (ada, bob) = (house.customer("Ada").await, house.customer("Bob").await);

@@ -72,19 +72,7 @@ async fn in_a_row(told: &mut Told, cuts: usize) {
     for n in 0..CUSTOMERS {
         people.push(house.customer(&format!("Customer {n}")).await.parse().expect("an id"));
     }
-    let issue = move |customer: CustomerId| Issue {
-        customer,
-        credit_type: class,
-        amount: Credits(1_000_000),
-        effective_at: None,
-        expiration: None,
-        priority: None,
-        cost: None,
-        metadata: None,
-        period: None,
-        cap: None,
-        words: Words::default(),
-    };
+    let issue = move |customer: CustomerId| Issue::of(customer, class, Credits(1_000_000));
     for (n, customer) in people.iter().enumerate() {
         ledger::issue(&house.staff(), issue(*customer), &format!("first-{n}")).await.expect("issued");
     }

@@ -27,8 +27,8 @@ pub fn start() -> Instant {
     Instant::from_timestamp(1_800_000_000, 0).expect("in range")
 }
 
-const ACCOUNT: AccountId = AccountId(Uuid::from_u128(1));
-const TYPE: CreditTypeId = CreditTypeId(Uuid::from_u128(3));
+pub const ACCOUNT: AccountId = AccountId(Uuid::from_u128(1));
+pub const TYPE: CreditTypeId = CreditTypeId(Uuid::from_u128(3));
 
 fn account(zone: Tz) -> account::Model {
     account::Model {
@@ -75,6 +75,22 @@ fn credit_type() -> credit_type::Model {
     }
 }
 
+/// Empty books of people.
+pub fn books(people: &[CustomerId]) -> Books {
+    let wallet = |customer: &CustomerId| {
+        let key = (*customer, TYPE);
+        (key, Wallet::new(load::empty(ACCOUNT, key), Vec::new(), Vec::new()))
+    };
+    Books {
+        account: account(Tz::Europe__Zurich).into(),
+        wallets: people.iter().map(wallet).collect(),
+        types: HashMap::from([(TYPE, credit_type())]),
+        customers: people.iter().map(|customer| (*customer, None)).collect(),
+        used: HashMap::new(),
+        noticed: Vec::new(),
+    }
+}
+
 /// Two ledgers, playing the same history.
 pub struct Game {
     pub books: Books,
@@ -90,18 +106,7 @@ pub struct Game {
 impl Game {
     pub fn new(zone: Tz) -> Self {
         let people = (0..PEOPLE).map(|n| CustomerId(Uuid::from_u128(100 + n as u128))).collect::<Vec<_>>();
-        let wallet = |customer: &CustomerId| {
-            let key = (*customer, TYPE);
-            (key, Wallet::new(load::empty(ACCOUNT, key), Vec::new(), Vec::new()))
-        };
-        let books = Books {
-            account: account(zone).into(),
-            wallets: people.iter().map(wallet).collect(),
-            types: HashMap::from([(TYPE, credit_type())]),
-            customers: people.iter().map(|customer| (*customer, None)).collect(),
-            used: HashMap::new(),
-            noticed: Vec::new(),
-        };
+        let books = Books { account: account(zone).into(), ..books(&people) };
         Self {
             books,
             naive: Naive::new(zone, start()),

@@ -110,3 +110,28 @@ pub fn step() -> impl Strategy<Value = Step> {
         4 => which().prop_map(|which| Step::Cancel { which }),
     ]
 }
+
+/// What one history has made.
+pub struct Story {
+    pub people: [String; 2],
+    pub orders: Vec<String>,
+    pub uses: Vec<String>,
+    pub holds: Vec<String>,
+    /// Orders of which credits were left with the customer out of goodwill, or voided by hand.
+    pub kind: Vec<bool>,
+}
+
+/// One of several, whatever number is said.
+pub fn one_of<T>(all: &[T], which: usize) -> Option<&T> {
+    all.get(which.checked_rem(all.len())?)
+}
+
+impl Story {
+    pub fn pick(&self, which: usize) -> Option<usize> {
+        which.checked_rem(self.orders.len())
+    }
+
+    pub fn order(&self, which: usize) -> Option<&String> {
+        one_of(&self.orders, which)
+    }
+}

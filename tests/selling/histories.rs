@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Backend, House, at, codes};
 use crate::on_both;
-use crate::selling::acts::{How, ORDERS, Step, step};
+use crate::selling::acts::{How, ORDERS, Step, Story, one_of, step};
 use crate::selling::laws::{check, fewest, free, surplus};
 use crate::selling::shop::{flat, id};
 use crate::size;
@@ -25,31 +25,6 @@ struct Shop<'a> {
     books: Vec<(String, Value)>,
     /// Codes of refusals, to show what the histories meet.
     met: std::collections::BTreeMap<String, usize>,
-}
-
-/// What one history has made.
-struct Story {
-    people: [String; 2],
-    orders: Vec<String>,
-    uses: Vec<String>,
-    holds: Vec<String>,
-    /// Orders of which credits were left with the customer out of goodwill, or voided by hand.
-    kind: Vec<bool>,
-}
-
-/// One of several, whatever number is said.
-fn one_of<T>(all: &[T], which: usize) -> Option<&T> {
-    all.get(which.checked_rem(all.len())?)
-}
-
-impl Story {
-    fn pick(&self, which: usize) -> Option<usize> {
-        which.checked_rem(self.orders.len())
-    }
-
-    fn order(&self, which: usize) -> Option<&String> {
-        one_of(&self.orders, which)
-    }
 }
 
 const LINES: &str = "creditType { id } sold { credits cost { minor } } deferred { credits cost { minor } }
@@ -362,6 +337,12 @@ pub async fn play(house: &House, histories: usize) -> std::collections::BTreeMap
         shop.prices[1] = id(&house.done("priceCreate", "price { id }", price).await["price"]);
         let first = Step::Order { both: number % 3 == 0, first: number % 3, method: "ask" };
         let mut begin = vec![first, Step::Pay { which: 0, named: false }];
+        if number % 4 == 1 {
+            // All of the money went back, and then some of what was used comes back.
+            let all = Step::Refund { which: 0, how: How::Default, used: true, keep: false };
+            let back = Step::Reverse { which: 0, amount: 2, reissue: false };
+            begin.extend([Step::Use { who: 0, amount: 1 }, Step::Use { who: 0, amount: 1 }, all, back]);
+        }
         if number % 4 == 3 {
             // Given up, ordered anew, and then the money comes for both.
             let once = Step::Order { both: false, first: 2, method: "ask" };

@@ -27,7 +27,7 @@ impl Studio {
             .await;
         let class = house.credit_type("Class", json!({ "never": true })).await;
         let product = json!({ "kind": "CREDIT", "slug": "monthly", "name": "Monthly", "creditTypeId": class });
-        let (product, price) = house.on_sale(product, json!({ "paid": plan(json!({ "upTo": 2 })) })).await;
+        let (product, price) = house.on_sale(product, json!({ "paid": plan(&json!({ "upTo": 2 })) })).await;
         Self { house, class, price, product }
     }
 
@@ -78,7 +78,7 @@ impl Studio {
     }
 }
 
-fn plan(rollover: Value) -> Value {
+fn plan(rollover: &Value) -> Value {
     json!({ "subscription": { "currency": "CHF", "tiers": [{ "from": 1, "unitAmount": 5_000 }],
         "interval": { "count": 1, "unit": "MONTH" }, "creditsPerRenewal": 10, "rollover": rollover } })
 }
@@ -175,7 +175,7 @@ on_both! {
     async fn another_plan_cuts_nothing_that_was_bought(house: House) {
         let studio = Studio::new(house, "caps-plans", false).await;
         let make = async |rollover: Value| {
-            let price = json!({ "productId": studio.product, "paid": plan(rollover) });
+            let price = json!({ "productId": studio.product, "paid": plan(&rollover) });
             id(&studio.house.done("priceCreate", "price { id }", price).await["price"])
         };
         let (all, four) = (make(json!({ "all": true })).await, make(json!({ "upTo": 4 })).await);
@@ -199,7 +199,7 @@ on_both! {
     /// What did not roll over does not come back by an extension.
     async fn an_extension_brings_back_no_more(house: House) {
         let studio = Studio::new(house, "caps-extended", false).await;
-        let input = json!({ "productId": studio.product, "paid": plan(json!({ "upTo": 2 })), "expiration": { "after": { "count": 40, "unit": "DAY" } } });
+        let input = json!({ "productId": studio.product, "paid": plan(&json!({ "upTo": 2 })), "expiration": { "after": { "count": 40, "unit": "DAY" } } });
         let price = id(&studio.house.done("priceCreate", "price { id }", input).await["price"]);
         let studio = Studio { price, ..studio };
         let ada = studio.member("Ada").await.0;

@@ -46,6 +46,16 @@ pub struct Issue {
     pub words: Words,
 }
 
+impl Issue {
+    /// Credits with nothing said beside: given, from now on, as their type says.
+    #[must_use]
+    pub fn of(customer: CustomerId, credit_type: CreditTypeId, amount: Credits) -> Self {
+        let (effective_at, expiration, priority, cost, metadata) = (None, None, None, None, None);
+        let (period, cap, words) = (None, None, Words::default());
+        Self { customer, credit_type, amount, effective_at, expiration, priority, cost, metadata, period, cap, words }
+    }
+}
+
 /// Money paid for credits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cost {

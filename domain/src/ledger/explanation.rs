@@ -9,8 +9,8 @@ use entity::{CreditTypeId, Credits, CustomerId, GrantId, Minor, allocation, cred
 use sea_orm::sea_query::{Expr, ExprTrait, Query, SelectStatement};
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use super::load;
 use super::state::{CostMove, Draw, Wallet, emptied, is_usable, shift};
+use super::{drawn, load};
 use crate::clock::Instant;
 use crate::error::Result;
 use crate::page;
@@ -128,7 +128,7 @@ async fn wallet_at(view: &View, customer: CustomerId, credit_type: CreditTypeId,
         .filter(hold::Column::CreditTypeId.eq(credit_type))
         .filter(hold::Column::PlacedAt.lte(at))
         .filter(open_then);
-    let mut holds = load::held(view.db(), holds).await?;
+    let mut holds = drawn::held(view.db(), holds).await?;
     for held in &mut holds {
         (held.row.open, held.row.status, held.row.closed_at) = (true, hold::Status::Open, None);
     }

@@ -17,6 +17,12 @@ pub enum Fault {
     Marks,
     /// What comes back after a renewal falls under no rollover cap.
     Cap,
+    /// A renewal ends what is beyond the cap when it begins, and not when it is paid.
+    CapBefore,
+    /// A pause that outlasts what was paid keeps the anchor.
+    Anchor,
+    /// A change of plan keeps the credits that pay for it.
+    Change,
     /// A refund takes no credits for the money.
     Refund,
     /// What a refund took stays taken where its provider refuses it.

@@ -7,7 +7,7 @@ use entity::{CreditTypeId, CustomerId, HoldId, allocation, credit_grant};
 use sea_orm::sea_query::{Query, SelectStatement};
 use sea_orm::{ColumnTrait, Condition, QueryFilter, QuerySelect, QueryTrait};
 
-use super::load;
+use super::drawn;
 use super::state::{Held, WalletKey};
 use crate::clock::Instant;
 use crate::error::Result;
@@ -79,7 +79,7 @@ pub(super) async fn open(view: &View, customers: &[CustomerId]) -> Result<HashMa
         .filter(view.among(Column::CustomerId, customers.iter().copied())?)
         .filter(Column::Open.eq(true));
     let mut found: HashMap<WalletKey, Vec<_>> = HashMap::new();
-    for held in load::held(view.db(), select).await? {
+    for held in drawn::held(view.db(), select).await? {
         found.entry((held.row.customer_id, held.row.credit_type_id)).or_default().push(held);
     }
     Ok(found)
@@ -98,7 +98,7 @@ pub(super) async fn lapsed(view: &View, grants: &[credit_grant::Model]) -> Resul
         .filter(view.among(Column::CustomerId, customers)?)
         .filter(Column::Open.eq(true))
         .filter(Column::ExpiresAt.lte(view.now()));
-    Ok(load::held(view.db(), select).await?)
+    Ok(drawn::held(view.db(), select).await?)
 }
 
 /// The grants of a customer that a lapse which is not written yet gives something back to.

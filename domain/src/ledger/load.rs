@@ -3,20 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use entity::{
-    AccountId, ActivityId, CreditTypeId, Credits, CustomerId, GrantId, HoldId, Owned, account, activity, allocation,
-    credit_grant, credit_type, customer, hold, wallet,
+    AccountId, ActivityId, CreditTypeId, Credits, CustomerId, GrantId, HoldId, Owned, account, credit_grant,
+    credit_type, customer, hold, wallet,
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
-    QuerySelect, Select, Value,
+    QuerySelect, Value,
 };
 
 use super::books::Books;
 use super::chain;
 use super::command::Command;
 use super::decide::Used;
+use super::drawn;
 use super::part::{self, WholeUpTo};
-use super::state::{Draw, Held, Wallet, WalletKey};
+use super::state::{Held, Wallet, WalletKey};
 use super::watch;
 use crate::clock::Instant;
 
@@ -133,7 +134,7 @@ async fn contents(
     let holding = rows.iter().filter(|row| !row.held.is_zero()).map(place).collect::<BTreeSet<_>>();
     let about = About::of(commands);
     let holds = holds(txn, &holding, &about.holds).await?;
-    let used = used(txn, &about.activities).await?;
+    let used = drawn::used(txn, &about.activities).await?;
     let mut named = about.grants;
     named.extend(holds.iter().flat_map(|held| held.draws.iter().map(|draw| (held.row.account_id, draw.grant))));
     named.extend(used.iter().flat_map(|((account, _), used)| used.left.iter().map(|draw| (*account, draw.grant))));
@@ -218,7 +219,9 @@ fn keys(places: &BTreeSet<Place>) -> impl Iterator<Item = (AccountId, [Value; 2]
 }
 
 /// Ids as keys of their table.
-fn ids<I: Into<Value>>(ids: impl IntoIterator<Item = (AccountId, I)>) -> impl Iterator<Item = (AccountId, [Value; 1])> {
+pub(super) fn ids<I: Into<Value>>(
+    ids: impl IntoIterator<Item = (AccountId, I)>,
+) -> impl Iterator<Item = (AccountId, [Value; 1])> {
     ids.into_iter().map(|(account, id)| (account, [id.into()]))
 }
 
@@ -301,73 +304,7 @@ async fn holds(
     if !named.is_empty() {
         rows.extend(Entity::keyed(txn.get_database_backend(), [Column::Id], ids(named))?.all(txn).await?);
     }
-    with_draws(txn, rows).await
-}
-
-/// Holds with what they hold: what their placing activity took.
-pub async fn held(txn: &DatabaseTransaction, holds: Select<hold::Entity>) -> Result<Vec<Held>, DbErr> {
-    with_draws(txn, holds.all(txn).await?).await
-}
-
-async fn with_draws(txn: &DatabaseTransaction, rows: Vec<hold::Model>) -> Result<Vec<Held>, DbErr> {
-    let mut taken = draws(txn, rows.iter().map(|row| (row.account_id, row.activity_id))).await?;
-    let held = |row: hold::Model| {
-        let draws = taken.remove(&(row.account_id, row.activity_id)).unwrap_or_default();
-        Held { row, draws }
-    };
-    Ok(rows.into_iter().map(held).collect())
-}
-
-/// What activities took, first taken first.
-async fn draws(
-    txn: &DatabaseTransaction,
-    activities: impl Iterator<Item = (AccountId, ActivityId)>,
-) -> Result<HashMap<(AccountId, ActivityId), Vec<Draw>>, DbErr> {
-    use allocation::{Column, Entity};
-    let mut draws: HashMap<_, Vec<_>> = HashMap::new();
-    for activities in activities.collect::<Vec<_>>().chunks(VALUES / 2) {
-        let rows = Entity::keyed(txn.get_database_backend(), [Column::ActivityId], ids(activities.iter().copied()))?
-            .order_by_asc(Column::AccountId)
-            .order_by_asc(Column::ActivityId)
-            .order_by_asc(Column::Position)
-            .all(txn)
-            .await?;
-        for row in rows {
-            draws.entry((row.account_id, row.activity_id)).or_default().push(Draw::read(&row));
-        }
-    }
-    Ok(draws)
-}
-
-/// What activities took, less what was given back since.
-pub(crate) async fn used(
-    txn: &DatabaseTransaction,
-    named: &BTreeSet<(AccountId, ActivityId)>,
-) -> Result<BTreeMap<(AccountId, ActivityId), Used>, DbErr> {
-    use activity::{Column, Entity};
-    if named.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let keys = || ids(named.iter().copied());
-    let rows = Entity::keyed(txn.get_database_backend(), [Column::Id], keys())?.all(txn).await?;
-    // As the index of those has it: SQLite does not see that what equals a key is not null.
-    let undoing = Entity::keyed(txn.get_database_backend(), [Column::ReversesId], keys())?;
-    let mut undoing = undoing.filter(Column::ReversesId.is_not_null()).all(txn).await?;
-    let all = rows.iter().chain(&undoing).map(|row| (row.account_id, row.id));
-    let mut taken = draws(txn, all).await?;
-    let mut used = BTreeMap::new();
-    for row in &rows {
-        let left = taken.remove(&(row.account_id, row.id)).unwrap_or_default();
-        used.insert((row.account_id, row.id), Used { drawn: row.sequence, ..Used::of(row.kind, row.source, left) });
-    }
-    // In the order in which they happened: what is marked comes back last.
-    undoing.sort_by_key(|row| row.sequence);
-    for row in &undoing {
-        if let Some(used) = row.reverses_id.and_then(|id| used.get_mut(&(row.account_id, id))) {
-            used.follow(row.kind, &taken.remove(&(row.account_id, row.id)).unwrap_or_default());
-        }
-    }
-    Ok(used)
+    drawn::with_draws(txn, rows).await
 }
 
 async fn types(

@@ -37,6 +37,7 @@ pub mod command;
 pub(super) mod commit;
 pub mod decide;
 pub mod draw;
+pub(crate) mod drawn;
 pub(super) mod erase;
 pub mod expiration;
 pub mod explanation;

@@ -122,12 +122,7 @@ pub(super) fn line(
 }
 
 /// A quantity at a price: what it costs, and what it issues.
-pub(super) fn priced(
-    field: &str,
-    product: product::Model,
-    price: price::Model,
-    quantity: i64,
-) -> Result<Line, Refusal> {
+pub fn priced(field: &str, product: product::Model, price: price::Model, quantity: i64) -> Result<Line, Refusal> {
     let (least, most) = (price.minimum_quantity, price.most());
     if quantity < least || most.is_some_and(|most| quantity > most) {
         return Err(Sale::QuantityOutOfRange { field: field.to_owned(), least, most }.into());

@@ -19,6 +19,7 @@ use crate::app::App;
 use crate::catalog::prices;
 use crate::clock::{Instant, fresh_id};
 use crate::error::Result;
+use crate::ledger::fault::{self, Fault};
 use crate::store::Store;
 use crate::tx::Tx;
 
@@ -120,7 +121,8 @@ pub(super) async fn pay(tx: &Tx, store: &Store, order: &product_order::Model) ->
         return Ok(false);
     }
     let by = By { actor: &renewals::nobody(), reason: REASON };
-    let ids = taken::take(tx, store, &sale, &cover.takes, by).await?;
+    let takes = if fault::is(Fault::Change) { &[][..] } else { &cover.takes };
+    let ids = taken::take(tx, store, &sale, takes, by).await?;
     let mut left = cover.cost;
     let mut credits = cover.credits;
     let payments = sale.payments.iter().rev().filter(|payment| payment.status == PaymentStatus::Succeeded);

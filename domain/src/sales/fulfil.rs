@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use entity::activity::{ActorKind, Source};
 use entity::price::Rollover;
-use entity::{Credits, GrantId, Minor, OrderId, Owned, fulfilment, order_line, price, product, product_order};
+use entity::{Credits, Minor, OrderId, Owned, fulfilment, order_line, price, product, product_order};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder};
 
 use super::basket::{self, Line};
+use super::earlier::Earlier;
 use super::period::{self, Anchor, Part, Period};
 use crate::catalog::{credit_types, prices};
 use crate::error::{Error, Refusal, Result};
@@ -26,14 +27,6 @@ pub(super) struct Terms {
     pub earlier: Earlier,
     /// Lines that give nothing, and why.
     pub withheld: HashMap<i32, Refusal>,
-}
-
-/// What earlier periods of a subscription made under prices that let only so many roll over (selling.md, S11).
-#[derive(Clone, Debug, Default)]
-pub(super) struct Earlier {
-    pub grants: Vec<GrantId>,
-    /// The most that any of those prices lets stay.
-    pub keep: Credits,
 }
 
 impl Terms {
@@ -178,12 +171,24 @@ fn command(
     })
 }
 
+/// Ends what may not stay of what earlier periods left, by itself: a fault, which tests find.
+pub(super) async fn roll_over_now(
+    tx: &Tx,
+    store: &Store,
+    order: &product_order::Model,
+    lines: &[Line],
+    terms: &Terms,
+) -> Result<()> {
+    let commands = lines.iter().filter_map(|line| roll_over(order, line, terms)).collect();
+    ledger::within(tx, store, (terms.actor.clone(), Source::Renewal), commands).await.map(drop)
+}
+
 /// Where only so many may stay of what earlier periods left, the rest ends before the new ones come.
 fn roll_over(order: &product_order::Model, line: &Line, terms: &Terms) -> Option<Command> {
     let credit_type = line.credit_type?;
     let customer = order.customer_id;
     let Earlier { grants, keep } = terms.earlier.clone();
-    (!grants.is_empty()).then(|| Command::RollOver(RollOver { customer, credit_type, grants, keep }))
+    (!grants.is_empty()).then_some(Command::RollOver(RollOver { customer, credit_type, grants, keep }))
 }
 
 /// Writes the rows of what was given.

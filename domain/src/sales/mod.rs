@@ -25,6 +25,7 @@ pub mod basket;
 mod change;
 pub mod collect;
 pub mod disputes;
+mod earlier;
 pub mod forms;
 pub mod fulfil;
 pub mod orders;

@@ -18,7 +18,7 @@ use super::orders::{self, emit, in_words, lock};
 use super::provider::MANUAL;
 use super::refusal::Sale;
 use super::sale::taken::{self, By, Whose};
-use super::{basket, change, renewals, subscriptions};
+use super::{basket, change, earlier, renewals, subscriptions};
 use crate::caller::{Caller, Scope};
 use crate::clock::fresh_id;
 use crate::error::{Error, Refusal, Result, is_taken};
@@ -189,7 +189,7 @@ pub(super) async fn settle(
             terms.period = Some((anchor, period));
         } else {
             terms.period = Some(renewals::paid(tx, &subscription, number).await?);
-            terms.earlier = renewals::grants_before(tx, &subscription, number).await?;
+            terms.earlier = earlier::before(tx, &subscription, number).await?;
         }
     }
     let before = fulfil::of_order(tx.db(), &order).await?;

@@ -4,8 +4,6 @@
 //! due one has been so for too long. Each is one transaction, the earliest first, so that a server that was away catches
 //! up one by one; the row of the period is what keeps it from happening twice.
 
-use std::collections::{BTreeSet, HashMap};
-
 use chrono::TimeDelta;
 use entity::activity::ActorKind;
 use entity::job::{self, Kind};
@@ -13,18 +11,19 @@ use entity::price::{self, Rollover};
 use entity::product_order::{self, Status as OrderStatus};
 use entity::renewal::{Column, Entity, Model, Status};
 use entity::subscription::{self, Status as Standing};
-use entity::{AccountId, Owned, PaymentId, PriceId, SubscriptionId, credit_type, fulfilment, product};
+use entity::{AccountId, Owned, PaymentId, PriceId, SubscriptionId, credit_type, product};
 use sea_orm::{ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, Set};
 
 use super::basket::{self, Basket};
-use super::fulfil::{self, Earlier, Terms};
+use super::fulfil::{self, Terms};
 use super::period::{Anchor, Period, period};
-use super::{anew, change, collect, orders, payments, subscriptions, unpaid};
+use super::{anew, change, collect, earlier, orders, payments, subscriptions, unpaid};
 use crate::app::App;
 use crate::catalog::prices;
 use crate::clock::Instant;
 use crate::error::{Error, Result};
 use crate::jobs::{self, After};
+use crate::ledger::fault::{self, Fault};
 use crate::tx::Tx;
 
 /// Why a subscription ended by itself.
@@ -218,8 +217,13 @@ pub(super) async fn renew(
     (order.subscription_id, order.renewal_number) = (Some(row.id), Some(period.number));
     let free = basket.total.is_zero();
     let mut given = Vec::new();
+    if !free && fault::is(Fault::CapBefore) {
+        let earlier = earlier::before(tx, row, period.number).await?;
+        let terms = Terms { earlier, ..Terms::by(nobody()) };
+        fulfil::roll_over_now(tx, app.store(), &order, &basket.lines, &terms).await?;
+    }
     if free || price.issue_before_payment {
-        let earlier = grants_before(tx, row, period.number).await?;
+        let earlier = earlier::before(tx, row, period.number).await?;
         let terms = Terms { period: Some((anchor, period)), earlier, ..Terms::by(nobody()) };
         given = fulfil::give(tx, app.store(), &order, &basket.lines, &terms).await?;
     }
@@ -360,36 +364,15 @@ pub(super) async fn failed(tx: &Tx, subscription: SubscriptionId, number: i64) -
     Ok(())
 }
 
-/// What earlier periods of a subscription made that rolls over up to a limit, and the greatest of the limits under which
-/// it was bought (selling.md, S11). What was bought as rolling over whole is not among it.
-pub(super) async fn grants_before(tx: &Tx, subscription: &subscription::Model, number: i64) -> Result<Earlier> {
-    let earlier = |statuses: &[Status]| {
-        let rows = tx.rows::<Entity>().filter(Column::SubscriptionId.eq(subscription.id));
-        rows.filter(Column::Number.lt(number)).filter(Column::Status.is_in(statuses.to_vec()))
-    };
-    let renewals = earlier(&[Status::Paid, Status::Due, Status::PastDue]).all(tx.db()).await?;
-    let prices = renewals.iter().map(|renewal| renewal.price_id).collect::<BTreeSet<_>>();
-    let limited = price::Entity::of(tx.account.id)
-        .filter(price::Column::Id.is_in(prices))
-        .filter(price::Column::Rollover.eq(Rollover::UpTo))
-        .all(tx.db())
-        .await?;
-    let limits = limited.iter().map(|price| (price.id, price.rollover_limit.unwrap_or_default()));
-    let limits = limits.collect::<HashMap<_, _>>();
-    let mut bought = renewals.iter().filter_map(|renewal| Some((renewal.order_id?, *limits.get(&renewal.price_id)?)));
-    let keep = bought.clone().map(|(_, keep)| keep).max().unwrap_or_default();
-    let orders = bought.by_ref().map(|(order, _)| order).collect::<Vec<_>>();
-    if orders.is_empty() {
-        return Ok(Earlier::default());
-    }
-    let rows = tx.rows::<fulfilment::Entity>().filter(fulfilment::Column::OrderId.is_in(orders));
-    let grants = rows.all(tx.db()).await?.into_iter().filter_map(|row| row.grant_id).collect();
-    Ok(Earlier { grants, keep })
-}
-
-/// The periods that will begin, if nothing changes, at most so many.
+/// The periods that will begin, if nothing changes, at most so many; none from the first on that would give what ends before
+/// it begins: there the subscription ends (selling.md, S14). `issued` is the type that its line issues.
 #[must_use]
-pub fn upcoming(subscription: &subscription::Model, price: &price::Model, most: usize) -> Vec<Period> {
+pub fn upcoming(
+    subscription: &subscription::Model,
+    (line, issued): (&basket::Line, Option<&credit_type::Model>),
+    most: usize,
+) -> Vec<Period> {
+    let price = &line.price;
     let Some(mut anchor) = subscriptions::anchor_of(subscription) else { return Vec::new() };
     let ends = subscription.cancel_at_period_end || subscription.next_at.is_none();
     if ends || subscription.status == Standing::Paused {
@@ -404,5 +387,7 @@ pub fn upcoming(subscription: &subscription::Model, price: &price::Model, most: 
             anchor = Anchor { at, number: subscription.next_number, ..anchor };
         }
     }
-    (subscription.next_number..).map_while(|number| period(price, anchor, number)).take(most).collect()
+    let periods = (subscription.next_number..).map_while(|number| period(price, anchor, number));
+    let over = |next: &Period| issued.is_some_and(|issued| basket::is_over_in(line, issued, anchor, *next));
+    periods.take_while(|next| !over(next)).take(most).collect()
 }

@@ -22,6 +22,7 @@ use crate::caller::{Caller, Role, Scope};
 use crate::clock::Instant;
 use crate::error::{Error, Refusal, Result};
 use crate::input;
+use crate::ledger::fault::{self, Fault};
 use crate::once::{Operation, once_if};
 use crate::tx::{Tx, View};
 
@@ -287,7 +288,8 @@ async fn resume(tx: &Tx, caller: &Caller, mut row: Model) -> Result<()> {
 async fn outlasted(tx: &Tx, row: &Model) -> Result<Option<renewal::Model>> {
     let newest = anew::newest(tx.db(), row).await?;
     let skipped = newest.filter(|newest| newest.status == renewal::Status::Skipped && newest.ends_at > tx.now);
-    Ok(if unpaid::periods(tx, row.id).await?.is_empty() { skipped } else { None })
+    let owes = !unpaid::periods(tx, row.id).await?.is_empty();
+    Ok(skipped.filter(|_| !owes && !fault::is(Fault::Anchor)))
 }
 
 /// Refuses what renews at a price that is over: it would be charged for nothing.

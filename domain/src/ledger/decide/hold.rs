@@ -94,7 +94,7 @@ fn go_back(wallet: &Wallet, hold: Option<HoldId>, draws: &[Draw], at: Instant) -
     if draws.is_empty() {
         return Vec::new();
     }
-    let drawn = hold.and_then(|id| wallet.hold(id)).map_or(0, |held| held.row.sequence);
-    let (draws, onward) = wallet.come_back(draws.iter().rev().copied().collect(), drawn, at);
+    let since = hold.and_then(|id| wallet.hold(id)).map_or(0, |held| held.row.sequence);
+    let (draws, onward) = wallet.come_back(draws.iter().rev().copied().collect(), since, at);
     std::iter::once(Entry { hold, ..Entry::new(Kind::Release, at, draws) }).chain(onward).collect()
 }

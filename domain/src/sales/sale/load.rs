@@ -12,7 +12,7 @@ use super::{Lot, Sale, Use};
 use crate::clock::Instant;
 use crate::error::{Refusal, Result};
 use crate::ledger::state::WalletKey;
-use crate::ledger::{load as ledger_load, settle};
+use crate::ledger::{drawn, settle};
 use crate::sales::{fulfil, orders};
 use crate::tx::View;
 
@@ -105,7 +105,7 @@ pub async fn lots(
             .filter(hold::Column::CustomerId.is_in(holders))
             .filter(hold::Column::Open.eq(true))
             .filter(hold::Column::ExpiresAt.lte(now));
-        ledger_load::held(txn, holds).await?
+        drawn::held(txn, holds).await?
     };
     for lot in &mut lots {
         lot.grant = settle::grant_at(lot.grant.clone(), &lapsed, now);
@@ -134,7 +134,7 @@ async fn uses(txn: &DatabaseTransaction, account: AccountId, lots: &[Lot]) -> Re
         activities.extend(rows.all(txn).await?.into_iter().map(|row| (row.id, (row.at, row.sequence))));
     }
     let named = activities.keys().map(|id| (account, *id)).collect();
-    let mut found = ledger_load::used(txn, &named).await?.into_iter().collect::<Vec<_>>();
+    let mut found = drawn::used(txn, &named).await?.into_iter().collect::<Vec<_>>();
     found.sort_by_key(|((_, id), _)| std::cmp::Reverse((activities[id], *id)));
     let of = |((_, activity), used): ((AccountId, ActivityId), crate::ledger::decide::Used)| {
         let kept = used.left.iter().rev().filter(|draw| lots.iter().any(|lot| lot.grant.id == draw.grant));

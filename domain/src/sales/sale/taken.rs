@@ -12,9 +12,7 @@ use super::refund::Take;
 use super::{Lot, Sale, load};
 use crate::error::{Error, Refusal, Result};
 use crate::ledger::state::{CostMove, Draw, WalletKey, share};
-use crate::ledger::{
-    self, Closing, Command, Freeze, OnExpired, Outcome, Reprice, Reverse, Settle, Void, Words, load as ledger_load,
-};
+use crate::ledger::{self, Closing, Command, Freeze, OnExpired, Outcome, Reprice, Reverse, Settle, Void, Words, drawn};
 use crate::store::Store;
 use crate::tx::Tx;
 
@@ -95,7 +93,8 @@ fn words(order: &product_order::Model) -> Words {
 }
 
 /// The commands that take what a refund takes. They leave the grants open: what comes back is marked (selling.md, S9).
-fn takes(sale: &Sale, takes: &[Take], reason: &str) -> Vec<Command> {
+#[must_use]
+pub fn takes(sale: &Sale, takes: &[Take], reason: &str) -> Vec<Command> {
     let of = |take: &Take| {
         let (Take::Credits { grant, .. } | Take::Cost { grant, .. }) = *take;
         let (customer, credit_type) = sale.lot(grant)?.wallet();
@@ -277,31 +276,36 @@ pub async fn undo_takes(tx: &Tx, store: &Store, sale: &Sale, ids: &[ActivityId],
         let of = allocation::Entity::of(tx.account.id).filter(allocation::Column::ActivityId.eq(row.id));
         let Some(allocation) = of.one(tx.db()).await? else { continue };
         let (Some(lot), Some(from)) = (sale.lot(allocation.grant_id), allocation.cost_from) else { continue };
-        let command = put_back(tx, lot, row, (from, Draw::read(&allocation)), by.reason, &sale.order).await?;
+        let marked = still_marked(tx, lot, (from, row.reverses_id)).await?;
+        let what = (row.reverses_id, from, Draw::read(&allocation));
+        let command = put_back(&sale.order, lot, what, marked, by.reason);
         post(tx, store, by.actor, vec![command]).await?;
     }
     Ok(())
 }
 
-/// The command that puts cost back to where it was taken off, or where those credits are now.
-async fn put_back(
-    tx: &Tx,
-    lot: &Lot,
-    row: &activity::Model,
-    (from, taken): (CostPool, Draw),
-    reason: &str,
-    order: &product_order::Model,
-) -> Result<Command> {
-    let grant = &lot.grant;
-    let still_marked = match (from, row.reverses_id) {
-        (CostPool::Expired, _) => grant.expired_marked,
+/// How many of what a refund marked are marked still.
+async fn still_marked(tx: &Tx, lot: &Lot, (from, of): (CostPool, Option<ActivityId>)) -> Result<Credits> {
+    match (from, of) {
+        (CostPool::Expired, _) => Ok(lot.grant.expired_marked),
         (_, Some(of)) => {
-            let named = BTreeSet::from([(tx.account.id, of)]);
-            let used = ledger_load::used(tx.db(), &named).await?;
-            used.values().map(|used| used.marked_of(grant.id)).sum()
+            let used = drawn::used(tx.db(), &BTreeSet::from([(tx.account.id, of)])).await?;
+            Ok(used.values().map(|used| used.marked_of(lot.grant.id)).sum())
         }
-        _ => Credits::ZERO,
-    };
+        _ => Ok(Credits::ZERO),
+    }
+}
+
+/// The command that puts cost back to where it was taken off, or where those credits are now (pure).
+#[must_use]
+pub fn put_back(
+    order: &product_order::Model,
+    lot: &Lot,
+    (of, from, taken): (Option<ActivityId>, CostPool, Draw),
+    still_marked: Credits,
+    reason: &str,
+) -> Command {
+    let grant = &lot.grant;
     let (to, marks, returned) = if from == CostPool::Left {
         let there = [
             (CostPool::Left, grant.remaining),
@@ -318,14 +322,17 @@ async fn put_back(
         (from, marks, (taken.amount - marks).min(grant.voided))
     };
     let of_returned = share(taken.cost, returned, taken.amount);
-    let what = Repriced {
-        of: row.reverses_id,
+    let (customer, credit_type) = lot.wallet();
+    Command::Reprice(Reprice {
+        grant: grant.id,
+        customer,
+        credit_type,
+        of,
         moves: CostMove { from: CostPool::Reduced, to },
         credits: marks,
         cost: taken.cost - of_returned,
-    };
-    let Command::Reprice(command) = reprice(order, lot.wallet(), grant.id, reason, what) else {
-        return Err(Error::Internal("a reprice is one".to_owned()));
-    };
-    Ok(Command::Reprice(Reprice { returns: (returned, of_returned), ..command }))
+        returns: (returned, of_returned),
+        reason: reason.to_owned(),
+        words: words(order),
+    })
 }
