@@ -185,6 +185,48 @@ fn what_is_exported_is_imported() {
     );
 }
 
+/// What strangers wrote is no formula in a spreadsheet, and the files are for their owner alone.
+#[test]
+fn no_spreadsheet_takes_a_row_for_a_formula() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    business(here);
+    let owner = said(&run(here, &["token", "--owner"], &SETTINGS));
+    let owner = owner.lines().find(|line| line.starts_with("ey")).expect("a token").to_owned();
+    let server = Server::start(here, &["serve"], &SETTINGS);
+    let query = "mutation {
+        customerCreate(input: { name: \"Eve\", externalId: \"=HYPERLINK(1)\" }) { customer { id } userErrors { message } }
+        creditTypeCreate(input: { name: \"-2+3\" }) { creditType { id } userErrors { message } } }";
+    let (_, made) = server.ask(Some(&owner), query, &json!({}));
+    let (eve, made_type) =
+        (&made["data"]["customerCreate"]["customer"]["id"], &made["data"]["creditTypeCreate"]["creditType"]["id"]);
+    let (eve, made_type) = (eve.as_str().expect("an id"), made_type.as_str().expect("an id"));
+    assert!(server.stop());
+    write(
+        here,
+        "credits.csv",
+        &format!("customer,credit_type,amount,key\n{eve},{made_type},3,a\nnobody,{made_type},3,=1+1\n"),
+    );
+    let (clean, told) = import(here, "credits.csv", true);
+    assert!(!clean, "{told}");
+    assert!(run(here, &["export", "out.csv"], &SETTINGS).status.success());
+    let files = std::fs::read_dir(here).expect("a folder").map(|file| file.expect("a file").path());
+    let files = files.filter(|path| path.extension().is_some_and(|end| end == "csv") && !path.ends_with("credits.csv"));
+    let files = files.collect::<Vec<_>>();
+    assert_eq!(files.len(), 2, "{files:?}");
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("a text");
+        let formula = text.split([',', '\n']).find(|cell| cell.trim_matches('"').starts_with(['=', '-', '+', '@']));
+        assert_eq!(formula, None, "{text}");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let rights = std::fs::metadata(&file).expect("a file").permissions().mode();
+            assert_eq!(rights & 0o077, 0, "{} can be read by others: {rights:o}", file.display());
+        }
+    }
+}
+
 /// Money without a currency is the account's, in the account's own minor unit; a name that means two is refused.
 #[test]
 fn money_and_names_mean_one_thing() {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use entity::{EnrolmentId, EventId, OrderId, SubscriptionId};
+use entity::{BulkOperationId, EnrolmentId, EventId, OrderId, SubscriptionId};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -10,10 +10,7 @@ use super::caller::{Caller, Scope};
 use super::error::{Error, Refusal, Result};
 use super::input;
 use super::ledger::requests::{self, Known, Recorded, RequestKey};
-use super::tx::Tx;
-
-/// How often an operation that met another is run.
-const TRIES: u32 = 8;
+use super::tx::{TRIES, Tx};
 
 /// An operation that is carried out once per key.
 pub(super) trait Operation: Serialize + Sync {
@@ -56,6 +53,7 @@ macro_rules! made {
 }
 
 made! {
+    BulkOperationId = Begun;
     OrderId = Ordered;
     SubscriptionId = Subscribed;
     EventId = Tracked;

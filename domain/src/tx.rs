@@ -14,6 +14,9 @@ use super::ledger::part::WholeUpTo;
 use super::live::Hub;
 use super::store::Store;
 
+/// How often a transaction that met another (40001, 40P01, busy), or a twin with its key, is run: one bound for all.
+pub(super) const TRIES: u32 = 8;
+
 /// An open transaction that writes in one account.
 pub struct Tx {
     txn: DatabaseTransaction,

@@ -23,6 +23,8 @@ pub enum GrantStatus {
     Scheduled,
     /// Has credits that can be used.
     Usable,
+    /// Has free credits that cannot be used while their payment is disputed.
+    Frozen,
     /// Has none left, and what was left was taken away.
     Voided,
     /// Has none left, and some ended unused.

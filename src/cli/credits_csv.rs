@@ -11,6 +11,7 @@ use entity::{Anchor, Credits, Expiration, Minor, PeriodUnit};
 use crate::domain::Refusal;
 use crate::domain::clock::{Instant, truncate};
 use crate::domain::ledger::opening::{Exported, Row};
+use crate::domain::reports::csv::is_formula;
 
 /// The columns, in the order in which they are written.
 const COLUMNS: [&str; 10] =
@@ -139,6 +140,15 @@ fn first_use(text: &str) -> Option<Expiration> {
 const UNITS: [(PeriodUnit, &str); 4] =
     [(PeriodUnit::Day, "DAY"), (PeriodUnit::Week, "WEEK"), (PeriodUnit::Month, "MONTH"), (PeriodUnit::Year, "YEAR")];
 
+/// A new file that only its owner reads.
+pub fn private(path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
 /// Writes grants as rows.
 pub struct Writer {
     csv: csv::Writer<File>,
@@ -150,7 +160,8 @@ pub struct Writer {
 impl Writer {
     /// Begins a file.
     pub fn create(path: &Path) -> Result<Self> {
-        let file = File::create(path).with_context(|| format!("{} cannot be written", path.display()))?;
+        // Whose credits these are is for nobody else on this machine.
+        let file = private(path).with_context(|| format!("{} cannot be written", path.display()))?;
         let mut csv = csv::Writer::from_writer(file);
         csv.write_record(COLUMNS)?;
         Ok(Self { csv, rows: 0, credits: 0, held: 0 })
@@ -168,7 +179,10 @@ impl Writer {
         let id = customer.id.to_string();
         // An external id that looks like an e-mail address may be somebody else's.
         let external_id = customer.external_id.as_ref().filter(|id| !id.contains('@'));
-        let name = external_id.or(customer.email.as_ref()).unwrap_or(&id);
+        // Nor is anything written that a spreadsheet would take for a formula: the row can be read again by its ids.
+        let name = external_id.or(customer.email.as_ref()).filter(|name| !is_formula(name)).unwrap_or(&id);
+        let type_id = credit_type.id.to_string();
+        let type_name = Some(&credit_type.name).filter(|name| !is_formula(name)).unwrap_or(&type_id);
         let written = |at: Instant| at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
         let expires = match (grant.expires_at, grant.policy_period()) {
             (Some(at), _) => written(at),
@@ -181,7 +195,7 @@ impl Writer {
         let cost = if grant.promotional { String::new() } else { decimal(grant.cost_left, &grant.currency) };
         self.csv.write_record([
             name,
-            &credit_type.name,
+            type_name,
             &grant.remaining.to_string(),
             &expires,
             &cost,

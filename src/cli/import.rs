@@ -18,6 +18,7 @@ use super::say;
 use crate::config::Settings;
 use crate::domain::ledger::opening::{self, CHUNK, Verdict};
 use crate::domain::ledger::{self, Command, Issue};
+use crate::domain::reports::csv::text;
 use crate::domain::{Caller, Error, Refusal, Role, Scope};
 
 /// Refused rows that are printed; the report has them all.
@@ -177,11 +178,12 @@ fn report(file: &Path, refused: &mut [Refused]) -> Result<()> {
     if refused.len() > SHOWN {
         say(format_args!("  … and {} more", refused.len() - SHOWN));
     }
-    let mut writer =
-        csv::Writer::from_path(&beside).with_context(|| format!("{} cannot be written", beside.display()))?;
+    let file = credits_csv::private(&beside).with_context(|| format!("{} cannot be written", beside.display()))?;
+    let mut writer = csv::Writer::from_writer(file);
     writer.write_record(["line", "key", "code", "column", "message"])?;
     for Refused { line, key, refusal } in refused.iter() {
-        writer.write_record([&line.to_string(), key, refusal.code().name(), &column(refusal), &message(refusal)])?;
+        let said = [text(key), refusal.code().name().to_owned(), column(refusal), text(&message(refusal))];
+        writer.write_record(std::iter::once(line.to_string()).chain(said))?;
     }
     writer.flush()?;
     say(format_args!("Every refused row is in {}.", beside.display()));

@@ -38,6 +38,7 @@ const REFUSED: &[&str] = &[
     "grantExtend",
     "jobRetry",
     "orderMarkPaid",
+    "orderFulfil",
     "orderCancel",
     "automationStart",
     "webhookDeliveryRetry",

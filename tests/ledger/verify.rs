@@ -139,6 +139,42 @@ on_both! {
         assert_found(&findings_after(&house, &sql).await, "no activity issued");
     }
 
+    /// A flag that hides credits, or a hold, is a changed balance.
+    async fn a_changed_flag_is_found(house: House) {
+        let ada = fill(&house).await;
+        let class = house.data("{ creditTypes(first: 1) { nodes { id } } }", json!({})).await["creditTypes"]["nodes"][0]["id"].clone();
+        let hold = json!({ "customerId": ada, "creditTypeId": class, "amount": 1, "expiresAt": "2026-03-09T00:00:00Z" });
+        house.ledger("holdPlace", hold).await;
+        // As somebody could who has the database's password.
+        let (before, no) = match house.backend {
+            Backend::Sqlite => ("PRAGMA ignore_check_constraints = ON; ", "0"),
+            Backend::Postgres => {
+                house.tamper("ALTER TABLE credit_grant DROP CONSTRAINT credit_grant_open").await;
+                house.tamper("ALTER TABLE hold DROP CONSTRAINT hold_check1").await;
+                ("", "false")
+            }
+        };
+        house.tamper(&format!("{before}UPDATE credit_grant SET open = {no} WHERE remaining > 0")).await;
+        house.tamper(&format!("{before}UPDATE hold SET open = {no}")).await;
+        let report = verify::verify(&house.staff(), |_, _| ()).await.expect("a report");
+        let found = report.findings.into_iter().map(|finding| finding.what).collect::<Vec<_>>();
+        assert_found(&found, "is used up, its activities say that it is open");
+        assert_found(&found, "is marked as closed");
+    }
+
+    /// What no wallet leads to is not overlooked.
+    async fn what_belongs_to_no_wallet_is_found(house: House) {
+        let copied = "INSERT INTO allocation (account_id, activity_id, position, grant_id, amount, cost)
+            SELECT account_id, grant_id, 77, grant_id, 5, 0 FROM allocation WHERE position = 0 AND amount = (SELECT MAX(amount) FROM allocation)";
+        let found = if house.backend == Backend::Sqlite {
+            findings_after(&house, copied).await
+        } else {
+            house.tamper("ALTER TABLE allocation DROP CONSTRAINT allocation_account_id_activity_id_fkey").await;
+            findings_after(&house, copied).await
+        };
+        assert_found(&found, "allocations are stored");
+    }
+
     async fn a_wallet_that_is_dated_ahead_is_found(house: House) {
         let found = findings_after(&house, "UPDATE wallet SET newest_at = '2150-01-01T00:00:00+00:00'").await;
         assert_found(&found, "the wallet's newest activity is dated 2150-01-01");

@@ -196,6 +196,23 @@ on_both! {
         studio.house.assert_verified().await;
     }
 
+    /// A change of plan cuts nothing: what it does not need stays until the next renewal.
+    async fn a_change_now_is_no_renewal(house: House) {
+        let studio = Studio::new(house, "caps-now", false).await;
+        let mut smaller = plan(&json!({ "upTo": 2 }));
+        smaller["subscription"]["tiers"][0]["unitAmount"] = json!(3_000);
+        smaller["subscription"]["creditsPerRenewal"] = json!(5);
+        let price = json!({ "productId": studio.product, "paid": smaller });
+        let price = id(&studio.house.done("priceCreate", "price { id }", price).await["price"]);
+        let (ada, subscription) = studio.member("Ada").await;
+        let input = json!({ "subscriptionId": subscription, "priceId": price, "when": "NOW" });
+        studio.house.done("subscriptionUpdate", "subscription { id }", input).await;
+        assert_eq!(studio.free(&ada).await, 9, "six of ten paid for it");
+        studio.house.advance("2026-02-05T09:00:01Z").await;
+        assert_eq!(studio.free(&ada).await, 7);
+        studio.house.assert_verified().await;
+    }
+
     /// What did not roll over does not come back by an extension.
     async fn an_extension_brings_back_no_more(house: House) {
         let studio = Studio::new(house, "caps-extended", false).await;

@@ -27,8 +27,8 @@ use super::clock::{Instant, fresh_id};
 use super::error::{Error, Refusal, Result};
 use super::input;
 use super::jobs;
-use super::ledger::requests::{self, Known, Recorded};
 use super::ledger::{self, Command, Extend, Extension, Issue, Words};
+use super::once::{Operation, once_in};
 use super::page::{Page, Slice};
 use super::tx::{Tx, View};
 
@@ -80,18 +80,13 @@ pub async fn begin(caller: &Caller, plan: Plan, key: &str, dry_run: bool) -> Res
         let (subjects, credits) = subjects::count(view.db(), view.account(), &plan, view.now()).await?;
         return Ok(Begun::Preview { subjects, credits });
     }
-    let key = (caller.key_space(), input::key("idempotencyKey", key)?);
     // Counted before anything is locked: it may take a while, and is said as of the beginning.
     let total = {
         let view = caller.view(Scope::CreditsWrite).await?;
         subjects::count(view.db(), view.account(), &plan, view.now()).await?.0
     };
-    let (id, replayed) = loop {
-        // A twin with the same key was faster: run again, and its record is found.
-        if let Some(begun) = attempt(caller, &plan, &key, total).await? {
-            break begun;
-        }
-    };
+    let key = (caller.key_space(), input::key("idempotencyKey", key)?);
+    let (id, replayed) = once_in(caller, Scope::CreditsWrite, key, &Beginning { plan, total }).await?;
     go_on(caller).await?;
     let view = caller.view(Scope::CreditsWrite).await?;
     let operation = by_ids(&view, &[id]).await?.remove(&id);
@@ -99,41 +94,26 @@ pub async fn begin(caller: &Caller, plan: Plan, key: &str, dry_run: bool) -> Res
     Ok(Begun::Operation { operation: Box::new(operation), replayed })
 }
 
-/// Begins an operation, or finds the one that the key began; none where a twin was faster.
-async fn attempt(
-    caller: &Caller,
-    plan: &Plan,
-    key: &(String, String),
+/// The beginning of long work, so many subjects of which were counted.
+#[derive(Serialize)]
+struct Beginning {
+    plan: Plan,
     total: u64,
-) -> Result<Option<(BulkOperationId, bool)>> {
-    let tx = caller.begin(Scope::CreditsWrite).await?;
-    let (place, server_now) = ((tx.account.id, key.clone()), caller.app().store().clock.now());
-    let fingerprint = fingerprint(plan);
-    let mut known = requests::load(tx.db(), [place.clone()], server_now).await?;
-    if let Some(known) = known.get(&place) {
-        return match &known.recorded {
-            _ if known.fingerprint != fingerprint => Err(Refusal::IdempotencyKeyReused.into()),
-            Recorded::Begun(id) => Ok(Some((*id, true))),
-            Recorded::Refused(refusal) => Err(Error::RefusedBefore(refusal.clone())),
-            _ => Err(Refusal::IdempotencyKeyReused.into()),
-        };
+}
+
+impl Operation for Beginning {
+    const NAME: &'static str = "bulk";
+    type Made = BulkOperationId;
+
+    async fn run(&self, tx: &Tx, caller: &Caller) -> Result<BulkOperationId> {
+        exists(tx.db(), &tx.account, &self.plan, tx.now).await?;
+        open(tx, caller, &self.plan, self.total).await
     }
-    let begun = match exists(tx.db(), &tx.account, plan, tx.now).await {
-        Ok(()) => Ok(open(&tx, caller, plan, total).await?),
-        // A duplicate that arrives late must not succeed after all.
-        Err(Error::Refused(refusal)) if refusal.is_recorded() => Err(refusal),
-        Err(error) => return Err(error),
-    };
-    let recorded = match &begun {
-        Ok(id) => Recorded::Begun(*id),
-        Err(refusal) => Recorded::Refused(refusal.clone()),
-    };
-    known.insert(place, Known { fingerprint, recorded, fresh: true });
-    if !requests::record(tx.db(), &known, server_now).await? {
-        return Ok(None);
+
+    /// Of the plan alone: how many it is about changes from one time to the next.
+    fn fingerprint(&self) -> Vec<u8> {
+        fingerprint(&self.plan)
     }
-    tx.commit().await?;
-    Ok(Some((begun?, false)))
 }
 
 /// Sees to it that somebody works on it: the worker, or, in a sandbox, to which no worker comes, whoever asks. So a

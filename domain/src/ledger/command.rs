@@ -35,8 +35,7 @@ pub struct Issue {
     pub cost: Option<Cost>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<serde_json::Value>,
-    /// Of a subscription whose credits roll over up to a cap: which, of which period they are, and how many may stay by
-    /// their own terms, if that is limited.
+    /// Of a subscription with a rollover cap: which, which period, and how many may stay by their own terms, if limited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub period: Option<(SubscriptionId, i64, Option<Credits>)>,
     /// How many of earlier periods may stay, where that is limited from now on.
@@ -47,11 +46,11 @@ pub struct Issue {
 }
 
 impl Issue {
-    /// Credits with nothing said beside: given, from now on, as their type says.
+    /// Credits with nothing said beside.
     #[must_use]
     pub fn of(customer: CustomerId, credit_type: CreditTypeId, amount: Credits) -> Self {
-        let (effective_at, expiration, priority, cost, metadata) = (None, None, None, None, None);
-        let (period, cap, words) = (None, None, Words::default());
+        let (effective_at, expiration, priority, cost) = (None, None, None, None);
+        let (metadata, period, cap, words) = (None, None, None, Words::default());
         Self { customer, credit_type, amount, effective_at, expiration, priority, cost, metadata, period, cap, words }
     }
 }
@@ -246,13 +245,14 @@ impl Command {
                 if issue.priority.is_some_and(|priority| !(0..=100).contains(&priority)) {
                     return Err(Refusal::invalid("priority", "Must be 0 to 100. Lower is used first."));
                 }
-                // Given or left out, the default is one request.
+                // Given or left out, a default is one request.
                 issue.priority = issue.priority.filter(|priority| *priority != PRIORITY || fault::is(Fault::Defaults));
                 if let Some(cost) = &mut issue.cost {
                     cost.minor = input::cost("cost.minor", cost.minor)?;
                     cost.currency = input::currency("cost.currency", &cost.currency)?;
                 }
-                issue.metadata = issue.metadata.take().map(|json| input::metadata("metadata", json)).transpose()?;
+                let metadata = issue.metadata.take().map(|json| input::metadata("metadata", json)).transpose()?;
+                issue.metadata = metadata.filter(|json| *json != serde_json::json!({}));
             }
             Self::Consume(consume) => consume.amount = input::amount("amount", consume.amount)?,
             Self::Void(void) => void.reason = input::text("reason", &void.reason, input::NAME)?,

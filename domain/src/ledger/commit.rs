@@ -33,9 +33,6 @@ const LANES: usize = 4;
 const TURNS: u32 = 8;
 /// Commands in a row that find the database away before the rest of their batch is not tried.
 const GIVE_UP: u32 = 2;
-/// How often a transaction that met another is tried.
-const TRIES: u32 = 6;
-
 /// The ways into the ledger.
 pub struct Lanes {
     senders: RwLock<Vec<mpsc::Sender<Waiting>>>,
@@ -198,7 +195,7 @@ fn units(jobs: &[Job], apart: bool) -> Vec<Vec<usize>> {
 /// Commits some jobs in one transaction, again where another was in the way.
 async fn commit(store: &Store, jobs: &[Job], unit: &[usize]) -> Result<Vec<Result<Outcome>>> {
     let mut pause = Duration::from_millis(2);
-    for _ in 1..TRIES {
+    for _ in 1..tx::TRIES {
         match attempt(store, jobs, unit).await {
             Err(Failure::Twin) => {}
             Err(Failure::Database(error)) if fault(&error) == Fault::Conflict => {

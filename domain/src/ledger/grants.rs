@@ -19,6 +19,8 @@ pub enum Status {
     Scheduled,
     /// Has free credits.
     Usable,
+    /// Has free credits, whose payment is disputed.
+    Frozen,
     /// Has none left, and what was left was taken away.
     Voided,
     /// Has none left, and some of them ended unused.
@@ -34,6 +36,7 @@ pub fn status(grant: &Model, now: Instant) -> Status {
     let now = now.max(grant.created_at);
     let grant = settle::grant_at(grant.clone(), &[], now);
     match (grant.open, grant.effective_at > now) {
+        (true, _) if grant.frozen => Status::Frozen,
         (true, true) => Status::Scheduled,
         (true, false) => Status::Usable,
         (false, _) if !grant.voided.is_zero() => Status::Voided,
@@ -83,10 +86,12 @@ fn has(view: &View, customer: CustomerId, status: Status) -> Condition {
     let over = || Condition::all().add(Column::ExpiresAt.is_not_null()).add(Column::ExpiresAt.lte(now));
     let all = Condition::all;
     let live = || all().add(Column::Closed.eq(false)).add(free()).add(over().not());
+    let thawed = || live().add(Column::Frozen.eq(false));
     let never_voided = || all().add(Column::Voided.eq(0_i64));
     match status {
-        Status::Scheduled => live().add(Column::EffectiveAt.gt(now)),
-        Status::Usable => live().add(Column::EffectiveAt.lte(now)),
+        Status::Scheduled => thawed().add(Column::EffectiveAt.gt(now)),
+        Status::Usable => thawed().add(Column::EffectiveAt.lte(now)),
+        Status::Frozen => live().add(Column::Frozen.eq(true)),
         Status::Voided => {
             let voided = all().add(Column::Voided.gt(0_i64)).add(live().not());
             // What a lapse gives back to a closed grant is voided in the same instant.

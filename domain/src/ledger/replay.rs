@@ -31,6 +31,8 @@ pub struct Walk<'a> {
     placed: HashMap<HoldId, Placed>,
     totals: wallet::Model,
     sequence: i64,
+    /// What other wallets gave to it.
+    received: Credits,
     found: Vec<String>,
     broken: bool,
 }
@@ -53,6 +55,7 @@ impl<'a> Walk<'a> {
             placed: HashMap::new(),
             totals: super::load::empty(row.account_id, (row.customer_id, row.credit_type_id)),
             sequence: 0,
+            received: Credits::ZERO,
             found: Vec::new(),
             broken: false,
         }
@@ -105,6 +108,9 @@ impl<'a> Walk<'a> {
         totals.transferred += change(activity.kind, Pool::Transferred, total);
         if makes_grants(activity.kind) {
             totals.issued += total;
+        }
+        if activity.kind == activity::Kind::TransferIn {
+            self.received += total;
         }
         totals.newest_at = activity.at;
         totals.balance = activity.balance_after;
@@ -197,6 +203,12 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// How many credits it gave to other wallets, or to new grants of its own, and how many came so.
+    #[must_use]
+    pub fn transferred(&self) -> (Credits, Credits) {
+        (self.totals.transferred, self.received)
+    }
+
     /// Holds what was added up against what is stored, and answers what does not fit.
     #[must_use]
     pub fn end(mut self) -> Vec<String> {
@@ -268,6 +280,13 @@ impl<'a> Walk<'a> {
             };
             match self.placed.get(id) {
                 None => self.found.push(format!("no activity placed {id}")),
+                Some(_) if hold.open != (hold.status == Status::Open) => {
+                    self.found.push(format!(
+                        "{id} is marked as {}, and is {:?}",
+                        if hold.open { "open" } else { "closed" },
+                        hold.status
+                    ));
+                }
                 Some(placed) if *placed != stored => {
                     self.found.push(format!("{id} is {stored:?}, its activities say {placed:?}"));
                 }
@@ -301,6 +320,10 @@ fn differences(stored: &credit_grant::Model, replayed: &credit_grant::Model) -> 
         .filter(|(_, (stored, counted))| stored != counted)
         .map(|(name, (stored, counted))| format!("{id} has {name} {stored}, its activities add up to {counted}"))
         .collect::<Vec<_>>();
+    if stored.open != replayed.open {
+        let open = |grant: &credit_grant::Model| if grant.open { "open" } else { "used up" };
+        found.push(format!("{id} is {}, its activities say that it is {}", open(stored), open(replayed)));
+    }
     if stored.first_used_at != replayed.first_used_at {
         found.push(format!("{id} was first used at another time than its activities say"));
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use entity::{CreditTypeId, CustomerId, activity, credit_grant, hold, wallet};
+use entity::{CreditTypeId, Credits, CustomerId, activity, allocation, credit_grant, hold, wallet};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, Order, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
@@ -36,6 +36,30 @@ pub struct Report {
     pub wallets: u64,
     pub activities: u64,
     pub findings: Vec<Finding>,
+    /// What was walked beside them.
+    rows: Rows,
+}
+
+/// How many rows were walked, and how many credits went from wallet to wallet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Rows {
+    activities: u64,
+    allocations: u64,
+    grants: u64,
+    holds: u64,
+    given: Credits,
+    received: Credits,
+}
+
+impl Rows {
+    fn add(&mut self, other: Self) {
+        self.activities += other.activities;
+        self.allocations += other.allocations;
+        self.grants += other.grants;
+        self.holds += other.holds;
+        self.given += other.given;
+        self.received += other.received;
+    }
 }
 
 /// Verifies one account on one snapshot. Tells as it goes how many more activities it has walked, and how many there are.
@@ -52,8 +76,20 @@ pub async fn verify(caller: &Caller, tell: impl Fn(u64, u64)) -> Result<Report> 
         after = Some((last.customer_id, last.credit_type_id));
         report.add(&view, &caller.app().store().key, &rows, &tell).await?;
     }
-    if stored != report.activities {
-        let what = format!("{stored} activities are stored, {} belong to a wallet", report.activities);
+    // What no wallet leads to was walked by nobody.
+    let rows = report.rows;
+    let counts = [
+        ("activities", stored, rows.activities),
+        ("allocations", view.rows::<allocation::Entity>().count(view.db()).await?, rows.allocations),
+        ("grants", view.rows::<credit_grant::Entity>().count(view.db()).await?, rows.grants),
+        ("holds", view.rows::<hold::Entity>().count(view.db()).await?, rows.holds),
+    ];
+    for (name, stored, walked) in counts.into_iter().filter(|(_, stored, walked)| stored != walked) {
+        let what = format!("{stored} {name} are stored, {walked} belong to a wallet");
+        report.findings.push(Finding { wallet: None, what });
+    }
+    if rows.given != rows.received {
+        let what = format!("{} credits were given by wallets to others, {} were received", rows.given, rows.received);
         report.findings.push(Finding { wallet: None, what });
     }
     Ok(report)
@@ -81,9 +117,10 @@ impl Report {
     /// Verifies some wallets more.
     async fn add(&mut self, view: &View, key: &LedgerKey, rows: &[wallet::Model], tell: &impl Fn(u64)) -> Result<()> {
         let mut verified = stream::iter(rows.iter().map(|row| verify_wallet(view, key, row, tell))).buffered(AT_ONCE);
-        while let Some((activities, findings)) = verified.try_next().await? {
+        while let Some((rows, findings)) = verified.try_next().await? {
             self.wallets += 1;
-            self.activities += activities;
+            self.activities += rows.activities;
+            self.rows.add(rows);
             self.findings.extend(findings);
         }
         Ok(())
@@ -107,13 +144,13 @@ pub(super) async fn next_wallets(view: &View, after: Option<WalletKey>) -> Resul
         .await?)
 }
 
-/// Verifies a wallet; answers how many activities it has, and what they do not explain.
+/// Verifies a wallet; answers what was walked, and what its activities do not explain.
 async fn verify_wallet(
     view: &View,
     key: &LedgerKey,
     row: &wallet::Model,
     tell: &impl Fn(u64),
-) -> Result<(u64, Vec<Finding>)> {
+) -> Result<(Rows, Vec<Finding>)> {
     let of_wallet = (row.customer_id, row.credit_type_id);
     let grants = view
         .rows::<credit_grant::Entity>()
@@ -130,7 +167,7 @@ async fn verify_wallet(
     let grants = grants.into_iter().map(|grant| (grant.id, grant)).collect::<HashMap<_, _>>();
     let holds = holds.into_iter().map(|hold| (hold.id, hold)).collect::<HashMap<_, _>>();
     let mut walk = Walk::new(key, row, &grants, &holds);
-    let mut count = 0;
+    let mut rows = Rows { grants: grants.len() as u64, holds: holds.len() as u64, ..Rows::default() };
     loop {
         let activities = view
             .rows::<activity::Entity>()
@@ -144,16 +181,19 @@ async fn verify_wallet(
         if activities.is_empty() {
             break;
         }
-        count += activities.len() as u64;
+        rows.activities += activities.len() as u64;
         let ids = activities.iter().map(|activity| activity.id).collect::<Vec<_>>();
         let allocations = super::activity::allocations(view, &ids).await?;
         // The next wallet asks for its rows first, which come while these are walked.
         tokio::task::yield_now().await;
         for activity in &activities {
-            walk.step(activity, allocations.get(&activity.id).map_or(&[], Vec::as_slice));
+            let of_it = allocations.get(&activity.id).map_or(&[][..], Vec::as_slice);
+            rows.allocations += of_it.len() as u64;
+            walk.step(activity, of_it);
         }
         tell(activities.len() as u64);
     }
+    (rows.given, rows.received) = walk.transferred();
     let findings = walk.end().into_iter().map(|what| Finding { wallet: Some(of_wallet), what });
-    Ok((count, findings.collect()))
+    Ok((rows, findings.collect()))
 }

@@ -93,8 +93,15 @@ async fn flows(view: &View, lines: &[Flow]) -> Result<String> {
 }
 
 /// A text that no spreadsheet takes for a formula.
-fn text(value: &str) -> String {
-    if value.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{value}") } else { value.to_owned() }
+#[must_use]
+pub fn text(value: &str) -> String {
+    if is_formula(value) { format!("'{value}") } else { value.to_owned() }
+}
+
+/// Whether a spreadsheet would take a text for a formula.
+#[must_use]
+pub fn is_formula(value: &str) -> bool {
+    value.starts_with(['=', '+', '-', '@', '\t', '\r'])
 }
 
 fn written(at: Instant) -> String {

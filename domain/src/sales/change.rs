@@ -41,6 +41,14 @@ async fn running(txn: &DatabaseTransaction, subscription: &subscription::Model, 
     Ok(rows.order_by_desc(Column::Number).one(txn).await?)
 }
 
+/// Whether the order of a period is a change of plan: the one before it still runs.
+pub(super) async fn is_one(tx: &Tx, subscription: &subscription::Model, number: i64) -> Result<bool> {
+    if number < subscription.next_number {
+        return Ok(false);
+    }
+    Ok(running(tx.db(), subscription, number).await?.is_some_and(|period| period.ends_at > tx.now))
+}
+
 async fn order_of(txn: &DatabaseTransaction, period: &Period) -> Result<Option<product_order::Model>> {
     let Some(id) = period.order_id else { return Ok(None) };
     Ok(product_order::Entity::of(period.account_id).filter(product_order::Column::Id.eq(id)).one(txn).await?)

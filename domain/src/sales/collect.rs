@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::clock::{Instant, fresh_id};
 use crate::error::{Error, Result};
 use crate::jobs::{self, After};
-use crate::tx::{Tx, find_account};
+use crate::tx::{TRIES, Tx, find_account};
 
 /// How long a payment that says nothing is asked again.
 const PATIENCE: TimeDelta = TimeDelta::days(30);
@@ -31,9 +31,6 @@ const PAUSE: TimeDelta = TimeDelta::days(1);
 const SOON: TimeDelta = TimeDelta::minutes(1);
 /// How long a provider may take to answer.
 const ANSWER: Duration = Duration::from_secs(20);
-/// How often a transaction that met another is run.
-const TRIES: u32 = 5;
-
 /// Opens a payment of an order, which is collected as soon as the transaction has ended.
 pub(super) async fn open(
     tx: &Tx,

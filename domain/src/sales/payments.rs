@@ -188,8 +188,12 @@ pub(super) async fn settle(
             }
             terms.period = Some((anchor, period));
         } else {
+            let changes = change::is_one(tx, &subscription, number).await?;
             terms.period = Some(renewals::paid(tx, &subscription, number).await?);
-            terms.earlier = earlier::before(tx, &subscription, number).await?;
+            // What a change of plan does not need stays (selling.md, S12); the next renewal looks at it again.
+            if !changes {
+                terms.earlier = earlier::before(tx, &subscription, number).await?;
+            }
         }
     }
     let before = fulfil::of_order(tx.db(), &order).await?;

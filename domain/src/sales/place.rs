@@ -74,6 +74,8 @@ pub(super) fn check(caller: &Caller, mut new: NewOrder) -> Result<NewOrder, Refu
     if !caller.role().may(Scope::StaffRead) && new.metadata.is_some() {
         return Err(Refusal::invalid("metadata", "Is for staff. Leave it out."));
     }
+    // Given or left out, an empty object is one request.
+    new.metadata = new.metadata.filter(|json| json.as_object().is_some_and(|it| !it.is_empty()));
     new.buyer = match (caller.role(), new.buyer) {
         (Role::Anyone, Buyer::Anonymous { name, email }) => Buyer::Anonymous {
             name: input::text("buyer.name", &name, input::NAME)?,

@@ -24,15 +24,12 @@ use crate::clock::Instant;
 use crate::error::{Error, Result};
 use crate::jobs::{self, After};
 use crate::ledger::fault::{self, Fault};
-use crate::tx::Tx;
+use crate::tx::{TRIES, Tx};
 
 /// Why a subscription ended by itself.
 const AT_END: &str = "Cancelled at the end of its period";
 /// Why a subscription ended at a price that is sold no more.
 const OVER: &str = "What its price gives would end before it begins";
-/// How often a transaction that met another is run.
-const TRIES: u32 = 5;
-
 /// What is to happen to a subscription.
 enum Due {
     /// A period begins.
