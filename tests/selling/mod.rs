@@ -21,3 +21,4 @@ mod shop;
 mod sold;
 mod strangers;
 mod subscriptions;
+mod year;
