@@ -12,6 +12,7 @@ pub mod batches;
 mod bulk;
 mod conditions;
 pub mod context;
+mod credit_status;
 mod credit_types;
 mod customer_changes;
 mod customers;

@@ -1,4 +1,4 @@
-//! Why: what keeps credits from being used, what makes a balance, what will end.
+//! Why: what makes a balance, what will end.
 
 use async_graphql::connection::Connection;
 use async_graphql::{Context, Description, Enum, ID, Object, Result};
@@ -6,6 +6,7 @@ use entity::CustomerId;
 
 use super::activity::Activity;
 use super::context::Ask;
+use super::credit_status::CreditStatus;
 use super::credit_types::CreditType;
 use super::grants::Grant;
 use super::page;
@@ -13,91 +14,10 @@ use super::scalars::{Credits, DateTime, Money};
 use domain::clock::truncate;
 use domain::ledger::explanation::{self, Explained, Explanation, Skipped};
 use domain::ledger::forecast::{self, Ending};
-use domain::ledger::status::{self, Reason, Status, Why};
+use domain::ledger::status;
 use domain::page::Slice;
 use domain::sales::pending;
 use domain::{Error, Refusal, Scope, input};
-
-/// Why credits cannot be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
-#[graphql(remote = "Reason", name = "CreditStatusReason")]
-pub enum CreditStatusReason {
-    /// The account has its credits switched off.
-    CreditsDisabled,
-    /// The customer never had any of this type.
-    NoneIssued,
-    /// Some can be used, but fewer than were asked about.
-    NotEnough,
-    /// Some are set aside.
-    Held,
-    /// Some count only later.
-    NotYetEffective,
-    /// Some cannot be used while their payment is disputed.
-    PaymentDisputed,
-    /// Some ended unused.
-    Expired,
-    /// Some were taken away.
-    Voided,
-    /// Some went to another customer, or to a new grant.
-    Transferred,
-    /// Some were used.
-    Used,
-    /// Some are ordered, and not paid yet.
-    OrderAwaitingPayment,
-    /// A renewal that would give some was not paid in time.
-    RenewalPastDue,
-    /// Something was bought that issues no credits.
-    ProductIssuesNothing,
-}
-
-/// One reason why credits cannot be used.
-#[derive(Description)]
-pub struct CreditStatusWhy(Why);
-
-#[Object(use_type_description)]
-impl CreditStatusWhy {
-    /// The reason, to branch on.
-    fn code(&self) -> CreditStatusReason {
-        self.0.reason.into()
-    }
-
-    /// The reason in words for staff, and what can be done.
-    fn message(&self) -> String {
-        self.0.message()
-    }
-
-    /// How many credits it is about; 0 where it is about none.
-    fn amount(&self) -> Credits {
-        Credits(self.0.amount)
-    }
-
-    /// When that changes by itself: the first hold lapses, the first credits begin to count.
-    fn until(&self) -> Option<DateTime> {
-        self.0.until.map(DateTime)
-    }
-}
-
-/// Whether credits can be used now, and if not, every reason why.
-#[derive(Description)]
-pub struct CreditStatus(Status);
-
-#[Object(use_type_description)]
-impl CreditStatus {
-    /// Whether a consume of the amount would be carried out now.
-    fn can_consume(&self) -> bool {
-        self.0.reasons.is_empty()
-    }
-
-    /// How many can be used now.
-    fn available(&self) -> Credits {
-        Credits(self.0.available)
-    }
-
-    /// Every reason why it would be refused; empty if it would not.
-    fn reasons(&self) -> Vec<CreditStatusWhy> {
-        self.0.reasons.iter().cloned().map(CreditStatusWhy).collect()
-    }
-}
 
 /// Why a grant would not be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]

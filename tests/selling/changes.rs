@@ -173,6 +173,9 @@ on_both! {
         let gym = Gym::new(house, "plans-pause", "manual").await;
         let (said, _) = gym.act("subscriptionPause", json!({})).await;
         assert_eq!(said["nextAt"], json!(null));
+        let query = "query($ada: ID!, $type: ID!) { customer(by: { id: $ada }) { creditStatus(creditTypeId: $type, amount: 26) { reasons { code amount } } } }";
+        let why = gym.house.data(query, json!({ "ada": gym.ada, "type": gym.class })).await["customer"]["creditStatus"]["reasons"].clone();
+        assert_eq!(why, json!([{ "code": "NOT_ENOUGH", "amount": 25 }, { "code": "SUBSCRIPTION_PAUSED", "amount": 25 }]));
         gym.house.advance("2026-01-20T09:00:00Z").await;
         let (said, _) = gym.act("subscriptionResume", json!({})).await;
         assert_eq!((&said["charged"]["minor"], &said["nextAt"]), (&json!(0), &json!("2026-02-05T09:00:00Z")));
@@ -191,6 +194,55 @@ on_both! {
         assert_eq!((&now["anchorAt"], &now["nextAt"], gym.free().await), (&json!("2026-04-01T09:00:00Z"), &json!("2026-05-01T09:00:00Z"), json!(50)));
         gym.house.advance("2026-05-01T09:00:01Z").await;
         assert_eq!(period(&gym.read().await, 3)["status"], "DUE");
+        gym.house.assert_verified().await;
+    }
+
+    /// Money of a plan that was given up meanwhile is kept for whoever asks for it, and gives nothing.
+    async fn what_is_paid_of_a_change_that_was_given_up_buys_nothing(house: House) {
+        let gym = Gym::new(house, "plans-late", "manual").await;
+        gym.act("subscriptionUpdate", json!({ "priceId": gym.small, "when": "NOW" })).await;
+        gym.house.advance("2026-02-05T09:00:01Z").await;
+        let given_up = period(&gym.read().await, 1)["order"].clone();
+        assert_eq!(given_up["status"], "CANCELLED");
+        let input = json!({ "orderId": given_up["id"], "amount": 120, "idempotencyKey": gym.house.key() });
+        let paid = gym.house.mutate("paymentRecord", "order { status paid { minor } }", input).await;
+        assert_eq!((&paid["order"], codes(&paid)), (&json!({ "status": "CANCELLED", "paid": { "minor": 120 } }), Vec::new()));
+        assert_eq!((gym.free().await, gym.read().await["price"]["id"].clone()), (json!(25), json!(gym.big)));
+        gym.house.assert_verified().await;
+    }
+
+    /// Credits that were to pay for some are set aside when the money comes: it waits, and all of the rest is open.
+    async fn credits_that_are_gone_pay_for_nothing(house: House) {
+        let gym = Gym::new(house, "plans-gone", "manual").await;
+        gym.act("subscriptionUpdate", json!({ "priceId": gym.small, "when": "NOW" })).await;
+        let waits = id(&period(&gym.read().await, 1)["order"]);
+        let hold = json!({ "customerId": gym.ada, "creditTypeId": gym.class, "amount": 20, "expiresAt": "2026-01-20T00:00:00Z" });
+        gym.house.ledger("holdPlace", hold).await;
+        let pay = |amount: i64| {
+            let input = json!({ "orderId": waits, "amount": amount, "idempotencyKey": gym.house.key() });
+            gym.house.mutate("paymentRecord", "order { status paid { minor } }", input)
+        };
+        let first = pay(120).await;
+        assert_eq!((&first["order"]["status"], codes(&first)), (&json!("AWAITING_PAYMENT"), Vec::new()));
+        assert_eq!(pay(2_880).await["order"], json!({ "status": "PAID", "paid": { "minor": 3_000 } }));
+        assert_eq!(gym.free().await, 15, "five of the old plan, ten of the new one");
+        gym.house.assert_verified().await;
+    }
+
+    /// A payment that the bank takes back takes what was bought with it, also what a change of plan bought.
+    async fn a_lost_dispute_follows_the_money_into_the_new_plan(house: House) {
+        let gym = Gym::new(house, "plans-lost", "manual").await;
+        gym.consume(5).await;
+        gym.act("subscriptionUpdate", json!({ "priceId": gym.small, "when": "NOW" })).await;
+        let now = gym.read().await;
+        let orders = [0, 1].map(|number| id(&period(&now, number)["order"]));
+        gym.house.pay(&orders[1]).await;
+        let payment = gym.house.order(&orders[0]).await["payments"][0]["id"].clone();
+        for (outcome, status, free) in [("OPENED", "PAID", 0), ("LOST", "CHARGED_BACK", 0), ("REINSTATED", "PAID", 18)] {
+            let input = json!({ "paymentId": payment, "outcome": outcome, "idempotencyKey": gym.house.key() });
+            gym.house.done("disputeRecord", "order { status }", input).await;
+            assert_eq!((&gym.house.order(&orders[1]).await["status"], gym.free().await), (&json!(status), json!(free)), "{outcome}");
+        }
         gym.house.assert_verified().await;
     }
 }

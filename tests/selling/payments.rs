@@ -135,4 +135,37 @@ on_both! {
         assert_eq!(mark(&first, "a").await["order"]["status"], "PAID");
         assert_eq!(refusal(&mark(&second, "b").await), ("TAKEN".to_owned(), "reference".to_owned()), "one payment settles one order");
     }
+
+    /// Money that comes back after a lost dispute may be the last that was missing.
+    async fn a_reinstated_payment_settles_what_awaits_it(house: House) {
+        let house = rehearsing(house, "pay-back").await;
+        house.by_owner("accountUpdate", "account { id }", json!({ "paymentProvider": "manual" })).await;
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        let pack = house.ten_pack(&class).await;
+        let ada = house.customer("Ada").await;
+        let order = house.ordered(&ada, &pack, 1).await;
+        let total = order["total"]["minor"].as_i64().expect("money");
+        let pay = |amount: i64| {
+            let input = json!({ "orderId": order["id"], "amount": amount, "idempotencyKey": house.key() });
+            house.done("paymentRecord", "order { status payments { id } }", input)
+        };
+        let payment = pay(400).await["order"]["payments"][0]["id"].clone();
+        let says = |outcome: &'static str| {
+            let input = json!({ "paymentId": payment, "outcome": outcome, "idempotencyKey": house.key() });
+            house.done("disputeRecord", "order { status }", input)
+        };
+        says("LOST").await;
+        assert_eq!(pay(total - 400).await["order"]["status"], "AWAITING_PAYMENT");
+        says("REINSTATED").await;
+        assert_eq!((house.order(&id(&order)).await["status"].clone(), house.balance(&ada).await["available"].clone()), (json!("PAID"), json!(1)));
+        // What is closed by hand is nobody else's to open.
+        let query = "query($id: ID!) { customer(by: { id: $id }) { grants(last: 1) { nodes { id } } } }";
+        let grant = house.data(query, json!({ "id": ada })).await["customer"]["grants"]["nodes"][0]["id"].clone();
+        house.ledger("grantVoid", json!({ "grantId": grant, "reason": "A mistake" })).await;
+        for outcome in ["LOST", "REINSTATED"] {
+            says(outcome).await;
+            assert_eq!(house.balance(&ada).await["available"], 0, "{outcome}");
+        }
+        house.assert_verified().await;
+    }
 }

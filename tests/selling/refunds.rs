@@ -181,4 +181,28 @@ on_both! {
         assert_eq!(all.iter().filter(|payload| payload["replayed"] == false).count(), 1, "{all:#?}");
         assert_eq!(house.order(&order).await["refunded"]["minor"], 1_000);
     }
+
+    /// Of each line no more than is unused of it goes back, whatever is unused of the others.
+    async fn an_unused_line_pays_for_no_used_one(house: House) {
+        let types = [house.credit_type("Class", json!({ "never": true })).await, house.credit_type("Call", json!({ "never": true })).await];
+        let ada = house.customer("Ada").await;
+        let mut lines = Vec::new();
+        for (slug, class) in ["class", "call"].iter().zip(&types) {
+            let product = json!({ "kind": "CREDIT", "slug": slug, "name": slug, "creditTypeId": class });
+            let price = house.on_sale(product, json!({ "paid": { "oneTime": { "currency": "CHF", "tiers": flat(100) } } })).await.1;
+            lines.push(json!({ "priceId": price, "quantity": 10 }));
+        }
+        let input = json!({ "customerId": ada, "lines": lines, "idempotencyKey": house.key() });
+        let order = id(&house.done("orderPlace", "order { id }", input).await["order"]);
+        house.pay(&order).await;
+        let call = used(&house, &ada, &types[1], 10).await;
+        let lines = json!([{ "position": 0, "amount": 100 }, { "position": 1, "amount": 900 }]);
+        assert_eq!(refusal(&house.refund(&order, json!({ "lines": lines })).await).0, "CREDITS_USED");
+        assert_eq!(state(&house.refund(&order, json!({ "lines": lines, "usedCredits": true })).await).0, 1_000);
+        house.ledger("activityReverse", json!({ "activityId": call, "reason": "Nobody rang" })).await;
+        let query = "query($id: ID!) { customer(by: { id: $id }) { balances { available } } }";
+        let free = house.data(query, json!({ "id": ada })).await["customer"]["balances"].clone();
+        assert_eq!(free, json!([{ "available": 9 }, { "available": 1 }]), "the other nine went back in money");
+        house.assert_verified().await;
+    }
 }

@@ -231,4 +231,18 @@ on_both! {
         assert_eq!(studio.free(&ada).await, 12, "and come back, the other eight do not");
         studio.house.assert_verified().await;
     }
+
+    /// What was given to somebody and came back is of the period it was bought with.
+    async fn a_transfer_there_and_back_escapes_no_cap(house: House) {
+        let studio = Studio::new(house, "caps-given", false).await;
+        let ada = studio.member("Ada").await.0;
+        let fay = studio.house.customer("Fay").await;
+        for (from, to) in [(&ada, &fay), (&fay, &ada)] {
+            let input = json!({ "fromCustomerId": from, "toCustomerId": to, "creditTypeId": studio.class, "amount": 10 });
+            studio.house.ledger("creditsTransfer", input).await;
+        }
+        studio.house.advance("2026-02-05T09:00:01Z").await;
+        assert_eq!(studio.free(&ada).await, 12);
+        studio.house.assert_verified().await;
+    }
 }

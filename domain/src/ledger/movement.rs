@@ -193,10 +193,11 @@ pub fn allow(grant: &mut credit_grant::Model, kind: Kind, draw: Draw, sequence: 
 fn reprice(grant: &mut credit_grant::Model, CostMove { from, to }: CostMove, draw: Draw) {
     *cost_of(grant, from) -= draw.cost;
     *cost_of(grant, to) += draw.cost;
+    let is_last = draw.amount == Credits(1);
     match (from, to) {
         // Of the last free credit alone, or of all of them.
-        (CostPool::Left, _) if draw.amount < grant.remaining => grant.cost_short += draw.cost,
-        (_, CostPool::Left) if draw.amount < grant.remaining => {
+        (CostPool::Left, _) if is_last => grant.cost_short += draw.cost,
+        (_, CostPool::Left) if is_last => {
             grant.cost_short = Minor((grant.cost_short - draw.cost).0.max(0));
         }
         (CostPool::Expired, _) => grant.expired_marked += draw.amount,

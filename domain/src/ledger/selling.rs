@@ -1,6 +1,6 @@
 //! What selling asks of the ledger, and nobody else does.
 
-use entity::{ActivityId, CreditTypeId, Credits, CustomerId, GrantId, Minor};
+use entity::{ActivityId, CreditTypeId, Credits, CustomerId, GrantId, Minor, SubscriptionId};
 use serde::Serialize;
 
 use super::command::Words;
@@ -31,6 +31,9 @@ pub struct RollOver {
     pub customer: CustomerId,
     pub credit_type: CreditTypeId,
     pub grants: Vec<GrantId>,
+    /// And what came of them: the grants of earlier periods of this subscription, whose credits roll over up to a limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<(SubscriptionId, i64)>,
     /// How many may stay.
     pub keep: Credits,
 }

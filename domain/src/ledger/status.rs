@@ -32,6 +32,8 @@ pub enum Reason {
     OrderAwaitingPayment,
     /// A renewal that would give some was not paid in time.
     RenewalPastDue,
+    /// A subscription that would give some is paused.
+    SubscriptionPaused,
     /// Something was bought that issues no credits.
     ProductIssuesNothing,
 }
@@ -143,6 +145,9 @@ impl Why {
             (Reason::RenewalPastDue, _) => {
                 format!("{amount} {are} of a renewal that was not paid in time: they come when its order is paid.")
             }
+            (Reason::SubscriptionPaused, _) => format!(
+                "{amount} would come with each period of a subscription that is paused: subscriptionResume lets it go on."
+            ),
             (Reason::ProductIssuesNothing, _) => {
                 "What was bought issues no credits: a service product, not a credit product. Issue some by hand if that was meant."
                     .to_owned()

@@ -5,20 +5,21 @@ use entity::payment::{self, Status as PaymentStatus};
 use entity::product_order;
 use entity::refund;
 use entity::renewal::{Column, Entity, Model as Period, Status};
-use entity::{Credits, Minor, Owned, PaymentId, RefundId, subscription};
+use entity::{AccountId, Credits, Minor, Owned, PaymentId, RefundId, SubscriptionId, subscription};
 use sea_orm::{ActiveModelTrait, ColumnTrait, DatabaseTransaction, IntoActiveModel, QueryFilter, QueryOrder, Set};
 use serde_json::json;
 
 use super::basket::{Basket, Line};
 use super::period::Anchor;
+use super::refusal::Sale as Rule;
 use super::sale::cover::{self, Cover};
 use super::sale::taken::{self, By, Whose};
 use super::sale::{self, Sale};
-use super::{collect, orders, payments, period, renewals, subscriptions};
+use super::{collect, orders, payments, period, renewals};
 use crate::app::App;
 use crate::catalog::prices;
 use crate::clock::{Instant, fresh_id};
-use crate::error::Result;
+use crate::error::{Refusal, Result};
 use crate::ledger::fault::{self, Fault};
 use crate::store::Store;
 use crate::tx::Tx;
@@ -35,8 +36,12 @@ pub(super) struct Outlook {
 }
 
 /// The period of a subscription that was paid last and has begun.
-async fn running(txn: &DatabaseTransaction, subscription: &subscription::Model, before: i64) -> Result<Option<Period>> {
-    let rows = Entity::of(subscription.account_id).filter(Column::SubscriptionId.eq(subscription.id));
+async fn running(
+    txn: &DatabaseTransaction,
+    (account, subscription): (AccountId, SubscriptionId),
+    before: i64,
+) -> Result<Option<Period>> {
+    let rows = Entity::of(account).filter(Column::SubscriptionId.eq(subscription));
     let rows = rows.filter(Column::Status.eq(Status::Paid)).filter(Column::Number.lt(before));
     Ok(rows.order_by_desc(Column::Number).one(txn).await?)
 }
@@ -46,7 +51,7 @@ pub(super) async fn is_one(tx: &Tx, subscription: &subscription::Model, number: 
     if number < subscription.next_number {
         return Ok(false);
     }
-    Ok(running(tx.db(), subscription, number).await?.is_some_and(|period| period.ends_at > tx.now))
+    Ok(running(tx.db(), (tx.account.id, subscription.id), number).await?.is_some_and(|period| period.ends_at > tx.now))
 }
 
 async fn order_of(txn: &DatabaseTransaction, period: &Period) -> Result<Option<product_order::Model>> {
@@ -61,7 +66,7 @@ pub(super) async fn outlook(
     line: &Line,
     now: Instant,
 ) -> Result<Outlook> {
-    let running = running(txn, subscription, subscription.next_number).await?;
+    let running = running(txn, (subscription.account_id, subscription.id), subscription.next_number).await?;
     let order = match running.filter(|period| period.ends_at > now) {
         Some(period) => order_of(txn, &period).await?,
         None => None,
@@ -117,17 +122,33 @@ pub(super) async fn open(
     collect::open(tx, &order, provider.name(), row.payment_method.clone()).await.map(Some)
 }
 
+/// The order whose unused credits are to pay for a part of another one.
+async fn before(txn: &DatabaseTransaction, order: &product_order::Model) -> Result<Option<product_order::Model>> {
+    let Some((id, number)) = order.subscription_id.zip(order.renewal_number) else { return Ok(None) };
+    let Some(period) = running(txn, (order.account_id, id), number).await? else { return Ok(None) };
+    order_of(txn, &period).await
+}
+
+/// What covers as much of an order as was said, if it is there: not where it was used, or set aside, meanwhile.
+fn covered(sale: &Sale, order: &product_order::Model, now: Instant) -> Result<Option<Cover>> {
+    match cover::decide(sale, order.covered, now) {
+        Ok(cover) => Ok(Some(cover).filter(|cover| cover.cost >= order.covered)),
+        Err(Refusal::Sale(Rule::CreditsHeld { .. })) => Ok(None),
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+/// Whether unused credits cover as much of an order as was said.
+pub(super) async fn covers(txn: &DatabaseTransaction, order: &product_order::Model, now: Instant) -> Result<bool> {
+    let Some(before) = before(txn, order).await? else { return Ok(false) };
+    Ok(covered(&sale::load::sale(txn, before, now, false).await?, order, now)?.is_some())
+}
+
 /// Pays a part of an order with unused credits of the period before; answers whether they are there.
 pub(super) async fn pay(tx: &Tx, store: &Store, order: &product_order::Model) -> Result<bool> {
-    let Some((id, number)) = order.subscription_id.zip(order.renewal_number) else { return Ok(false) };
-    let subscription = subscriptions::lock(tx, id, None).await?;
-    let Some(period) = running(tx.db(), &subscription, number).await? else { return Ok(false) };
-    let Some(before) = order_of(tx.db(), &period).await? else { return Ok(false) };
+    let Some(before) = before(tx.db(), order).await? else { return Ok(false) };
     let sale = taken::locked(tx, store, before, Whose::Own).await?;
-    let cover = cover::decide(&sale, order.covered, tx.now)?;
-    if cover.cost < order.covered {
-        return Ok(false);
-    }
+    let Some(cover) = covered(&sale, order, tx.now)? else { return Ok(false) };
     let by = By { actor: &renewals::nobody(), reason: REASON };
     let takes = if fault::is(Fault::Change) { &[][..] } else { &cover.takes };
     let ids = taken::take(tx, store, &sale, takes, by).await?;
@@ -141,6 +162,7 @@ pub(super) async fn pay(tx: &Tx, store: &Store, order: &product_order::Model) ->
         }
         left -= amount;
         went_over(tx, &sale, (payment.id, amount, std::mem::take(&mut credits)), &ids).await?;
+        went_into(tx, order, (payment.id, amount)).await?;
         payments::take_off(tx, payment, amount).await?;
     }
     let whole = sale.kept() == cover.cost;
@@ -149,15 +171,21 @@ pub(super) async fn pay(tx: &Tx, store: &Store, order: &product_order::Model) ->
     row.refunded = Set(sum);
     row.status = Set(if whole { product_order::Status::Refunded } else { product_order::Status::PartiallyRefunded });
     row.update(tx.db()).await?;
-    let paid = payment::Model {
+    Ok(true)
+}
+
+/// The payment of the new order with money that an old one's had brought.
+async fn went_into(tx: &Tx, order: &product_order::Model, (source, amount): (PaymentId, Minor)) -> Result<()> {
+    let row = payment::Model {
         account_id: order.account_id,
         id: PaymentId(fresh_id()),
         order_id: order.id,
         provider: CHANGE.to_owned(),
-        provider_reference: None,
+        // What becomes of that payment becomes of this one.
+        provider_reference: Some(format!("{source}:{}", order.id)),
         method: None,
         status: PaymentStatus::Succeeded,
-        amount: cover.cost,
+        amount,
         refunded: Minor::ZERO,
         currency: order.currency.clone().unwrap_or_else(|| tx.account.currency.clone()),
         action_url: None,
@@ -165,8 +193,15 @@ pub(super) async fn pay(tx: &Tx, store: &Store, order: &product_order::Model) ->
         created_at: tx.now,
         updated_at: tx.now,
     };
-    paid.into_active_model().insert(tx.db()).await?;
-    Ok(true)
+    row.into_active_model().insert(tx.db()).await?;
+    Ok(())
+}
+
+/// The payments that were made with the money of another one.
+pub(super) async fn made_with(tx: &Tx, source: PaymentId) -> Result<Vec<payment::Model>> {
+    let rows = tx.rows::<payment::Entity>().filter(payment::Column::Provider.eq(CHANGE));
+    let rows = rows.filter(payment::Column::ProviderReference.starts_with(format!("{source}:")));
+    Ok(rows.order_by_asc(payment::Column::Id).all(tx.db()).await?)
 }
 
 /// The refund of what went over to the new order.

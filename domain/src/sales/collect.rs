@@ -39,6 +39,8 @@ pub(super) async fn open(
     method: Option<String>,
 ) -> Result<PaymentId> {
     let id = PaymentId(fresh_id());
+    let kept = payments::kept(&payments::paid_for(tx.db(), order).await?);
+    let amount = Minor((payments::due(order) - kept).0.max(1));
     let row = Model {
         account_id: order.account_id,
         id,
@@ -47,7 +49,7 @@ pub(super) async fn open(
         provider_reference: None,
         method,
         status: Status::Pending,
-        amount: order.total - order.covered,
+        amount,
         refunded: Minor::ZERO,
         currency: order.currency.clone().unwrap_or_else(|| tx.account.currency.clone()),
         action_url: None,
@@ -224,7 +226,7 @@ async fn hear_once(app: &App, account: AccountId, payment: PaymentId, said: &Sai
     }
     changed.update(tx.db()).await?;
     if let Some(before) = news {
-        follow(&tx, app, order, (before, status)).await?;
+        follow(&tx, app, order, (payment, before, status)).await?;
     }
     tx.commit().await
 }
@@ -245,16 +247,27 @@ fn after(before: Status, said: Status) -> Status {
 }
 
 /// What follows from a payment's new status.
-async fn follow(tx: &Tx, app: &App, order: product_order::Model, (before, status): (Status, Status)) -> Result<()> {
+async fn follow(
+    tx: &Tx,
+    app: &App,
+    order: product_order::Model,
+    (payment, before, status): (PaymentId, Status, Status),
+) -> Result<()> {
     let open = matches!(order.status, OrderStatus::AwaitingPayment | OrderStatus::Cancelled);
     match status {
         Status::Succeeded if open && !matches!(before, Status::Disputed | Status::ChargedBack) => {
-            payments::settle(tx, app.store(), order, renewals::nobody()).await.map(drop)
+            let kept = payments::kept(&payments::paid_for(tx.db(), &order).await?);
+            if kept >= payments::due(&order) {
+                return Box::pin(payments::settle(tx, app.store(), order, renewals::nobody())).await.map(drop);
+            }
+            // It was asked for a part only, of an order that is given up by now, or of which another part has gone.
+            let awaits = order.status == OrderStatus::AwaitingPayment;
+            orders::emit(tx, if awaits { "order.partly_paid" } else { "order.paid_again" }, &order).await
         }
         Status::Succeeded | Status::Disputed | Status::ChargedBack
             if status != Status::Succeeded || matches!(before, Status::Disputed | Status::ChargedBack) =>
         {
-            Box::pin(disputes::follow(tx, app.store(), order, (before, status))).await
+            Box::pin(disputes::follow(tx, app.store(), order, (payment, before, status))).await
         }
         // It can be given back: what was paid for an order is more than its total now.
         Status::Succeeded => orders::emit(tx, "order.paid_again", &order).await,

@@ -10,9 +10,9 @@ use serde::Serialize;
 use super::orders::{emit, lock};
 use super::provider::MANUAL;
 use super::refusal::Sale as Rule;
-use super::renewals;
 use super::sale::taken::{self, By, Whose};
 use super::sale::{self, Sale};
+use super::{change, payments, renewals};
 use crate::caller::{Caller, Scope};
 use crate::error::{Refusal, Result};
 use crate::once::{Operation, once};
@@ -71,14 +71,14 @@ impl Operation for Dispute {
         changed.updated_at = Set(tx.now);
         changed.update(tx.db()).await?;
         let id = order.id;
-        follow(tx, caller.app().store(), order, (before, status)).await?;
+        follow(tx, caller.app().store(), order, (self.payment, before, status)).await?;
         Ok(id)
     }
 }
 
 /// The status of a payment after something is said of its dispute (pure).
 fn after(payment: &payment::Model, outcome: Outcome) -> Result<PaymentStatus, Refusal> {
-    if payment.provider != MANUAL {
+    if ![MANUAL, change::CHANGE].contains(&payment.provider.as_str()) {
         let message = "Is not paid by hand: its provider reports disputes by itself.";
         return Err(Refusal::invalid("paymentId", message));
     }
@@ -97,8 +97,23 @@ pub(super) async fn follow(
     tx: &Tx,
     store: &Store,
     order: product_order::Model,
-    (before, status): (PaymentStatus, PaymentStatus),
+    (payment, before, status): (PaymentId, PaymentStatus, PaymentStatus),
 ) -> Result<()> {
+    // What a change of plan paid with its money is as good as that is.
+    for paid in change::made_with(tx, payment).await? {
+        let was = paid.status;
+        if matches!(was, PaymentStatus::Succeeded | PaymentStatus::Disputed | PaymentStatus::ChargedBack)
+            && was != status
+        {
+            let other = lock(tx, paid.order_id, None).await?;
+            let id = paid.id;
+            let mut row = paid.into_active_model();
+            row.status = Set(status);
+            row.updated_at = Set(tx.now);
+            row.update(tx.db()).await?;
+            Box::pin(follow(tx, store, other, (id, was, status))).await?;
+        }
+    }
     let sale = taken::locked(tx, store, order, Whose::All).await?;
     let by = |reason| By { actor: &NOBODY, reason };
     match (before, status) {
@@ -111,8 +126,14 @@ pub(super) async fn follow(
         (PaymentStatus::ChargedBack, _) => {
             Box::pin(taken::give_back(tx, store, &sale, by("The payment was reinstated"))).await?;
             let status = if sale.order.status == Status::ChargedBack { stands(&sale) } else { sale.order.status };
-            let order = write(tx, sale.order, status).await?;
-            emit(tx, "order.dispute_ended", &order).await
+            thaw(tx, store, &sale).await?;
+            let order = write(tx, sale.order.clone(), status).await?;
+            emit(tx, "order.dispute_ended", &order).await?;
+            // With it all of the money may be here.
+            if order.status == Status::AwaitingPayment && sale.kept() >= payments::due(&order) {
+                Box::pin(payments::settle(tx, store, order, renewals::nobody())).await?;
+            }
+            Ok(())
         }
         _ => {
             thaw(tx, store, &sale).await?;
@@ -122,6 +143,12 @@ pub(super) async fn follow(
 }
 
 static NOBODY: (entity::activity::ActorKind, String) = (entity::activity::ActorKind::System, String::new());
+
+/// Freezes what is free of an order of which some money is disputed.
+pub(super) async fn freeze(tx: &Tx, store: &Store, order: &product_order::Model) -> Result<()> {
+    let sale = taken::locked(tx, store, order.clone(), Whose::All).await?;
+    taken::post(tx, store, &NOBODY, taken::freeze(&sale, false, "The payment is disputed")).await
+}
 
 async fn thaw(tx: &Tx, store: &Store, sale: &Sale) -> Result<()> {
     // Another payment of the order may still be disputed.
@@ -194,7 +221,11 @@ pub async fn preview(caller: &Caller, dispute: Dispute) -> Result<Preview> {
         Outcome::Won => free(Some(true)),
         Outcome::Lost if is_covered(&sale) => Credits::ZERO,
         Outcome::Lost => free(None),
-        Outcome::Reinstated => sale.lots.iter().filter(|lot| lot.grant.closed).map(|lot| lot.grant.voided).sum(),
+        Outcome::Reinstated => {
+            let closed = sale.lots.iter().filter(|lot| lot.grant.closed).map(|lot| lot.grant.voided).sum::<Credits>();
+            let refunded = sale.refunds.iter().map(|refund| refund.credits).sum::<Credits>();
+            Credits((closed - refunded).0.max(0))
+        }
     };
     Ok(Preview { amount: found.amount - found.refunded, currency: found.currency, credits })
 }

@@ -188,7 +188,8 @@ fn roll_over(order: &product_order::Model, line: &Line, terms: &Terms) -> Option
     let credit_type = line.credit_type?;
     let customer = order.customer_id;
     let Earlier { grants, keep } = terms.earlier.clone();
-    (!grants.is_empty()).then_some(Command::RollOver(RollOver { customer, credit_type, grants, keep }))
+    let before = order.subscription_id.zip(order.renewal_number);
+    (!grants.is_empty()).then_some(Command::RollOver(RollOver { customer, credit_type, grants, before, keep }))
 }
 
 /// Writes the rows of what was given.

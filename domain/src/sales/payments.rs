@@ -18,7 +18,7 @@ use super::orders::{self, emit, in_words, lock};
 use super::provider::MANUAL;
 use super::refusal::Sale;
 use super::sale::taken::{self, By, Whose};
-use super::{basket, change, earlier, renewals, subscriptions};
+use super::{basket, change, disputes, earlier, renewals, subscriptions};
 use crate::caller::{Caller, Scope};
 use crate::clock::fresh_id;
 use crate::error::{Error, Refusal, Result, is_taken};
@@ -104,13 +104,18 @@ fn decide(
     let awaits = order.status == Status::AwaitingPayment;
     let amount = match amount {
         Some(amount) => amount,
-        None if awaits => order.total - order.covered - kept,
+        None if awaits => Minor((due(order) - kept).0.max(0)),
         None if is_named => order.total,
         None => return refused(),
     };
     let can_be_paid = awaits || matches!(order.status, Status::Cancelled | Status::ChargedBack);
-    let due = if awaits { order.total - order.covered } else { order.total };
-    Ok(Received { amount, settles: can_be_paid && kept + amount >= due })
+    Ok(Received { amount, settles: can_be_paid && kept + amount >= due(order) })
+}
+
+/// What is to be paid of an order in money: of one that changes a plan, what unused credits do not cover.
+#[must_use]
+pub fn due(order: &product_order::Model) -> Minor {
+    if order.status == Status::AwaitingPayment { order.total - order.covered } else { order.total }
 }
 
 async fn receive(
@@ -122,6 +127,10 @@ async fn receive(
     let order = lock(tx, order, None).await?;
     let kept = kept(&paid_for(tx.db(), &order).await?);
     let received = decide(&order, kept, (amount, reference.is_some()))?;
+    if received.amount.is_zero() {
+        // All of it is here already.
+        return settle(tx, caller.app().store(), order, caller.actor()).await;
+    }
     let row = Model {
         account_id: order.account_id,
         id: PaymentId(fresh_id()),
@@ -165,11 +174,16 @@ pub(super) async fn settle(
     mut order: product_order::Model,
     actor: (ActorKind, String),
 ) -> Result<OrderId> {
+    let payments = paid_for(tx.db(), &order).await?;
     if order.status == Status::AwaitingPayment
+        && kept(&payments) < order.total
         && !order.covered.is_zero()
         && !Box::pin(change::pay(tx, store, &order)).await?
     {
-        // The credits that were to pay for some of it were used meanwhile.
+        // The credits that were to pay for some of it were used meanwhile: all of the rest is open.
+        let mut row = order.into_active_model();
+        row.covered = Set(Minor::ZERO);
+        let order = row.update(tx.db()).await?;
         emit(tx, "order.partly_paid", &order).await?;
         return Ok(order.id);
     }
@@ -217,6 +231,9 @@ pub(super) async fn settle(
     row.cancelled_at = Set(None);
     row.reason = Set(None);
     order = row.update(tx.db()).await?;
+    if payments.iter().any(|payment| payment.status == PaymentStatus::Disputed) {
+        Box::pin(disputes::freeze(tx, store, &order)).await?;
+    }
     emit_paid(tx, &order).await?;
     Ok(order.id)
 }
@@ -345,6 +362,10 @@ pub async fn preview(
         refused: Vec::new(),
     };
     if !received.settles {
+        return Ok(nothing);
+    }
+    let covers = !order.covered.is_zero() && kept + received.amount < order.total;
+    if covers && !Box::pin(change::covers(view.db(), &order, view.now())).await? {
         return Ok(nothing);
     }
     let lines = fulfil::lines_of(view.db(), &order).await?;

@@ -1,9 +1,9 @@
 //! What a customer has ordered and has no credits of: not paid yet, past due, or of products that issue none.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use entity::product_order::{Column, Entity, Model, Status};
-use entity::{CreditTypeId, Credits, CustomerId, SubscriptionId, order_line, renewal};
+use entity::{CreditTypeId, Credits, CustomerId, OrderId, SubscriptionId, order_line, renewal, subscription};
 use sea_orm::{ColumnTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use crate::error::Result;
@@ -37,11 +37,16 @@ pub async fn of_customers(view: &View, customers: &[CustomerId]) -> Result<HashM
         return Ok(HashMap::new());
     }
     let late = past_due(view, orders.values()).await?;
+    let paused = paused(view, orders.values()).await?;
     let lines =
         view.rows::<order_line::Entity>().filter(view.among(order_line::Column::OrderId, orders.keys().copied())?);
     let mut pending: HashMap<_, Vec<_>> = HashMap::new();
     for line in lines.all(view.db()).await? {
         let Some(order) = orders.get(&line.order_id) else { continue };
+        if paused.contains(&order.id) {
+            let (credit_type, reason, amount) = (line.credit_type_id, Reason::SubscriptionPaused, line.credits);
+            pending.entry(order.customer_id).or_default().push(Pending { credit_type, reason, amount });
+        }
         let is_late = order.subscription_id.zip(order.renewal_number).is_some_and(|period| late.contains(&period));
         let (reason, amount) = match (order.status, line.credit_type_id) {
             (Status::AwaitingPayment, Some(_)) if is_late => (Reason::RenewalPastDue, line.credits),
@@ -53,6 +58,24 @@ pub async fn of_customers(view: &View, customers: &[CustomerId]) -> Result<HashM
         pending.entry(order.customer_id).or_default().push(Pending { credit_type, reason, amount });
     }
     Ok(pending)
+}
+
+/// The newest order of each subscription that is paused: it says what does not come.
+async fn paused(view: &View, orders: impl Iterator<Item = &Model>) -> Result<BTreeSet<OrderId>> {
+    let of_subscriptions = orders.filter_map(|order| Some((order.subscription_id?, order.id)));
+    let mut newest: BTreeMap<SubscriptionId, OrderId> = BTreeMap::new();
+    for (subscription, order) in of_subscriptions {
+        let known = newest.entry(subscription).or_insert(order);
+        *known = order.max(*known);
+    }
+    if newest.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let rows = view
+        .customer_rows::<subscription::Entity>()
+        .filter(view.among(subscription::Column::Id, newest.keys().copied())?)
+        .filter(subscription::Column::Status.eq(subscription::Status::Paused));
+    Ok(rows.all(view.db()).await?.iter().filter_map(|row| newest.get(&row.id).copied()).collect())
 }
 
 /// The periods that are past due, of subscriptions whose orders these are.

@@ -22,7 +22,7 @@ use crate::clock::fresh_id;
 use crate::error::{Error, Refusal, Result};
 use crate::input;
 use crate::ledger::fault::{self, Fault};
-use crate::ledger::{self, Command, OnExpired, Reverse, Words};
+use crate::ledger::{self, Command, OnExpired, Reverse, Words, drawn};
 use crate::once::{Operation, once};
 use crate::store::Store;
 use crate::tx::Tx;
@@ -296,7 +296,12 @@ pub async fn preview(caller: &Caller, new: NewRefund) -> Result<Preview> {
     if currency.is_none() {
         ensure_paid(&sale.order)?;
         ensure_whole(&new)?;
-        let credits = sale.given.iter().filter(|row| row.activity_id.is_some()).map(|row| row.credits).sum();
+        let named = sale.given.iter().filter_map(|row| Some((view.account().id, row.activity_id?))).collect();
+        let used = drawn::used(view.db(), &named).await?;
+        let credits = used.values().flat_map(|used| &used.left).map(|draw| draw.amount).sum::<Credits>();
+        if credits.is_zero() {
+            return Err(Sale::NothingToRefund.into());
+        }
         return Ok(Preview { amount: Minor::ZERO, currency, credits });
     }
     let plan = decide(&sale, &new.wanted(), view.now())?;

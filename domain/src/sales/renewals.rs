@@ -355,7 +355,9 @@ async fn past_due(tx: &Tx, row: subscription::Model, number: i64, at: Instant) -
 /// The provider could not collect a period's payment: it is past due at once.
 pub(super) async fn failed(tx: &Tx, subscription: SubscriptionId, number: i64) -> Result<()> {
     let row = subscriptions::lock(tx, subscription, None).await?;
-    if find(tx.db(), tx.account.id, subscription, number).await?.status == Status::Due {
+    // Nobody is late with what has not begun.
+    let has_begun = number < row.next_number;
+    if has_begun && find(tx.db(), tx.account.id, subscription, number).await?.status == Status::Due {
         past_due(tx, row, number, tx.now).await?;
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Roll over: what is free in earlier grants of a subscription ends, in burn order, beyond what may stay.
 
-use entity::Credits;
 use entity::activity::Kind;
+use entity::{Credits, credit_grant};
 
 use crate::clock::Instant;
 use crate::ledger::caps::{REASON, not_rolled_over};
@@ -9,10 +9,15 @@ use crate::ledger::command::RollOver;
 use crate::ledger::state::{Draw, Entry, Wallet, head_cost};
 
 pub(super) fn decide(wallet: &Wallet, command: &RollOver, at: Instant) -> Vec<Entry> {
-    let earlier = || wallet.grants.iter().filter(|grant| grant.open && command.grants.contains(&grant.id));
+    let is_earlier = |grant: &&credit_grant::Model| {
+        let of = grant.subscription_id.zip(grant.period).filter(|_| grant.rollover_limit.is_some());
+        let came = of.zip(command.before).is_some_and(|((id, its), (wanted, period))| id == wanted && its < period);
+        came || command.grants.contains(&grant.id)
+    };
+    let earlier = || wallet.grants.iter().filter(|grant| grant.open).filter(is_earlier);
     let free = earlier().map(|grant| grant.remaining).sum::<Credits>();
     // Of all of them, also those with nothing free: what is set aside may come back.
-    let named = wallet.grants.iter().filter(|grant| command.grants.contains(&grant.id));
+    let named = wallet.grants.iter().filter(is_earlier);
     let held = named.map(|grant| grant.held).sum::<Credits>();
     let stays = free.min(Credits((command.keep - held).0.max(0)));
     let mut over = free - stays;

@@ -130,7 +130,9 @@ fn goes_further(sale: &Sale, wanted: &Wanted, asked: &Asked) -> Result<bool, Ref
         let disputed = sale.settled().any(|payment| payment.status == PaymentStatus::Disputed);
         return Err(if disputed { Rule::PaymentDisputed } else { Rule::MoreThanPaid { left: returnable } }.into());
     }
-    let beyond = asked.amount > asked.surplus + asked.default;
+    let of_line = |line: &i32| asked.defaults.get(line).copied().unwrap_or_default();
+    let beyond = asked.amount > asked.surplus + asked.default
+        || asked.by_line.iter().any(|(line, amount)| *amount > of_line(line));
     let further = wanted.used_credits && (beyond || asked.everything);
     let is_held = |lot: &&Lot| !lot.grant.held.is_zero() && wanted.names(lot.position);
     let holders = sale.lots.iter().filter(|lot| further || lot.grant.customer_id == sale.buyer()).filter(is_held);
@@ -140,7 +142,10 @@ fn goes_further(sale: &Sale, wanted: &Wanted, asked: &Asked) -> Result<bool, Ref
         return Err(Rule::CreditsHeld { held }.into());
     }
     if beyond && !wanted.used_credits {
-        return Err(Rule::CreditsUsed { refundable: asked.surplus + asked.unused }.into());
+        // Of lines, no more of each than is unused of it.
+        let of_lines = asked.by_line.iter().map(|(line, amount)| (*amount).min(of_line(line))).sum::<Minor>();
+        let unused = if asked.by_line.is_empty() { asked.unused } else { of_lines };
+        return Err(Rule::CreditsUsed { refundable: asked.surplus + unused }.into());
     }
     if further && super::load::wallets(&sale.lots).len() > WALLETS {
         return Err(Rule::TooManyWallets { most: WALLETS }.into());
@@ -202,6 +207,8 @@ pub(super) struct Asked {
     pub surplus: Minor,
     /// What the free credits, and what gave nothing, of these lines cost.
     pub default: Minor,
+    /// The same of each line by itself.
+    pub defaults: BTreeMap<i32, Minor>,
     /// The part of it whose money can go back.
     pub unused: Minor,
     /// How many free credits go back at least, by line; none where the amount says how many.
@@ -224,6 +231,10 @@ impl Asked {
         let free = drawer.free(now, true, &|line| wanted.names(line));
         let gave_nothing = drawer.of_lines.iter().filter(|(line, _)| wanted.names(**line)).map(|(_, cost)| *cost);
         let default = free.iter().map(|lot| lot.grant.cost_left).sum::<Minor>() + gave_nothing.sum();
+        let mut defaults = drawer.of_lines.clone();
+        for lot in &free {
+            *defaults.entry(lot.position).or_default() += lot.grant.cost_left;
+        }
         let unused = Minor(default.0.min((returnable - sale.surplus()).0.max(0)));
         let surplus = if wanted.lines.is_empty() { sale.surplus() } else { Minor::ZERO };
         let free_of = |position: i32| {
@@ -235,6 +246,7 @@ impl Asked {
             amount: Minor::ZERO,
             surplus,
             default,
+            defaults,
             unused,
             all: Vec::new(),
             sweeps: false,

@@ -218,9 +218,12 @@ pub async fn give_back(tx: &Tx, store: &Store, sale: &Sale, by: By<'_>) -> Resul
         };
         let voids = || of_lot().filter(|(_, activity)| activity.kind == Kind::Void);
         let closed = voids().filter(|(row, found)| is_ours(found) && !row.leaves_open).map(|(_, found)| found.sequence);
-        if let Some(closed) = closed.min() {
-            let mut since =
-                voids().map(|(_, found)| found).filter(|found| found.sequence >= closed).collect::<Vec<_>>();
+        // The last one: those before it were undone, and what is open is given back already.
+        if let Some(closed) = closed.max().filter(|_| lot.grant.closed) {
+            // Neither what a refund marked nor what was closed by hand is ours to give back.
+            let of_it = voids().filter(|(row, found)| !row.refunded && (row.leaves_open || is_ours(found)));
+            let mut since = of_it.map(|(_, found)| found).collect::<Vec<_>>();
+            since.retain(|found| found.sequence >= closed);
             since.sort_by_key(|found| found.sequence);
             commands.extend(since.into_iter().map(|void| undo(&sale.order, void, by.reason)));
         }
@@ -314,7 +317,7 @@ pub fn put_back(
             (CostPool::Transferred, grant.transferred),
             (CostPool::Voided, grant.voided),
         ];
-        let to = there.into_iter().find(|(_, credits)| !credits.is_zero()).map_or(CostPool::Voided, |(pool, _)| pool);
+        let to = there.into_iter().find(|(_, credits)| !credits.is_zero()).map_or(CostPool::Consumed, |(pool, _)| pool);
         let all = if taken.amount == Credits(1) { Credits(1) } else { grant.remaining };
         (to, if to == CostPool::Left { all } else { Credits::ZERO }, Credits::ZERO)
     } else {
