@@ -271,12 +271,16 @@ async fn an_anchor_finds_a_cut_tail() {
     business(here);
     write(here, "one.csv", "customer,credit_type,amount,expires,key\ncrm-1,Class,6,never,one\n");
     assert!(import(here, "one.csv", true).0);
-    let verify = || {
-        let output = run(here, &["verify", "--anchor", "heads.txt"], &SETTINGS);
+    let verify_with = |more: &[&str]| {
+        let output = run(here, &[&["verify", "--anchor", "heads.txt"], more].concat(), &SETTINGS);
         (output.status.success(), said(&output))
     };
-    let first = verify();
+    let verify = || verify_with(&[]);
+    let lost = verify();
+    assert!(!lost.0 && lost.1.contains("--new") && !here.join("heads.txt").exists(), "{}", lost.1);
+    let first = verify_with(&["--new"]);
     assert!(first.0 && first.1.contains("The heads are in heads.txt."), "{}", first.1);
+    assert!(!verify_with(&["--new"]).0, "what is there is not made anew");
     let pool = lawless(here).await;
     sqlx::query("CREATE TABLE kept AS SELECT * FROM wallet").execute(&pool).await.expect("a copy");
     write(here, "two.csv", "customer,credit_type,amount,expires,key\ncrm-1,Class,5,never,two\n");

@@ -25,7 +25,20 @@ pub fn text(field: &str, value: &str, most: usize) -> Result<String, Refusal> {
     if value.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
         return Err(Refusal::invalid(field, "Must not contain control characters."));
     }
+    if value.chars().all(|c| c.is_whitespace() || is_invisible(c)) {
+        return Err(Refusal::invalid(field, "Must have a character that can be seen."));
+    }
     Ok(value.to_owned())
+}
+
+/// Whether a character shows as nothing, or turns what is around it: Unicode's `Default_Ignorable_Code_Point`
+/// (DerivedCoreProperties.txt), to which all of its bidirectional controls belong.
+const fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// A text that may be left out; an empty one counts as left out.
@@ -92,11 +105,16 @@ pub fn money(field: &str, text: &str, currency: &str) -> Result<Minor, Refusal> 
     format!("{whole}{part:0<places$}").parse().map(Minor).map_err(|_| refuse())
 }
 
-/// An e-mail address, lower-cased and trimmed: something, an @, a domain with a dot or `localhost`.
+/// An e-mail address, lower-cased and trimmed: something, an @, a domain with a dot or `localhost`. None in which a letter
+/// outside ASCII would become one of ASCII (U+212A, the sign of the kelvin, is no `k`), and none with what cannot be seen:
+/// whoever has such an address is not whoever has the one that it looks like.
 pub fn email(field: &str, value: &str) -> Result<String, Refusal> {
+    let turns = |c: char| !c.is_ascii() && c.to_lowercase().any(|lower| lower.is_ascii());
+    let is_another = value.chars().any(turns);
     let address = value.trim().to_lowercase();
     let well_formed = address.len() <= 254
-        && !address.chars().any(|c| c.is_whitespace() || c.is_control())
+        && !is_another
+        && !address.chars().any(|c| c.is_whitespace() || c.is_control() || is_invisible(c))
         && address.rsplit_once('@').is_some_and(|(local, domain)| {
             !local.is_empty()
                 && !local.contains('@')

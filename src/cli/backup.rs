@@ -61,7 +61,7 @@ impl Backup {
 }
 
 /// Makes an empty file that only its owner reads: customers are in it.
-fn make_private(file: &Path) -> Result<()> {
+pub fn make_private(file: &Path) -> Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

@@ -1,6 +1,7 @@
 //! `scrip restore`: puts a copy in the place of a database that is not there, once it has proved to be whole.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -43,7 +44,11 @@ impl Restore {
                 std::fs::remove_file(&file).with_context(|| format!("{} is in the way", file.display()))?;
             }
         }
-        std::fs::copy(&self.file, &unfinished).with_context(|| format!("{unfinished} could not be written"))?;
+        // Whoever may read the copy, the database is its owner's alone.
+        backup::make_private(Path::new(&unfinished))?;
+        let copied = File::open(&self.file)
+            .and_then(|mut copy| std::io::copy(&mut copy, &mut File::options().write(true).open(&unfinished)?));
+        copied.with_context(|| format!("{unfinished} could not be written"))?;
         settings.develop("database_url", format!("sqlite:{unfinished}"));
         let store = house::store(&settings, Missing::Refuse, Arc::new(SystemClock)).await?;
         if let Err(error) = accounts::assert_ledger_key(&store).await {

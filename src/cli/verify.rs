@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use super::account::meant;
@@ -23,10 +23,13 @@ pub struct Verify {
     /// Only the account with this slug.
     #[arg(long, value_name = "SLUG")]
     account: Option<String>,
-    /// Check the ledger against the heads in this file, then write the new ones; makes it where it is not there.
+    /// Check the ledger against the heads in this file, then write the new ones.
     /// Keep it away from the database: it finds what the database alone cannot show, an end that was cut off.
     #[arg(long, value_name = "FILE")]
     anchor: Option<PathBuf>,
+    /// Make the file of `--anchor`, which is not there yet.
+    #[arg(long, requires = "anchor")]
+    new: bool,
 }
 
 impl Verify {
@@ -38,12 +41,22 @@ impl Verify {
             None => accounts::all(&operator).await.map_err(house::said)?,
         };
         let mut anchored = match &self.anchor {
-            Some(file) if file.exists() => {
+            Some(file) if self.new => {
+                ensure!(!file.exists(), "{} is there already: leave --new out to check against it.", file.display());
+                Heads::new()
+            }
+            Some(file) => {
+                // One that is gone would let an end that was cut off pass for whole.
+                ensure!(
+                    file.exists(),
+                    "{} is not there, so nothing can be checked against it. Find it; or make it anew with --new.",
+                    file.display()
+                );
                 let text =
                     std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
                 anchor::read(&house.app, &text).map_err(house::said)?
             }
-            _ => Heads::new(),
+            None => Heads::new(),
         };
         let mut clean = true;
         if self.account.is_none() {

@@ -151,6 +151,28 @@ async fn tokens_of_each_algorithm_are_good_and_none_is_mistaken_for_another() {
     };
     let (_, ada) = house.ask_with(Some(&customer(true, "ADA@example.com")), VIEWER, json!({})).await;
     assert_eq!(ada["data"]["viewer"], json!({ "__typename": "Customer", "name": "Ada" }));
+    // What folds into an address is not that address: U+0130 and U+212A become ASCII letters.
+    for (name, email) in [("Kim", "kim@example.com"), ("Ina", "ina@example.com")] {
+        house.done("customerCreate", "customer { id }", json!({ "name": name, "email": email })).await;
+        assert_eq!(
+            house.ask_with(Some(&customer(true, email)), VIEWER, json!({})).await.1["data"]["viewer"]["name"],
+            name
+        );
+    }
+    for email in
+        ["\u{212a}im@example.com", "\u{130}na@example.com", "k\u{200b}im@example.com", "kim\u{202e}@example.com"]
+    {
+        assert_eq!(house.ask_with(Some(&customer(true, email)), VIEWER, json!({})).await.0, 401, "{email:?}");
+        let made = house.mutate("customerCreate", "customer { id }", json!({ "name": "Eve", "email": email })).await;
+        assert_eq!(made["userErrors"][0]["code"], "INVALID", "{email:?}");
+    }
+    let unseen = house.mutate("customerCreate", "customer { id }", json!({ "name": "\u{200b}" })).await;
+    assert_eq!(unseen["userErrors"][0]["message"], "Must have a character that can be seen.");
+    // What must be understood, and is not, is refused (RFC 7515, 4.1.11).
+    let header =
+        Header { kid: Some("rsa".to_owned()), crit: Some(vec!["b64".to_owned()]), ..Header::new(Algorithm::RS256) };
+    let critical = jsonwebtoken::encode(&header, &staff_claims(), &pairs[0].private).expect("a token");
+    assert_eq!(house.ask_with(Some(&critical), VIEWER, json!({})).await.0, 401);
     // What is not right is 401, whatever is not right.
     let mistaken = |algorithm: Algorithm, key: &EncodingKey, kid: &str| {
         let header = Header { kid: Some(kid.to_owned()), ..Header::new(algorithm) };

@@ -193,12 +193,7 @@ fn a_backup_of_a_running_server_is_restored_and_goes_on() {
     issue(&server, &owner);
     let output = run(folder.path(), &["backup", "copy.db"], &SECRETS);
     assert!(output.status.success() && said(&output).contains("checked"), "{}", said(&output));
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = folder.path().join("copy.db").metadata().expect("the copy").permissions().mode();
-        assert_eq!(mode & 0o077, 0, "others may read it");
-    }
+    assert_private(&folder.path().join("copy.db"));
     // A second one does not overwrite the first, and what comes after is not in it.
     assert!(!run(folder.path(), &["backup", "copy.db"], &SECRETS).status.success());
     let later = "mutation { customerCreate(input: { name: \"Later\" }) { customer { id } } }";
@@ -214,8 +209,12 @@ fn a_backup_of_a_running_server_is_restored_and_goes_on() {
     let other_key = [SECRETS[0], SECRETS[1], ("SCRIP_LEDGER_KEY", "another ledger key of thirty-two bytes")];
     assert!(!run(folder.path(), &restore, &other_key).status.success());
     assert!(!folder.path().join("scrip.db").exists());
+    // Also where others may read the copy, they do not read the database.
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(folder.path().join("copy.db"), readable).expect("its owner's");
     let output = run(folder.path(), &restore, &SECRETS);
     assert!(output.status.success() && said(&output).contains("restored and verified"), "{}", said(&output));
+    assert_private(&folder.path().join("scrip.db"));
     let server = Server::start(folder.path(), &["serve"], &SECRETS);
     let (_, answer) = server.ask(Some(&owner), "{ customers { nodes { name balances { available } } } }", &json!({}));
     assert_eq!(answer["data"]["customers"]["nodes"], json!([{ "name": "Ada", "balances": [{ "available": 5 }] }]));
@@ -231,6 +230,11 @@ fn a_backup_of_a_running_server_is_restored_and_goes_on() {
     }
     let refused = run(folder.path(), &["restore", "damaged.db"], &SECRETS);
     assert!(!refused.status.success() && !folder.path().join("scrip.db").exists(), "{}", said(&refused));
+}
+
+fn assert_private(file: &Path) {
+    let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata().expect("a file").permissions());
+    assert_eq!(mode & 0o077, 0, "others may read {}", file.display());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use jsonwebtoken::{Algorithm, Validation};
 use serde_json::{Map, Value};
 
 use super::key_set::{KeySet, KeySource};
-use super::tokens::{Known, LEEWAY, is_subject};
+use super::tokens::{Known, LEEWAY, asks_for_more, is_subject};
 use crate::app::App;
 use crate::caller::{Caller, Role, Scope};
 use crate::clock::{Clock, Instant, SystemClock};
@@ -68,7 +68,8 @@ impl Identity {
     pub(super) async fn know(&self, app: &App, token: &str) -> Result<Known> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| Error::Unauthenticated)?;
         // Nobody is asked for a key that could not be.
-        if !matches!(header.alg, Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA) {
+        let is_ours = matches!(header.alg, Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA);
+        if !is_ours || asks_for_more(&header) {
             return Err(Error::Unauthenticated);
         }
         let key = self.keys.key(header.kid.as_deref()).await?.ok_or(Error::Unauthenticated)?;

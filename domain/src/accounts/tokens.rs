@@ -163,8 +163,9 @@ impl Tokens {
             claims
         } else {
             let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation);
-            let claims = Arc::new(claims.map_err(|_| Error::Unauthenticated)?.claims);
-            if !is_subject(&claims.sub) {
+            let read = claims.map_err(|_| Error::Unauthenticated)?;
+            let claims = Arc::new(read.claims);
+            if !is_subject(&claims.sub) || asks_for_more(&read.header) {
                 return Err(Error::Unauthenticated);
             }
             self.lately.insert(digest, claims.clone());
@@ -190,4 +191,9 @@ impl Tokens {
 /// Whether a text can be a subject: short, and in one line.
 pub(super) fn is_subject(text: &str) -> bool {
     text.chars().count() <= input::NAME && !text.chars().any(char::is_control)
+}
+
+/// Whether a token says that some of its header must be understood: nothing of it is here (RFC 7515, 4.1.11).
+pub(super) const fn asks_for_more(header: &Header) -> bool {
+    header.crit.is_some()
 }

@@ -9,6 +9,7 @@ use sea_orm::{ColumnTrait, QueryFilter, QueryOrder};
 
 use super::terms;
 use crate::error::Result;
+use crate::input;
 use crate::page::{Page, Slice};
 use crate::tx::View;
 
@@ -77,10 +78,8 @@ fn can_be_stored(text: &str) -> bool {
 
 /// The customer with an e-mail address.
 pub async fn by_email(view: &View, email: &str) -> Result<Option<Model>> {
-    let email = email.trim().to_lowercase();
-    if !can_be_stored(&email) {
-        return Ok(None);
-    }
+    // What is no address is nobody's.
+    let Ok(email) = input::email("email", email) else { return Ok(None) };
     Ok(view.customer_rows::<Entity>().filter(Column::Email.eq(email)).one(view.db()).await?)
 }
 
