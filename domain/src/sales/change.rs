@@ -176,23 +176,9 @@ pub(super) async fn pay(tx: &Tx, store: &Store, order: &product_order::Model) ->
 
 /// The payment of the new order with money that an old one's had brought.
 async fn went_into(tx: &Tx, order: &product_order::Model, (source, amount): (PaymentId, Minor)) -> Result<()> {
-    let row = payment::Model {
-        account_id: order.account_id,
-        id: PaymentId(fresh_id()),
-        order_id: order.id,
-        provider: CHANGE.to_owned(),
-        // What becomes of that payment becomes of this one.
-        provider_reference: Some(format!("{source}:{}", order.id)),
-        method: None,
-        status: PaymentStatus::Succeeded,
-        amount,
-        refunded: Minor::ZERO,
-        currency: order.currency.clone().unwrap_or_else(|| tx.account.currency.clone()),
-        action_url: None,
-        failure: None,
-        created_at: tx.now,
-        updated_at: tx.now,
-    };
+    // What becomes of that payment becomes of this one.
+    let named = Some(format!("{source}:{}", order.id));
+    let row = payment::Model { provider_reference: named, ..payments::succeeded(tx, order, CHANGE, amount) };
     row.into_active_model().insert(tx.db()).await?;
     Ok(())
 }

@@ -11,14 +11,14 @@ use entity::account::Mode;
 use entity::job::{self, Kind};
 use entity::payment::{Column, Entity, Model, Status};
 use entity::product_order::{self, Status as OrderStatus};
-use entity::{AccountId, Minor, OrderId, Owned, PaymentId, RefundId, refund};
+use entity::{AccountId, OrderId, Owned, PaymentId, RefundId, refund};
 use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, QueryFilter, QuerySelect, Set};
 
 use super::provider::{Charge, Message, Return, Said, Unheard};
 use super::{disputes, orders, payments, refunds, renewals};
 use crate::accounts;
 use crate::app::App;
-use crate::clock::{Instant, fresh_id};
+use crate::clock::Instant;
 use crate::error::{Error, Result};
 use crate::jobs::{self, After};
 use crate::tx::{TRIES, Tx, find_account};
@@ -38,25 +38,10 @@ pub(super) async fn open(
     provider: &str,
     method: Option<String>,
 ) -> Result<PaymentId> {
-    let id = PaymentId(fresh_id());
     let kept = payments::kept(&payments::paid_for(tx.db(), order).await?);
-    let amount = Minor((payments::due(order) - kept).0.max(1));
-    let row = Model {
-        account_id: order.account_id,
-        id,
-        order_id: order.id,
-        provider: provider.to_owned(),
-        provider_reference: None,
-        method,
-        status: Status::Pending,
-        amount,
-        refunded: Minor::ZERO,
-        currency: order.currency.clone().unwrap_or_else(|| tx.account.currency.clone()),
-        action_url: None,
-        failure: None,
-        created_at: tx.now,
-        updated_at: tx.now,
-    };
+    let row = payments::succeeded(tx, order, provider, payments::due(order) - kept);
+    let row = Model { method, status: Status::Pending, ..row };
+    let id = row.id;
     row.into_active_model().insert(tx.db()).await?;
     jobs::schedule(tx.db(), &tx.account, Kind::Collect, vec![(id.to_string(), tx.now)], tx.now).await?;
     Ok(id)

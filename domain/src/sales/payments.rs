@@ -131,22 +131,8 @@ async fn receive(
         // All of it is here already.
         return settle(tx, caller.app().store(), order, caller.actor()).await;
     }
-    let row = Model {
-        account_id: order.account_id,
-        id: PaymentId(fresh_id()),
-        order_id: order.id,
-        provider: MANUAL.to_owned(),
-        provider_reference: reference.map(str::to_owned),
-        method: None,
-        status: PaymentStatus::Succeeded,
-        amount: received.amount,
-        refunded: Minor::ZERO,
-        currency: order.currency.clone().unwrap_or_else(|| tx.account.currency.clone()),
-        action_url: None,
-        failure: None,
-        created_at: tx.now,
-        updated_at: tx.now,
-    };
+    let row =
+        Model { provider_reference: reference.map(str::to_owned), ..succeeded(tx, &order, MANUAL, received.amount) };
     let written = Entity::insert(row.into_active_model()).exec_without_returning(tx.db()).await;
     written.map_err(|error| {
         if is_taken(&error, "payment", "reference") || is_taken(&error, "payment", "account_id") {
@@ -161,6 +147,26 @@ async fn receive(
     let name = if order.status == Status::AwaitingPayment { "order.partly_paid" } else { "order.paid_again" };
     emit(tx, name, &order).await?;
     Ok(order.id)
+}
+
+/// A new payment of an order, whose money is here.
+pub(super) fn succeeded(tx: &Tx, order: &product_order::Model, provider: &str, amount: Minor) -> Model {
+    Model {
+        account_id: order.account_id,
+        id: PaymentId(fresh_id()),
+        order_id: order.id,
+        provider: provider.to_owned(),
+        provider_reference: None,
+        method: None,
+        status: PaymentStatus::Succeeded,
+        amount,
+        refunded: Minor::ZERO,
+        currency: order.currency.clone().unwrap_or_else(|| tx.account.currency.clone()),
+        action_url: None,
+        failure: None,
+        created_at: tx.now,
+        updated_at: tx.now,
+    }
 }
 
 fn taken_reference() -> Refusal {
