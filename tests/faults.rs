@@ -13,9 +13,9 @@ use tokio::runtime::{Builder, Runtime};
 use serde_json::json;
 
 use crate::harness::{Backend, House, codes, power};
+use crate::naive::chance::history;
 use crate::naive::database;
 use crate::naive::game::Game;
-use crate::naive::steps::history;
 use crate::selling::{core, histories, plans};
 
 /// Histories that are tried before a fault counts as not found, in the core and through the database.

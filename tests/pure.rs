@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::naive::chance::history;
 use crate::naive::game::{Game, KINDS};
-use crate::naive::steps::history;
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use entity::{Credits, Minor};

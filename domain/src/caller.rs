@@ -7,7 +7,7 @@ use super::accounts;
 use super::accounts::api_keys::KeyScopes;
 use super::app::App;
 use super::error::{Error, Result};
-use super::tx::{Sight, Tx, View};
+use super::tx::{Sight, TRIES, Tx, View};
 
 /// What a caller is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -272,3 +272,41 @@ impl Caller {
         }
     }
 }
+
+/// How often a transaction was run that met another one.
+#[derive(Default)]
+pub(super) struct Tries(u32);
+
+impl Tries {
+    /// Ends one try: commits what went through. None where it met another transaction (40001, 40P01, busy) and is to be run
+    /// again.
+    pub async fn end<T>(&mut self, tx: Tx, done: Result<T>) -> Option<Result<T>> {
+        let done = match done {
+            Ok(made) => tx.commit().await.map(|()| made),
+            Err(error) => Err(error),
+        };
+        self.0 += 1;
+        match done {
+            Err(Error::Conflict(_)) if self.0 < TRIES => None,
+            done => Some(done),
+        }
+    }
+}
+
+/// Writes in a transaction of the caller's account: `transact!(caller, scope, |tx| { … })`. It is committed if the block
+/// goes through, and run again from its beginning where it met another one. A macro, because the compiler does not see
+/// that the future of an asynchronous closure can be sent to another thread.
+macro_rules! transact {
+    ($caller:expr, $scope:expr, |$tx:ident| $work:block) => {{
+        let mut tries = $crate::caller::Tries::default();
+        loop {
+            let begun = $caller.begin($scope).await?;
+            let $tx = &begun;
+            let done: $crate::error::Result<_> = async { $work }.await;
+            if let Some(done) = tries.end(begun, done).await {
+                break done;
+            }
+        }
+    }};
+}
+pub(super) use transact;

@@ -6,7 +6,7 @@ use entity::{BulkOperationId, EnrolmentId, EventId, OrderId, SubscriptionId};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::caller::{Caller, Scope};
+use super::caller::{Caller, Scope, transact};
 use super::error::{Error, Refusal, Result};
 use super::input;
 use super::ledger::requests::{self, Known, Recorded, RequestKey};
@@ -101,18 +101,7 @@ pub(super) async fn once_if<O: Operation>(
     if let Some(key) = key {
         return once(caller, scope, key, operation).await;
     }
-    for _ in 0..TRIES {
-        let tx = caller.begin(scope).await?;
-        match operation.run(&tx, caller).await {
-            Err(Error::Conflict(_)) => {}
-            Err(error) => return Err(error),
-            Ok(made) => match tx.commit().await {
-                Err(Error::Conflict(_)) => {}
-                done => return done.map(|()| (made, false)),
-            },
-        }
-    }
-    Err(Error::Unavailable("other transactions are in the way of this one".into()))
+    transact!(caller, scope, |tx| { operation.run(tx, caller).await }).map(|made| (made, false))
 }
 
 async fn attempt<O: Operation>(
@@ -140,6 +129,13 @@ async fn attempt<O: Operation>(
         Err(Error::Refused(refusal)) if refusal.is_recorded() => {
             drop(tx);
             (caller.begin(scope).await?, Recorded::Refused(refusal.clone()), Err(refusal.into()))
+        }
+        // It may be refused for what a twin has done meanwhile: then that one's answer is the answer.
+        Err(error @ Error::Refused(_)) => {
+            drop(tx);
+            let tx = caller.begin(scope).await?;
+            let twin = requests::load(tx.db(), [place], now).await?;
+            return if twin.is_empty() { Err(error) } else { Ok(None) };
         }
         Err(error) => return Err(error),
     };

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use entity::{AccountId, CustomerId, CustomerOwned, Owned, account, among};
+use entity::{AccountId, CustomerId, CustomerOwned, Owned, account, among, credit_type, event};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, Select, Value};
 
@@ -11,6 +11,7 @@ use super::caller::Scope;
 use super::clock::Instant;
 use super::error::{Error, Result};
 use super::ledger::part::WholeUpTo;
+use super::ledger::rows;
 use super::live::Hub;
 use super::store::Store;
 
@@ -27,6 +28,10 @@ pub struct Tx {
     pub(super) depth: i16,
     hub: Arc<Hub>,
     touched: Mutex<BTreeSet<CustomerId>>,
+    /// What happened in it, in that order: written all at once, at the end.
+    facts: Mutex<Vec<event::Model>>,
+    /// Credit types that were read in it, so that nobody reads them again.
+    types: Mutex<Vec<credit_type::Model>>,
 }
 
 impl Tx {
@@ -35,7 +40,9 @@ impl Tx {
         let txn = store.begin().await?;
         let account = find_account(&txn, account).await?.ok_or(Error::Unauthenticated)?;
         let now = account_now(&account, store);
-        Ok(Self { txn, account, now, depth: 0, hub: store.hub.clone(), touched: Mutex::default() })
+        let hub = store.hub.clone();
+        let (touched, facts, types) = Default::default();
+        Ok(Self { txn, account, now, depth: 0, hub, touched, facts, types })
     }
 
     /// The same, for what so many triggers and automations led to.
@@ -53,6 +60,28 @@ impl Tx {
         self.touched.lock().expect("nobody panics while remembering").extend(customers);
     }
 
+    /// Keeps what happened until it is written with the rest.
+    pub(super) fn keep(&self, facts: impl IntoIterator<Item = event::Model>) {
+        self.facts.lock().expect("nobody panics while keeping").extend(facts);
+    }
+
+    /// Writes what happened until now, for rows that name it; else the end does.
+    pub(super) async fn write_facts(&self) -> Result<()> {
+        let facts = std::mem::take(&mut *self.facts.lock().expect("nobody panics while taking"));
+        let written = rows::run(&self.txn, rows::add::<event::Entity>(self.txn.get_database_backend(), facts));
+        Ok(written.await.map(drop)?)
+    }
+
+    /// Remembers credit types that were read in it.
+    pub(super) fn know(&self, types: impl IntoIterator<Item = credit_type::Model>) {
+        self.types.lock().expect("nobody panics while remembering").extend(types);
+    }
+
+    /// The credit types that were read in it.
+    pub(super) fn known_types(&self) -> Vec<credit_type::Model> {
+        self.types.lock().expect("nobody panics while remembering").clone()
+    }
+
     /// The rows of this account in a table.
     pub(super) fn rows<E: Owned>(&self) -> Select<E> {
         E::of(self.account.id)
@@ -60,6 +89,7 @@ impl Tx {
 
     /// Makes it last.
     pub(super) async fn commit(self) -> Result<()> {
+        self.write_facts().await?;
         self.txn.commit().await?;
         let touched = self.touched.into_inner().unwrap_or_default();
         self.hub.changed(self.account.id, touched);

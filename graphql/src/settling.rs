@@ -169,7 +169,7 @@ impl SettlingMutation {
                     let of = (None, input.reference.clone());
                     Ok(received(payments::preview(ctx.caller()?, order()?, of).await?))
                 };
-                return rehearsed(ctx, preview).await;
+                return Box::pin(rehearsed(ctx, preview)).await;
             }
             let paid = Box::pin(async {
                 let paid = MarkPaid { order: order()?, reference: input.reference.clone() };
@@ -195,7 +195,7 @@ impl SettlingMutation {
                     let of = (Some(input.amount.0), input.reference.clone());
                     Ok(received(payments::preview(ctx.caller()?, order()?, of).await?))
                 };
-                return rehearsed(ctx, preview).await;
+                return Box::pin(rehearsed(ctx, preview)).await;
             }
             let recorded = Box::pin(async {
                 let (amount, reference) = (input.amount.0, input.reference.clone());
@@ -225,7 +225,7 @@ impl SettlingMutation {
                     let amount = Some(Money::new(preview.amount, &preview.currency));
                     Ok(OrderPreview { amount, credits: Credits(preview.credits), refused: Vec::new() })
                 };
-                return rehearsed(ctx, preview).await;
+                return Box::pin(rehearsed(ctx, preview)).await;
             }
             let key = &input.idempotency_key;
             let recorded = Box::pin(async { disputes::record(ctx.caller()?, dispute()?, key).await });
@@ -258,7 +258,7 @@ impl SettlingMutation {
                     let credits = Credits(unfulfilled::preview(ctx.caller()?, wanted?).await?);
                     Ok(OrderPreview { amount: None, credits, refused: Vec::new() })
                 };
-                return rehearsed(ctx, preview).await;
+                return Box::pin(rehearsed(ctx, preview)).await;
             }
             let given = Box::pin(async { unfulfilled::fulfil(ctx.caller()?, wanted?, &idempotency_key).await });
             let (order, replayed, user_errors) = keyed(ctx, given).await?;
@@ -291,7 +291,7 @@ impl SettlingMutation {
                     let amount = preview.currency.map(|currency| Money::new(preview.amount, &currency));
                     Ok(OrderPreview { amount, credits: Credits(preview.credits), refused: Vec::new() })
                 };
-                return rehearsed(ctx, preview).await;
+                return Box::pin(rehearsed(ctx, preview)).await;
             }
             let refunded = Box::pin(async { refunds::refund(ctx.caller()?, new()?, &input.idempotency_key).await });
             let (order, replayed, user_errors) = keyed(ctx, refunded).await?;

@@ -2,6 +2,7 @@
 
 mod access;
 mod accounts;
+mod conflicts;
 mod customers;
 mod faults;
 mod groups;

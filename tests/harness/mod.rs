@@ -261,14 +261,23 @@ impl House {
 
     /// The same server once more.
     pub fn beside(&self) -> Self {
+        self.served_by(self.app.clone())
+    }
+
+    /// The same account, served by another server.
+    pub async fn second(&self) -> Self {
+        self.served_by(self.second_server().await)
+    }
+
+    fn served_by(&self, app: App) -> Self {
         Self {
-            app: self.app.clone(),
+            client: client(&app, &self.tokens),
+            app,
             tokens: self.tokens.clone(),
             clock: self.clock.clone(),
             account: self.account.clone(),
             url: self.url.clone(),
             backend: self.backend,
-            client: client(&self.app, &self.tokens),
             keys: AtomicU64::new(1),
             _folder: None,
         }

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use entity::activity::Kind;
-use entity::{ActivityId, CustomerId, GrantId, HoldId};
+use entity::{ActivityId, CustomerId, GrantId, HoldId, Minor};
 use futures_util::future::join_all;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -17,7 +17,8 @@ use scrip::domain::{Error, Result, Scope};
 use serde_json::json;
 
 use crate::harness::House;
-use crate::naive::steps::{self, Names, PEOPLE, Timed};
+use crate::naive::chance;
+use crate::naive::steps::{Names, PEOPLE, Timed};
 use crate::naive::{Answer, Line, Naive, Place};
 
 /// Hours between two steps.
@@ -63,7 +64,9 @@ impl Player {
             Ok(outcome) => {
                 for (activity, allocations) in &outcome.activities {
                     if makes_grants(activity.kind) {
-                        self.lots.extend(allocations.iter().map(|part| part.grant_id));
+                        // What takes the allowance of a cap names the grant that bears it.
+                        let made = allocations.iter().filter(|part| part.allowance.is_none_or(|left| left.0 >= 0));
+                        self.lots.extend(made.map(|part| part.grant_id));
                     }
                     if activity.kind == Kind::Hold {
                         self.holds.extend(activity.hold_id);
@@ -96,7 +99,7 @@ impl Player {
 pub fn histories(count: usize) -> Vec<Vec<Timed>> {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, b"a ledger that is always the same");
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    (0..count).map(|_| steps::history(50..60).new_tree(&mut runner).expect("a history").current()).collect()
+    (0..count).map(|_| chance::history(50..60).new_tree(&mut runner).expect("a history").current()).collect()
 }
 
 /// Plays histories, all at the same time: each round is one step of each. A fifth of the commands is sent again later,
@@ -127,21 +130,32 @@ pub async fn play(house: &House, histories: Vec<Vec<Timed>>) {
             player.naive.now = now;
             let Some((_, step)) = player.steps.get(round).cloned() else { continue };
             let Some(whom) = step.whom(&player.naive) else { continue };
-            let Player { people, lots, holds, uses, .. } = &*player;
-            let command = step.command(&player.naive, &Names { people, credit_type, lots, holds, uses });
             for who in whom {
                 player.naive.settle(who);
             }
-            let expected = step.answer(&mut player.naive);
-            asked.push((at, format!("{at}-{round}"), command, expected));
+            let Player { people, lots, holds, uses, .. } = &*player;
+            let cost = |_, _| Minor::ZERO;
+            let names = Names { people, credit_type, lots, holds, uses, cost: &cost };
+            let commands = step.commands(&player.naive, &names);
+            let expected = step.answers(&mut player.naive);
+            let keys = (0..commands.len()).map(|which| format!("{at}-{round}-{which}"));
+            asked.push((at, keys.zip(commands).zip(expected).collect::<Vec<_>>()));
         }
-        let calls = asked.iter().map(|(_, key, command, _)| ledger::submit(&staff, command.clone(), key));
+        let calls = asked.iter().map(async |(_, commands)| {
+            let mut outcomes = Vec::new();
+            for ((key, command), _) in commands {
+                outcomes.push(ledger::submit(&staff, command.clone(), key).await);
+            }
+            outcomes
+        });
         let outcomes = join_all(calls).await;
-        for ((at, key, command, expected), outcome) in asked.into_iter().zip(outcomes) {
-            players[at].compare(&expected, &outcome, &command);
-            // Wrong input is not remembered.
-            if said(&outcome) != Said::Refused(Code::Invalid) {
-                players[at].sent.push((key, command, said(&outcome)));
+        for ((at, commands), outcomes) in asked.into_iter().zip(outcomes) {
+            for (((key, command), expected), outcome) in commands.into_iter().zip(outcomes) {
+                players[at].compare(&expected, &outcome, &command);
+                // Wrong input is not remembered.
+                if said(&outcome) != Said::Refused(Code::Invalid) {
+                    players[at].sent.push((key, command, said(&outcome)));
+                }
             }
         }
         send_again(&staff, &players, round).await;

@@ -13,6 +13,7 @@ use entity::{
     credit_type,
 };
 use scrip::domain::clock::Instant;
+use scrip::domain::error::Refusal;
 use scrip::domain::ledger::Command;
 use scrip::domain::ledger::books::{Ask, Author, Books};
 use scrip::domain::ledger::decide::Used;
@@ -98,6 +99,7 @@ pub struct Game {
     people: Vec<CustomerId>,
     lots: Vec<GrantId>,
     holds: Vec<HoldId>,
+    placed: HashMap<HoldId, i64>,
     uses: Vec<ActivityId>,
     ids: Cell<u128>,
     newest: HashMap<CustomerId, Instant>,
@@ -113,6 +115,7 @@ impl Game {
             people,
             lots: Vec::new(),
             holds: Vec::new(),
+            placed: HashMap::new(),
             uses: Vec::new(),
             ids: Cell::new(1000),
             newest: HashMap::new(),
@@ -123,62 +126,93 @@ impl Game {
     pub fn play(&mut self, (hours, step): &Timed) -> Vec<Kind> {
         self.naive.now += TimeDelta::hours(*hours);
         let Some(settled) = step.whom(&self.naive) else { return Vec::new() };
-        let names =
-            Names { people: &self.people, credit_type: TYPE, lots: &self.lots, holds: &self.holds, uses: &self.uses };
-        let command = step.command(&self.naive, &names);
         let mut expected = Vec::new();
         let mut wallets = settled.clone();
         wallets.sort_unstable();
         for who in wallets {
             expected.extend(self.naive.settle(who));
         }
-        let answer = step.answer(&mut self.naive);
-
-        let fresh = || {
-            self.ids.set(self.ids.get() + 1);
-            Uuid::from_u128(self.ids.get())
+        let cost = |of: Option<ActivityId>, grant: GrantId| self.cost(of, grant);
+        let names = Names {
+            people: &self.people,
+            credit_type: TYPE,
+            lots: &self.lots,
+            holds: &self.holds,
+            uses: &self.uses,
+            cost: &cost,
         };
-        let ask = Ask { command: &command, source: Source::Manual, depth: 0, clock: self.naive.now, fresh: &fresh };
-        let mut written: Vec<(CustomerId, Entry, Author)> = Vec::new();
-        let outcome = self.books.play(&ask, &mut |wallet, entry, author| {
-            written.push((wallet.row.customer_id, entry.clone(), author));
-            Vec::new()
-        });
-        for (customer, entry, _) in &written {
-            let newest = self.newest.entry(*customer).or_insert(entry.at);
-            assert!(*newest <= entry.at, "activities go back in time: {entry:?}");
-            *newest = entry.at;
-            self.learn(entry);
-        }
-        // What was voided by hand can be undone.
-        let voided = written.iter().find(|(_, entry, author)| entry.kind == Kind::Void && *author == Author::Command);
-        if let (Command::Void(_), Some((_, entry, _))) = (&command, voided) {
-            self.learn_undoable(&entry.clone());
-        }
-        let lines = written.iter().map(|(customer, entry, _)| self.line(*customer, entry)).collect::<Vec<_>>();
-        match (answer, outcome) {
-            (Ok(done), Ok(())) => expected.extend(done),
-            (Err(code), Err(refusal)) => assert_eq!(code, refusal.code(), "{step:?}"),
-            (expected, outcome) => panic!("{step:?}: the naive ledger says {expected:?}, the core {outcome:?}"),
+        let commands = step.commands(&self.naive, &names);
+        let answers = step.answers(&mut self.naive);
+        let mut lines = Vec::new();
+        for (command, answer) in commands.iter().zip(answers) {
+            match (answer, self.run(command, &mut lines)) {
+                (Ok(done), Ok(())) => expected.extend(done),
+                (Err(code), Err(refusal)) => assert_eq!(code, refusal.code(), "{step:?}"),
+                (expected, outcome) => panic!("{step:?}: the naive ledger says {expected:?}, the core {outcome:?}"),
+            }
         }
         assert_eq!(lines, expected, "{step:?}");
         self.check();
         lines.into_iter().map(|(_, kind, _)| kind).collect()
     }
 
+    /// What used credits of a grant cost that an activity used, or its ended ones.
+    fn cost(&self, of: Option<ActivityId>, grant: GrantId) -> Minor {
+        if let Some(used) = of.and_then(|id| self.books.used.get(&id)) {
+            return used.left.iter().filter(|draw| draw.grant == grant).map(|draw| draw.cost).sum();
+        }
+        let grants = self.books.wallets.values().flat_map(|wallet| &wallet.grants);
+        grants.filter(|found| found.id == grant).map(|found| found.cost_expired).sum()
+    }
+
+    /// Plays a command on the core; adds what was written.
+    fn run(&mut self, command: &Command, lines: &mut Vec<Line>) -> Result<(), Refusal> {
+        let fresh = || {
+            self.ids.set(self.ids.get() + 1);
+            Uuid::from_u128(self.ids.get())
+        };
+        let ask = Ask { command, source: Source::Manual, depth: 0, clock: self.naive.now, fresh: &fresh };
+        let mut written: Vec<(CustomerId, Entry, Author, i64)> = Vec::new();
+        let outcome = self.books.play(&ask, &mut |wallet, entry, author| {
+            let sequence = wallet.row.sequence + 1;
+            // As whoever writes does.
+            entry.opened.iter_mut().for_each(|hold| hold.sequence = sequence);
+            written.push((wallet.row.customer_id, entry.clone(), author, sequence));
+            Vec::new()
+        });
+        for (customer, entry, author, sequence) in &written {
+            let newest = self.newest.entry(*customer).or_insert(entry.at);
+            assert!(*newest <= entry.at, "activities go back in time: {entry:?}");
+            *newest = entry.at;
+            self.learn(entry, *sequence);
+            // What was voided by hand can be undone, not what goes on because its grant is closed.
+            let by_hand = *author == Author::Command && matches!(command, Command::Void(_));
+            if entry.kind == Kind::Void && by_hand {
+                self.learn_undoable(entry, *sequence);
+            }
+        }
+        lines.extend(written.iter().map(|(customer, entry, ..)| self.line(*customer, entry)));
+        outcome
+    }
+
     /// Learns the ids of what was made.
-    fn learn(&mut self, entry: &Entry) {
+    fn learn(&mut self, entry: &Entry, sequence: i64) {
         self.lots.extend(entry.issued.iter().map(|grant| grant.id));
-        self.holds.extend(entry.opened.iter().map(|hold| hold.id));
+        if let Some(hold) = &entry.opened {
+            self.holds.push(hold.id);
+            self.placed.insert(hold.id, sequence);
+        }
         if uses(entry.kind) {
-            self.learn_undoable(entry);
+            self.learn_undoable(entry, sequence);
         }
     }
 
-    fn learn_undoable(&mut self, entry: &Entry) {
+    /// What was set aside was drawn then.
+    fn learn_undoable(&mut self, entry: &Entry, sequence: i64) {
         let id = ActivityId(Uuid::from_u128(1_000_000 + self.uses.len() as u128));
         self.uses.push(id);
-        self.books.used.insert(id, Used::of(entry.kind, Source::Manual, entry.draws.clone()));
+        let drawn = entry.hold.map_or(sequence, |hold| self.placed[&hold]);
+        self.books.used.insert(id, Used { drawn, ..Used::of(entry.kind, Source::Manual, entry.draws.clone()) });
     }
 
     fn line(&self, customer: CustomerId, entry: &Entry) -> Line {
@@ -228,6 +262,8 @@ impl Game {
             grant.cost_expired,
             grant.cost_voided,
             grant.cost_transferred,
+            grant.cost_reduced,
+            grant.cost_lost,
         ];
         assert!(money.iter().all(|cost| *cost >= Minor::ZERO), "{grant:?}");
         assert_eq!(grant.cost, money.into_iter().sum(), "{grant:?}");
@@ -235,11 +271,17 @@ impl Game {
             assert!(!amount.is_zero() || cost.is_zero(), "no credits, and a cost: {grant:?}");
         }
         assert_eq!(grant.open, !grant.remaining.is_zero());
+        assert_eq!((grant.frozen, grant.closed), (lot.frozen, lot.voided), "{grant:?}");
+        assert_eq!(grant.period, lot.period.map(|(_, number)| number), "{grant:?}");
+        assert_eq!(grant.allowance, lot.cap.map(|(_, left)| Credits(left)), "{grant:?}");
+        let marked = self.naive.refunded.iter().filter(|credit| credit.0 == number);
+        let marked = marked.filter(|credit| lot.credits[credit.1] == Place::Ended).count();
+        assert_eq!(usize::try_from(grant.expired_marked.0), Ok(marked), "{grant:?}");
     }
 }
 
 /// The kinds that a history can write, to show that none is left out.
-pub const KINDS: [Kind; 14] = [
+pub const KINDS: [Kind; 17] = [
     Kind::Issue,
     Kind::Consume,
     Kind::Hold,
@@ -254,4 +296,7 @@ pub const KINDS: [Kind; 14] = [
     Kind::Revive,
     Kind::TransferOut,
     Kind::TransferIn,
+    Kind::Reprice,
+    Kind::Freeze,
+    Kind::Thaw,
 ];

@@ -1,10 +1,12 @@
 //! A second ledger, written for the tests from domain.md alone: every credit by itself, in lists, and no cleverness.
 
+mod back;
+pub mod chance;
 pub mod database;
 pub mod game;
 pub mod steps;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{Days, NaiveTime, TimeDelta, TimeZone};
 use chrono_tz::Tz;
@@ -35,6 +37,13 @@ pub struct Lot {
     /// Days from first use, while that has not happened.
     pub days_from_first_use: Option<u64>,
     pub voided: bool,
+    /// Whether its money is disputed: what is free of it can be used no more.
+    pub frozen: bool,
+    /// The period of its owner's membership that it was bought for: of one period's, the owner and the number.
+    pub period: Option<(usize, i64)>,
+    /// Of a period that was paid after others: when, and how many of what they gave may still come back.
+    pub cap: Option<(usize, i64)>,
+    pub made_at: Instant,
     pub credits: Vec<Place>,
 }
 
@@ -49,6 +58,7 @@ pub struct Booking {
     pub end: Instant,
     pub open: bool,
     pub used: usize,
+    pub drawn: usize,
 }
 
 /// Something that can be undone: which credits it used or took away, in order, of which those at the end may have been
@@ -61,6 +71,8 @@ pub struct Use {
     pub void: Option<(usize, bool)>,
     /// Whether that was undone.
     pub undone: bool,
+    /// When the credits were drawn: of what was set aside first, when it was.
+    pub drawn: usize,
 }
 
 /// What was written: a kind, and how many of which lot, in order.
@@ -74,6 +86,14 @@ pub struct Naive {
     pub lots: Vec<Lot>,
     pub bookings: Vec<Booking>,
     pub uses: Vec<Use>,
+    /// Credits whose money went back: they are voided when they come back.
+    pub refunded: BTreeSet<Credit>,
+    /// Credits that ended because they did not roll over.
+    pub cut: BTreeSet<Credit>,
+    /// Whose periods were paid.
+    pub paid: BTreeSet<(usize, i64)>,
+    /// How many things have happened.
+    pub tick: usize,
 }
 
 /// What a step was answered.
@@ -81,7 +101,8 @@ pub type Answer = Result<Vec<Line>, Code>;
 
 impl Naive {
     pub fn new(zone: Tz, now: Instant) -> Self {
-        Self { zone, now, lots: Vec::new(), bookings: Vec::new(), uses: Vec::new() }
+        let (lots, bookings, uses, refunded, cut, paid) = Default::default();
+        Self { zone, now, lots, bookings, uses, refunded, cut, paid, tick: 0 }
     }
 
     /// The end of the local day some days after an instant.
@@ -116,8 +137,8 @@ impl Naive {
                 self.bookings[number].open = false;
                 let mut credits = self.bookings[number].credits.clone();
                 credits.reverse();
-                lines.push(line(owner, Kind::Lapse, &credits));
-                lines.extend(self.come_back(owner, &credits, at));
+                let drawn = self.bookings[number].drawn;
+                lines.extend(self.come_back((owner, Kind::Lapse), &credits, (drawn, at)));
             } else {
                 let free = self.free_of(number);
                 if !free.is_empty() {
@@ -134,31 +155,18 @@ impl Naive {
         credits.filter(|(_, place)| **place == Place::Free).map(|(which, _)| (lot, which)).collect()
     }
 
-    /// Credits that come back are free again, unless their lot was voided or has ended.
-    fn come_back(&mut self, owner: usize, credits: &[Credit], at: Instant) -> Vec<Line> {
-        self.put(credits, Place::Free);
-        let (mut voided, mut ended) = (Vec::new(), Vec::new());
-        for credit in credits {
-            let lot = &self.lots[credit.0];
-            if lot.voided {
-                voided.push(*credit);
-            } else if lot.end.is_some_and(|end| end <= at) {
-                ended.push(*credit);
-            }
-        }
-        self.put(&voided, Place::Voided);
-        self.put(&ended, Place::Ended);
-        let lines = [(Kind::Void, voided), (Kind::Expire, ended)];
-        lines.into_iter().filter(|(_, credits)| !credits.is_empty()).map(|(kind, c)| line(owner, kind, &c)).collect()
-    }
-
     /// The credits that can be used now, in the order in which they are.
     pub fn usable(&self, owner: usize) -> Vec<Credit> {
         let mut lots = (0..self.lots.len()).collect::<Vec<_>>();
         lots.retain(|lot| {
             let lot = &self.lots[*lot];
-            lot.owner == owner && lot.from <= self.now && lot.end.is_none_or(|end| self.now < end)
+            lot.owner == owner && !lot.frozen && lot.from <= self.now && lot.end.is_none_or(|end| self.now < end)
         });
+        self.in_order(lots)
+    }
+
+    /// What is free of lots, in the order in which it would be used.
+    fn in_order(&self, mut lots: Vec<usize>) -> Vec<Credit> {
         // Never ends: after all that end.
         let end = |lot: &Lot| lot.end.map_or(i64::MAX, |end| end.timestamp_micros());
         lots.sort_by_key(|number| {
@@ -177,14 +185,14 @@ impl Naive {
         Ok(usable)
     }
 
-    fn use_up(&mut self, owner: usize, credits: &[Credit]) {
+    fn use_up(&mut self, owner: usize, credits: &[Credit], drawn: usize) {
         self.put(credits, Place::Used);
         for (lot, _) in credits {
             if let Some(days) = self.lots[*lot].days_from_first_use.take() {
                 self.lots[*lot].end = Some(self.end_of_day(self.now, days));
             }
         }
-        self.uses.push(Use { owner, credits: credits.to_vec(), void: None, undone: false });
+        self.uses.push(Use { owner, credits: credits.to_vec(), void: None, undone: false, drawn });
     }
 
     pub fn issue(&mut self, lot: Lot) -> Answer {
@@ -193,12 +201,28 @@ impl Naive {
         }
         let (owner, number, amount) = (lot.owner, self.lots.len(), lot.credits.len());
         self.lots.push(lot);
-        Ok(vec![(owner, Kind::Issue, vec![(number, i64::try_from(amount).expect("small"))])])
+        let first = (owner, Kind::Issue, vec![(number, i64::try_from(amount).expect("small"))]);
+        Ok(self.arrive(first))
+    }
+
+    /// Money of used credits of a lot goes back, or of ended ones: nothing moves.
+    pub fn refund(&mut self, owner: usize, credits: &[Credit]) -> Vec<Line> {
+        self.refunded.extend(credits);
+        vec![line(owner, Kind::Reprice, credits)]
+    }
+
+    pub fn freeze(&mut self, lot: usize, thaw: bool) -> Vec<Line> {
+        if self.lots[lot].frozen != thaw {
+            return Vec::new();
+        }
+        self.lots[lot].frozen = !thaw;
+        let kind = if thaw { Kind::Thaw } else { Kind::Freeze };
+        vec![(self.lots[lot].owner, kind, vec![(lot, 0)])]
     }
 
     pub fn consume(&mut self, owner: usize, amount: usize) -> Answer {
         let credits = self.take(owner, amount)?;
-        self.use_up(owner, &credits);
+        self.use_up(owner, &credits, self.tick);
         Ok(vec![line(owner, Kind::Consume, &credits)])
     }
 
@@ -206,13 +230,13 @@ impl Naive {
         let end = self.now + TimeDelta::hours(hours);
         let credits = self.take(owner, amount)?;
         self.put(&credits, Place::Held);
-        self.bookings.push(Booking { owner, credits: credits.clone(), end, open: true, used: 0 });
+        self.bookings.push(Booking { owner, credits: credits.clone(), end, open: true, used: 0, drawn: self.tick });
         Ok(vec![line(owner, Kind::Hold, &credits)])
     }
 
     /// Uses `amount` of a booking, all if none is given; the rest comes back.
     pub fn capture(&mut self, booking: usize, amount: Option<usize>) -> Answer {
-        let Booking { owner, credits, open, .. } = self.bookings[booking].clone();
+        let Booking { owner, credits, open, drawn, .. } = self.bookings[booking].clone();
         let amount = amount.unwrap_or(credits.len());
         if !open {
             return Err(Code::HoldClosed);
@@ -225,30 +249,27 @@ impl Naive {
         let (used, rest) = credits.split_at(amount);
         let mut rest = rest.to_vec();
         rest.reverse();
-        self.use_up(owner, used);
+        self.use_up(owner, used, drawn);
         let mut lines = vec![line(owner, Kind::Capture, used)];
         if !rest.is_empty() {
-            lines.push(line(owner, Kind::Release, &rest));
-            lines.extend(self.come_back(owner, &rest, self.now));
+            lines.extend(self.come_back((owner, Kind::Release), &rest, (drawn, self.now)));
         }
         Ok(lines)
     }
 
     pub fn release(&mut self, booking: usize) -> Answer {
-        let Booking { owner, mut credits, open, .. } = self.bookings[booking].clone();
+        let Booking { owner, mut credits, open, drawn, .. } = self.bookings[booking].clone();
         if !open {
             return Err(Code::HoldClosed);
         }
         self.bookings[booking].open = false;
         credits.reverse();
-        let mut lines = vec![line(owner, Kind::Release, &credits)];
-        lines.extend(self.come_back(owner, &credits, self.now));
-        Ok(lines)
+        Ok(self.come_back((owner, Kind::Release), &credits, (drawn, self.now)))
     }
 
     /// Gives back `amount` of what a use used, all if none is given; what has ended goes to new lots with some days more.
     pub fn reverse(&mut self, which: usize, amount: Option<usize>, grace: Option<u64>) -> Answer {
-        let Use { owner, mut credits, void, undone } = self.uses[which].clone();
+        let Use { owner, mut credits, void, undone, drawn } = self.uses[which].clone();
         if let Some((lot, closes)) = void {
             if amount.is_some() {
                 return Err(Code::Invalid);
@@ -259,8 +280,8 @@ impl Naive {
             self.uses[which].undone = true;
             self.lots[lot].voided &= !closes;
             let count = i64::try_from(credits.len()).expect("small");
-            let lines = vec![(owner, Kind::Reinstate, vec![(lot, count)])];
-            return Ok(self.back_again(owner, &credits, grace, lines));
+            let first = (owner, Kind::Reinstate, vec![(lot, count)]);
+            return Ok(self.back_again(first, &credits, &[], (grace, drawn)));
         }
         if credits.is_empty() {
             return Err(Code::AlreadyReversed);
@@ -269,52 +290,46 @@ impl Naive {
         if amount > credits.len() {
             return Err(Code::MoreThanLeft);
         }
-        let mut back = credits.split_off(credits.len() - amount);
-        self.uses[which].credits = credits;
-        back.reverse();
-        let lines = vec![line(owner, Kind::Reverse, &back)];
-        Ok(self.back_again(owner, &back, grace, lines))
-    }
-
-    /// Credits that were used or taken away come back; what has ended goes to new lots with some days more, if any.
-    fn back_again(&mut self, owner: usize, back: &[Credit], grace: Option<u64>, mut lines: Vec<Line>) -> Vec<Line> {
-        let ended = |naive: &Self, credit: &Credit| {
-            let lot = &naive.lots[credit.0];
-            !lot.voided && lot.end.is_some_and(|end| end <= naive.now)
-        };
-        let (renewed, others): (Vec<_>, Vec<_>) = back.iter().partition(|c| grace.is_some() && ended(self, c));
-        lines.extend(self.come_back(owner, &others, self.now));
-        if let Some(days) = grace.filter(|_| !renewed.is_empty()) {
-            let end = self.end_of_day(self.now, days);
-            lines.extend(self.move_to(owner, owner, &renewed, |lot, now| {
-                lot.from = now;
-                lot.end = Some(end);
-                lot.days_from_first_use = None;
-            }));
+        // Last taken first; of one lot those whose money was kept.
+        credits.reverse();
+        let mut lots = credits.iter().map(|(lot, _)| *lot).collect::<Vec<_>>();
+        lots.dedup();
+        let mut in_turn = Vec::new();
+        for lot in lots {
+            let of_lot = credits.iter().filter(|credit| credit.0 == lot).copied();
+            let (refunded, kept): (Vec<_>, Vec<_>) = of_lot.partition(|credit| self.refunded.contains(credit));
+            in_turn.extend(kept.into_iter().chain(refunded));
         }
-        lines
+        let back = in_turn.into_iter().take(amount).collect::<Vec<_>>();
+        self.uses[which].credits.retain(|credit| !back.contains(credit));
+        let (void, back_to_use) = back.iter().partition::<Vec<_>, _>(|credit| self.refunded.remove(credit));
+        Ok(self.back_again(line(owner, Kind::Reverse, &back), &back_to_use, &void, (grace, drawn)))
     }
 
     /// Credits leave their lots for new ones, one for each.
-    fn move_to(&mut self, from: usize, to: usize, credits: &[Credit], change: impl Fn(&mut Lot, Instant)) -> Vec<Line> {
+    fn move_to(&mut self, from: usize, to: usize, credits: &[Credit], change: impl Fn(&mut Lot, Instant)) -> [Line; 2] {
         let out = line(from, Kind::TransferOut, credits);
         self.put(credits, Place::Gone);
         let mut made = Vec::new();
         for (number, amount) in &out.2 {
             let mut lot = self.lots[*number].clone();
             lot.owner = to;
-            lot.voided = false;
+            (lot.voided, lot.frozen, lot.cap, lot.made_at) = (false, false, None, self.now);
+            // It has passed the caps of what was paid until now.
+            let passed = self.caps_over(*number, 0).into_iter().filter_map(|cap| self.lots[cap].period);
+            lot.period = passed.chain(lot.period).max_by_key(|(_, number)| *number);
             lot.credits = vec![Place::Free; usize::try_from(*amount).expect("small")];
             change(&mut lot, self.now);
             made.push((self.lots.len(), *amount));
             self.lots.push(lot);
         }
-        vec![out, (to, Kind::TransferIn, made)]
+        [out, (to, Kind::TransferIn, made)]
     }
 
     pub fn transfer(&mut self, from: usize, to: usize, amount: usize) -> Answer {
         let credits = self.take(from, amount)?;
-        Ok(self.move_to(from, to, &credits, |_, _| {}))
+        let [out, into] = self.move_to(from, to, &credits, |_, _| {});
+        Ok(std::iter::once(out).chain(self.arrive(into)).collect())
     }
 
     /// Takes away what is free of a lot. Unless it is left open, what comes back later is taken away too; `always` does
@@ -330,36 +345,15 @@ impl Naive {
         self.put(&free, Place::Voided);
         self.lots[lot].voided |= closing != Closing::Never;
         let void = Some((lot, closing != Closing::Never));
-        self.uses.push(Use { owner: self.lots[lot].owner, credits: free.clone(), void, undone: false });
+        self.uses.push(Use {
+            owner: self.lots[lot].owner,
+            credits: free.clone(),
+            void,
+            undone: false,
+            drawn: self.tick,
+        });
         let count = i64::try_from(free.len()).expect("small");
         Ok(vec![(self.lots[lot].owner, Kind::Void, vec![(lot, count)])])
-    }
-
-    /// Gives a lot a later end.
-    pub fn extend(&mut self, lot: usize, end: impl Fn(Instant) -> Instant) -> Answer {
-        let before = self.lots[lot].end.ok_or(Code::NoEndToExtend)?;
-        let end = end(before);
-        if end <= self.now {
-            return Err(Code::ExpirationNotInFuture);
-        }
-        if end <= before {
-            return Err(Code::ExtensionNotLater);
-        }
-        let of = |place: Place| {
-            let credits = self.lots[lot].credits.iter().enumerate();
-            credits.filter(|(_, found)| **found == place).map(|(which, _)| (lot, which)).collect::<Vec<_>>()
-        };
-        let ended = if before <= self.now { of(Place::Ended) } else { Vec::new() };
-        if self.lots[lot].voided || ended.is_empty() && of(Place::Free).is_empty() && of(Place::Held).is_empty() {
-            return Err(Code::NothingToExtend);
-        }
-        self.lots[lot].end = Some(end);
-        let owner = self.lots[lot].owner;
-        if ended.is_empty() {
-            return Ok(vec![(owner, Kind::Extend, vec![(lot, 0)])]);
-        }
-        self.put(&ended, Place::Free);
-        Ok(vec![line(owner, Kind::Revive, &ended)])
     }
 
     /// How many credits of a lot are at a place.

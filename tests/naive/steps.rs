@@ -2,15 +2,20 @@
 
 use chrono::{Days, TimeDelta, TimeZone};
 use chrono_tz::Tz;
-use entity::{Anchor, CreditTypeId, Credits, CustomerId, Expiration, GrantId, HoldId, Minor, PeriodUnit};
-use proptest::prelude::*;
-use scrip::domain::clock::Instant;
-use scrip::domain::ledger::{
-    Capture, Closing, Command, Consume, Cost, Extend, Extension, Issue, OnExpired, Place, Release, Reverse, Transfer,
-    Void, Words,
+use entity::allocation::CostPool;
+use entity::{
+    ActivityId, Anchor, CreditTypeId, Credits, CustomerId, Expiration, GrantId, HoldId, Minor, PeriodUnit,
+    SubscriptionId,
 };
+use scrip::domain::clock::Instant;
+use scrip::domain::ledger::state::{CostMove, share};
+use scrip::domain::ledger::{
+    Capture, Closing, Command, Consume, Cost, Extend, Extension, Freeze, Issue, OnExpired, Place, Release, Reprice,
+    Reverse, RollOver, Transfer, Void, Words,
+};
+use uuid::Uuid;
 
-use super::{Answer, Lot, Naive, Place as Where};
+use super::{Answer, Credit, Lot, Naive, Place as Where};
 
 /// Customers of one history.
 pub const PEOPLE: usize = 2;
@@ -25,55 +30,84 @@ pub enum Ends {
 
 #[derive(Clone, Debug)]
 pub enum Step {
-    Issue { who: usize, amount: usize, cost: i64, priority: i16, delay: Option<i64>, ends: Ends },
-    Consume { who: usize, amount: usize },
-    Hold { who: usize, amount: usize, hours: i64 },
-    Capture { hold: usize, amount: Option<usize> },
-    Release { hold: usize },
-    Reverse { used: usize, amount: Option<usize>, grace: Option<u64> },
-    Void { lot: usize, closing: Closing },
-    ExtendBy { lot: usize, days: u64 },
-    ExtendTo { lot: usize, hours: i64 },
-    Transfer { from: usize, amount: usize },
+    Issue {
+        who: usize,
+        amount: usize,
+        cost: i64,
+        priority: i16,
+        delay: Option<i64>,
+        ends: Ends,
+    },
+    Consume {
+        who: usize,
+        amount: usize,
+    },
+    Hold {
+        who: usize,
+        amount: usize,
+        hours: i64,
+    },
+    Capture {
+        hold: usize,
+        amount: Option<usize>,
+    },
+    Release {
+        hold: usize,
+    },
+    Reverse {
+        used: usize,
+        amount: Option<usize>,
+        grace: Option<u64>,
+    },
+    Void {
+        lot: usize,
+        closing: Closing,
+    },
+    ExtendBy {
+        lot: usize,
+        days: u64,
+    },
+    ExtendTo {
+        lot: usize,
+        hours: i64,
+    },
+    Transfer {
+        from: usize,
+        amount: usize,
+    },
+    /// A period of a membership is paid: one that was left out, or one that comes so many later.
+    Renew {
+        who: usize,
+        amount: usize,
+        cost: i64,
+        keep: i64,
+        number: Number,
+        ends: Ends,
+    },
+    /// The money of used credits goes back, or of ended ones.
+    Refund {
+        used: usize,
+        lot: usize,
+        amount: usize,
+    },
+    RefundEnded {
+        lot: usize,
+        amount: usize,
+    },
+    Freeze {
+        lot: usize,
+        thaw: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Number {
+    LeftOut,
+    Later(i64),
 }
 
 /// A step, and how many hours pass before it.
 pub type Timed = (i64, Step);
-
-pub fn step() -> impl Strategy<Value = Step> {
-    let who = 0..PEOPLE;
-    let ends = prop_oneof![
-        2 => Just(Ends::Never),
-        3 => (0..12_u64).prop_map(Ends::AfterDays),
-        2 => (0..12_u64).prop_map(Ends::AfterFirstUse),
-        2 => (-5..200_i64).prop_map(Ends::InHours),
-    ];
-    let closing =
-        prop_oneof![2 => Just(Closing::WithItsCredits), 1 => Just(Closing::Always), 2 => Just(Closing::Never)];
-    // Often given, so that burn order has to choose between given and paid ones.
-    let cost = prop_oneof![1 => Just(0), 2 => 1..500_i64];
-    let some = |range: std::ops::Range<usize>| proptest::option::of(range);
-    prop_oneof![
-        6 => (who.clone(), 1..12_usize, cost, 49..52_i16, proptest::option::weighted(0.2, 0..100_i64), ends)
-            .prop_map(|(who, amount, cost, priority, delay, ends)| Step::Issue { who, amount, cost, priority, delay, ends }),
-        6 => (who.clone(), 1..9_usize).prop_map(|(who, amount)| Step::Consume { who, amount }),
-        4 => (who.clone(), 1..9_usize, 1..150_i64).prop_map(|(who, amount, hours)| Step::Hold { who, amount, hours }),
-        3 => (0..40_usize, some(1..9)).prop_map(|(hold, amount)| Step::Capture { hold, amount }),
-        2 => (0..40_usize).prop_map(|hold| Step::Release { hold }),
-        4 => (0..40_usize, some(1..9), proptest::option::of(1..5_u64))
-            .prop_map(|(used, amount, grace)| Step::Reverse { used, amount, grace }),
-        2 => (0..40_usize, closing).prop_map(|(lot, closing)| Step::Void { lot, closing }),
-        2 => (0..40_usize, 1..20_u64).prop_map(|(lot, days)| Step::ExtendBy { lot, days }),
-        1 => (0..40_usize, -20..400_i64).prop_map(|(lot, hours)| Step::ExtendTo { lot, hours }),
-        2 => (who, 1..9_usize).prop_map(|(from, amount)| Step::Transfer { from, amount }),
-    ]
-}
-
-/// A history: half of its steps follow at once.
-pub fn history(length: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Timed>> {
-    let wait = prop_oneof![3 => Just(0_i64), 3 => 1..60_i64, 1 => 24..24_i64 + 1];
-    proptest::collection::vec((wait, step()), length)
-}
 
 /// What the ids of a real ledger are to the numbers of the naive one.
 pub struct Names<'a> {
@@ -81,14 +115,18 @@ pub struct Names<'a> {
     pub credit_type: CreditTypeId,
     pub lots: &'a [GrantId],
     pub holds: &'a [HoldId],
-    pub uses: &'a [entity::ActivityId],
+    pub uses: &'a [ActivityId],
+    /// What used credits of a grant cost that an activity used, or the ended ones.
+    pub cost: &'a dyn Fn(Option<ActivityId>, GrantId) -> Minor,
 }
 
 impl Step {
     /// The customers that it settles; none if it names what is not there.
     pub fn whom(&self, naive: &Naive) -> Option<Vec<usize>> {
         Some(match *self {
-            Self::Issue { who, .. } | Self::Consume { who, .. } | Self::Hold { who, .. } => vec![who],
+            Self::Issue { who, .. } | Self::Consume { who, .. } | Self::Hold { who, .. } | Self::Renew { who, .. } => {
+                vec![who]
+            }
             Self::Capture { hold, .. } | Self::Release { hold } => {
                 vec![naive.bookings.get(pick(hold, naive.bookings.len())?)?.owner]
             }
@@ -97,24 +135,66 @@ impl Step {
                 vec![naive.lots.get(pick(lot, naive.lots.len())?)?.owner]
             }
             Self::Transfer { from, .. } => vec![from, other(from)],
+            Self::Refund { .. } | Self::RefundEnded { .. } => vec![self.refunded(naive)?.0],
+            Self::Freeze { lot, .. } => vec![naive.lots.get(pick(lot, naive.lots.len())?)?.owner],
         })
     }
 
-    /// What the naive ledger answers. Its customers are settled.
-    pub fn answer(&self, naive: &mut Naive) -> Answer {
+    /// Whose money goes back, of which use if of one, of which credits, and of how many; none if there are no such.
+    fn refunded(&self, naive: &Naive) -> Option<(usize, Option<usize>, Vec<Credit>, usize)> {
+        let (owner, of, mut credits, amount) = match *self {
+            Self::Refund { used, lot, amount } => {
+                let used = pick(used, naive.uses.len())?;
+                let found = naive.uses.get(used).filter(|found| found.void.is_none())?;
+                let lot = found.credits.get(pick(lot, found.credits.len())?)?.0;
+                let of = found.credits.iter().filter(|credit| credit.0 == lot).copied();
+                (found.owner, Some(used), of.collect::<Vec<_>>(), amount)
+            }
+            Self::RefundEnded { lot, amount } => {
+                let lot = pick(lot, naive.lots.len())?;
+                let all = naive.lots[lot].credits.iter().enumerate();
+                let ended = all.filter(|(_, place)| **place == Where::Ended).map(|(which, _)| (lot, which));
+                (naive.lots[lot].owner, None, ended.collect(), amount)
+            }
+            _ => return None,
+        };
+        credits.retain(|credit| !naive.refunded.contains(credit));
+        let kept = credits.len();
+        (kept > 0).then(|| (owner, of, credits.split_off(kept.saturating_sub(amount)), kept))
+    }
+
+    /// The number of the period that is paid.
+    fn number(who: usize, number: Number, naive: &Naive) -> i64 {
+        let paid = naive.paid.iter().filter(|(member, _)| *member == who).map(|(_, number)| *number);
+        let newest = paid.clone().max().unwrap_or(0);
+        let left_out = (1..newest).rev().find(|number| !paid.clone().any(|paid| paid == *number));
+        match number {
+            Number::LeftOut => left_out.unwrap_or(newest + 1),
+            Number::Later(more) => newest + more,
+        }
+    }
+
+    /// What the naive ledger answers to each of its commands. Its customers are settled.
+    pub fn answers(&self, naive: &mut Naive) -> Vec<Answer> {
+        naive.tick += 1;
+        let Self::Renew { who, amount, keep, number, ends, cost } = *self else { return vec![self.answer(naive)] };
+        let number = Self::number(who, number, naive);
+        let rolled = naive.roll_over(who, number, keep);
+        naive.paid.insert((who, number));
+        let lot = Lot {
+            period: Some((who, number)),
+            cap: Some((naive.tick, naive.allowance(who, number, keep))),
+            ..lot(naive, who, (amount, cost == 0, 50), naive.now, ends)
+        };
+        vec![Ok(rolled), naive.issue(lot)]
+    }
+
+    fn answer(&self, naive: &mut Naive) -> Answer {
         let now = naive.now;
         match *self {
             Self::Issue { who, amount, cost, priority, delay, ends } => {
                 let from = delay.map_or(now, |hours| now + TimeDelta::hours(hours));
-                let (end, days_from_first_use) = match ends {
-                    Ends::Never => (None, None),
-                    Ends::AfterDays(days) => (Some(naive.end_of_day(from, days + 1)), None),
-                    Ends::AfterFirstUse(days) => (None, Some(days + 1)),
-                    Ends::InHours(hours) => (Some(now + TimeDelta::hours(hours)), None),
-                };
-                let credits = vec![Where::Free; amount];
-                let given = cost == 0;
-                naive.issue(Lot { owner: who, priority, given, from, end, days_from_first_use, voided: false, credits })
+                naive.issue(lot(naive, who, (amount, cost == 0, priority), from, ends))
             }
             Self::Consume { who, amount } => naive.consume(who, amount),
             Self::Hold { who, amount, hours } => naive.hold(who, amount, hours),
@@ -128,11 +208,32 @@ impl Step {
             }
             Self::ExtendTo { lot, hours } => naive.extend(lot % naive.lots.len(), |_| now + TimeDelta::hours(hours)),
             Self::Transfer { from, amount } => naive.transfer(from, other(from), amount),
+            Self::Refund { .. } | Self::RefundEnded { .. } => {
+                let (owner, _, credits, _) = self.refunded(naive).expect("it was there");
+                Ok(naive.refund(owner, &credits))
+            }
+            Self::Freeze { lot, thaw } => Ok(naive.freeze(lot % naive.lots.len(), thaw)),
+            Self::Renew { .. } => unreachable!("two commands"),
         }
     }
 
-    /// The command that a real ledger gets.
-    pub fn command(&self, naive: &Naive, names: &Names<'_>) -> Command {
+    /// The commands that a real ledger gets, before the naive one has answered.
+    pub fn commands(&self, naive: &Naive, names: &Names<'_>) -> Vec<Command> {
+        let Self::Renew { who, amount, keep, number, ends, cost } = *self else {
+            return vec![self.command(naive, names)];
+        };
+        let number = Self::number(who, number, naive);
+        let subscription = SubscriptionId(Uuid::from_u128(10 + who as u128));
+        let (customer, credit_type, keep) = (names.people[who], names.credit_type, Credits(keep));
+        let before = Some((subscription, number));
+        let rolls = RollOver { customer, credit_type, grants: Vec::new(), before, keep };
+        let issue = Self::Issue { who, amount, cost, priority: 50, delay: None, ends };
+        let Command::Issue(issue) = issue.command(naive, names) else { unreachable!("it issues") };
+        let issue = Issue { period: Some((subscription, number, Some(keep))), cap: Some(keep), ..issue };
+        vec![Command::RollOver(rolls), Command::Issue(issue)]
+    }
+
+    fn command(&self, naive: &Naive, names: &Names<'_>) -> Command {
         let (now, credit_type, words) = (naive.now, names.credit_type, Words::default());
         let credits = |amount: usize| Credits(i64::try_from(amount).expect("small"));
         let reason = "as it came".to_owned();
@@ -202,8 +303,45 @@ impl Step {
                 let (from, to) = (names.people[from], names.people[other(from)]);
                 Command::Transfer(Transfer { from, to, credit_type, amount: credits(amount), words })
             }
+            Self::Refund { .. } | Self::RefundEnded { .. } => {
+                let (owner, used, refunded, kept) = self.refunded(naive).expect("it was there");
+                let of = used.map(|used| names.uses[used]);
+                let (grant, customer) = (names.lots[refunded[0].0], names.people[owner]);
+                let from = if of.is_some() { CostPool::Consumed } else { CostPool::Expired };
+                Command::Reprice(Reprice {
+                    grant,
+                    customer,
+                    credit_type,
+                    of,
+                    moves: CostMove { from, to: CostPool::Reduced },
+                    credits: credits(refunded.len()),
+                    cost: share((names.cost)(of, grant), credits(refunded.len()), credits(kept)),
+                    returns: (Credits::ZERO, Minor::ZERO),
+                    reason,
+                    words,
+                })
+            }
+            Self::Freeze { lot, thaw } => {
+                let lot = lot % naive.lots.len();
+                let (grants, customer) = (vec![names.lots[lot]], names.people[naive.lots[lot].owner]);
+                Command::Freeze(Freeze { grants, customer, credit_type, thaw, reason, words })
+            }
+            Self::Renew { .. } => unreachable!("two commands"),
         }
     }
+}
+
+/// A lot that counts from an instant: how many, whether they are given, at which priority.
+fn lot(naive: &Naive, owner: usize, (amount, given, priority): (usize, bool, i16), from: Instant, ends: Ends) -> Lot {
+    let (end, days_from_first_use) = match ends {
+        Ends::Never => (None, None),
+        Ends::AfterDays(days) => (Some(naive.end_of_day(from, days + 1)), None),
+        Ends::AfterFirstUse(days) => (None, Some(days + 1)),
+        Ends::InHours(hours) => (Some(naive.now + TimeDelta::hours(hours)), None),
+    };
+    let credits = vec![Where::Free; amount];
+    let (voided, frozen, period, cap, made_at) = (false, false, None, None, naive.now);
+    Lot { owner, priority, given, from, end, days_from_first_use, voided, frozen, period, cap, made_at, credits }
 }
 
 /// The same local time, so many days later; where clocks skip it, as far behind the skip as it lies in it.

@@ -245,4 +245,25 @@ on_both! {
         }
         gym.house.assert_verified().await;
     }
+
+    /// The same where all of the money went over: the first payment is refunded by then.
+    async fn a_dispute_finds_money_that_went_over_whole(house: House) {
+        let gym = Gym::new(house, "plans-whole", "manual").await;
+        gym.act("subscriptionUpdate", json!({ "priceId": gym.small, "when": "NOW" })).await;
+        let waits = id(&period(&gym.read().await, 1)["order"]);
+        gym.house.pay(&waits).await;
+        // Ten of the small plan go over to the large one, and with them the rest of what was paid first.
+        gym.act("subscriptionUpdate", json!({ "priceId": gym.big, "when": "NOW" })).await;
+        let now = gym.read().await;
+        let last = id(&period(&now, 2)["order"]);
+        gym.house.pay(&last).await;
+        let payment = gym.house.order(&waits).await["payments"][0].clone();
+        assert_eq!(payment["status"], "REFUNDED", "{payment}");
+        for (outcome, status) in [("OPENED", "PAID"), ("LOST", "CHARGED_BACK"), ("REINSTATED", "PAID")] {
+            let input = json!({ "paymentId": payment["id"], "outcome": outcome, "idempotencyKey": gym.house.key() });
+            gym.house.done("disputeRecord", "order { status }", input).await;
+            assert_eq!(gym.house.order(&last).await["status"], status, "{outcome}");
+        }
+        gym.house.assert_verified().await;
+    }
 }

@@ -1,6 +1,7 @@
 //! What holds of a sale at every time, reckoned by itself (selling.md, S1 to S6).
 
 use scrip::domain::sales::sale::{Lot, Sale};
+use serde_json::Value;
 
 /// What the last `n` free credits of a lot cost (selling.md, S2), reckoned by itself.
 pub fn of_last(lot: &Lot, n: i64) -> i64 {
@@ -63,4 +64,16 @@ pub fn check(sale: &Sale, kind: bool) {
     let disputed = sale.payments.iter().any(|payment| payment.status == entity::payment::Status::Disputed);
     let frozen = sale.lots.iter().any(|lot| lot.grant.frozen);
     assert!(disputed || !frozen, "frozen, and nothing is disputed: {sale:#?}");
+}
+
+/// What became of what was sold: in credits and in cost, each once (S8).
+pub fn adds_up(line: &Value) {
+    let number = |value: &Value| value.as_i64().unwrap_or_else(|| panic!("no number: {value}"));
+    let cost = |pool: &str| number(&line[pool]["cost"]["minor"]);
+    let credits = |pool: &str| number(&line[pool]["credits"]);
+    let with_credits = ["deferred", "earned", "breakage", "voided"];
+    assert_eq!(credits("sold"), with_credits.into_iter().map(credits).sum::<i64>(), "{line}");
+    let all = ["deferred", "earned", "breakage", "voided", "reduced", "losses"];
+    assert_eq!(cost("sold"), all.into_iter().map(cost).sum::<i64>(), "{line}");
+    assert!(all.into_iter().all(|pool| cost(pool) >= 0), "{line}");
 }

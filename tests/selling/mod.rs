@@ -19,6 +19,7 @@ mod reports;
 mod rollover;
 mod shop;
 mod sold;
+mod statements;
 mod strangers;
 mod subscriptions;
 mod year;

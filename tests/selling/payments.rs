@@ -168,4 +168,37 @@ on_both! {
         }
         house.assert_verified().await;
     }
+
+    /// What is set aside when a dispute is lost, and used later, is lost with it; with the money it is earned after all.
+    async fn a_booking_that_is_used_after_a_lost_dispute_is_a_loss(house: House) {
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        let pack = house.ten_pack(&class).await;
+        let ada = house.customer("Ada").await;
+        let order = house.bought(&ada, &pack, 3).await;
+        let place = json!({ "customerId": ada, "creditTypeId": class, "amount": 2, "expiresAt": "2026-04-01T09:00:00Z" });
+        let hold = id(&house.ledger("holdPlace", place).await["activity"]["hold"]);
+        let says = async |outcome: &str| {
+            let input = json!({ "paymentId": order["payments"][0]["id"], "outcome": outcome, "idempotencyKey": house.key() });
+            house.done("disputeRecord", "order { status }", input).await
+        };
+        let pools = async || {
+            let query = "{ creditLiability { earned { credits cost { minor } } losses { cost { minor } } voided { cost { minor } } deferred { cost { minor } } } }";
+            let line = house.data(query, json!({})).await["creditLiability"][0].clone();
+            let cost = |pool: &str| line[pool]["cost"]["minor"].as_i64().expect("a number");
+            [cost("earned"), cost("losses"), cost("voided"), cost("deferred")]
+        };
+        says("OPENED").await;
+        says("LOST").await;
+        assert_eq!(pools().await, [0, 0, 10_000, 20_000]);
+        let captured = house.ledger("holdCapture", json!({ "holdId": hold, "amount": 1 })).await;
+        assert_eq!(pools().await, [0, 10_000, 20_000, 0], "{captured:#}");
+        house.assert_verified().await;
+        says("REINSTATED").await;
+        assert_eq!(pools().await, [10_000, 0, 0, 20_000]);
+        let undone = house.ledger("activityReverse", json!({ "activityId": captured["activity"]["id"], "reason": "Ill" })).await;
+        assert_eq!(codes(&undone), Vec::<&str>::new(), "{undone:#}");
+        assert_eq!(pools().await, [0, 0, 0, 30_000]);
+        assert_eq!(house.balance(&ada).await["available"], 3);
+        house.assert_verified().await;
+    }
 }

@@ -1,5 +1,7 @@
 //! Rollover caps (selling.md, S11): what was set aside or used over a renewal, and comes back, falls under its cap.
 
+use chrono::TimeDelta;
+use scrip::worker;
 use serde_json::{Value, json};
 
 use crate::harness::{Backend, House, codes};
@@ -244,5 +246,61 @@ on_both! {
         studio.house.advance("2026-02-05T09:00:01Z").await;
         assert_eq!(studio.free(&ada).await, 12);
         studio.house.assert_verified().await;
+    }
+
+    /// Neither capturing what was set aside, nor voiding it, before the renewal or after, leads around the cap.
+    async fn neither_a_capture_nor_a_void_leads_around_it(house: House) {
+        let studio = Studio::new(house, "caps-around", false).await;
+        let (ada, bob) = (studio.member("Ada").await.0, studio.member("Bob").await.0);
+        let held = studio.hold(&ada, 10, "2026-02-20T09:00:00Z").await;
+        let grants = studio.house.data("query($id: ID!) { customer(by: { id: $id }) { grants(first: 1) { nodes { id } } } }", json!({ "id": bob })).await;
+        let voided = studio.house.ledger("grantVoid", json!({ "grantId": grants["customer"]["grants"]["nodes"][0]["id"], "reason": "A mistake" })).await;
+        studio.house.advance("2026-02-05T09:00:01Z").await;
+        let captured = id(&studio.house.ledger("holdCapture", json!({ "holdId": held })).await["activity"]);
+        studio.reverse(&captured, 10).await;
+        assert_eq!(studio.free(&ada).await, 12, "they were drawn when they were set aside");
+        let undone = studio.house.ledger("activityReverse", json!({ "activityId": voided["activity"]["id"], "reason": "No mistake" })).await;
+        assert_eq!(codes(&undone), Vec::<&str>::new(), "{undone}");
+        assert_eq!(studio.free(&bob).await, 12);
+        studio.house.assert_verified().await;
+    }
+
+    /// A lapse that nobody has written counts as what it is, in balances, grants, reports and dry runs.
+    async fn a_lapse_that_nobody_has_written_is_under_the_cap_too(house: House) {
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        let product = json!({ "kind": "CREDIT", "slug": "monthly", "name": "Monthly", "creditTypeId": class });
+        let (product, price) = house.on_sale(product, json!({ "paid": plan(&json!({ "upTo": 2 })) })).await;
+        let studio = Studio { house, class, price, product };
+        let house = &studio.house;
+        let (ada, subscription) = studio.member("Ada").await;
+        let first = studio.order_of(&subscription, 0).await;
+        studio.hold(&ada, 10, &(house.now() + TimeDelta::days(40)).to_rfc3339()).await;
+        let begin = house.now();
+        let later = async |days: i64, work: bool| {
+            house.clock.set(begin + TimeDelta::days(days));
+            while work && worker::round(&house.app).await.expect("a round") > 0 {}
+        };
+        later(32, true).await;
+        house.pay(&studio.order_of(&subscription, 1).await).await;
+        let query = "query($id: ID!) { customer(by: { id: $id }) { balances { available held totals { issued expired } }
+                all: grants(first: 9) { nodes { amount remaining status } }
+                usable: grants(first: 9, status: USABLE) { nodes { remaining } }
+                expired: grants(first: 9, status: EXPIRED) { nodes { remaining } } }
+            creditLiability { deferred { credits cost { minor } } breakage { credits cost { minor } } sold { credits } } }";
+        let now = async || house.data(query, json!({ "id": ada })).await;
+        let dry = async || house.refund(&first, json!({ "dryRun": true })).await["preview"].clone();
+        later(41, false).await;
+        let (unwritten, promised) = (now().await, dry().await);
+        assert_eq!(unwritten["customer"]["balances"][0]["available"], 12, "{unwritten:#}");
+        assert_eq!(unwritten["creditLiability"][0]["deferred"], json!({ "credits": 12, "cost": { "minor": 6_000 } }));
+        assert_eq!(unwritten["customer"]["all"]["nodes"], json!([
+            { "amount": 10, "remaining": 10, "status": "USABLE" }, { "amount": 10, "remaining": 2, "status": "USABLE" },
+        ]));
+        assert_eq!(promised, json!({ "amount": { "minor": 1_000 }, "credits": 2 }));
+        later(41, true).await;
+        assert_eq!((now().await, dry().await), (unwritten, promised.clone()), "written, it is the same");
+        let run = house.refund(&first, json!({})).await;
+        assert_eq!(run["order"]["refunds"][0]["amount"], promised["amount"], "{run:#}");
+        house.assert_verified().await;
     }
 }

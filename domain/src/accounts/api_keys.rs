@@ -12,7 +12,7 @@ use sea_orm::{ActiveModelTrait, ColumnTrait, Condition, EntityTrait, IntoActiveM
 use super::credential::{Credential, Kind};
 use super::tokens::Known;
 use crate::app::App;
-use crate::caller::{Caller, Role, Scope};
+use crate::caller::{Caller, Role, Scope, transact};
 use crate::clock::{Instant, fresh_id, truncate};
 use crate::error::{Error, Refusal, Result};
 use crate::input;
@@ -133,46 +133,46 @@ pub async fn create(caller: &Caller, new: NewKey) -> Result<(Model, String)> {
     if expires_at.is_some_and(|at| at <= now) {
         return Err(Refusal::invalid("expiresAt", "Must be in the future.").into());
     }
-    let tx = caller.begin(Scope::KeysWrite).await?;
-    if count(&tx).await? >= MOST {
-        let message = format!("An account has at most {MOST} API keys. Revoke some first.");
-        return Err(Refusal::invalid("name", message).into());
-    }
-    let id = ApiKeyId(fresh_id());
-    let kind = if tx.account.mode == Mode::Sandbox { Kind::Test } else { Kind::Live };
-    let credential = Credential::fresh(kind, tx.account.id, id.0);
-    let text = credential.to_string();
-    let key = Model {
-        account_id: tx.account.id,
-        id,
-        name,
-        scopes: new.scopes.stored(),
-        digest: credential.digest(),
-        ending: text[text.len() - ENDING..].to_owned(),
-        created_by: caller.subject().to_owned(),
-        created_at: now,
-        expires_at,
-        last_used_at: None,
-        revoked_at: None,
-    };
-    let key = key.into_active_model().insert(tx.db()).await?;
-    tx.commit().await?;
-    Ok((key, text))
+    transact!(caller, Scope::KeysWrite, |tx| {
+        if count(tx).await? >= MOST {
+            let message = format!("An account has at most {MOST} API keys. Revoke some first.");
+            return Err(Refusal::invalid("name", message).into());
+        }
+        let id = ApiKeyId(fresh_id());
+        let kind = if tx.account.mode == Mode::Sandbox { Kind::Test } else { Kind::Live };
+        let credential = Credential::fresh(kind, tx.account.id, id.0);
+        let text = credential.to_string();
+        let key = Model {
+            account_id: tx.account.id,
+            id,
+            name: name.clone(),
+            scopes: new.scopes.stored(),
+            digest: credential.digest(),
+            ending: text[text.len() - ENDING..].to_owned(),
+            created_by: caller.subject().to_owned(),
+            created_at: now,
+            expires_at,
+            last_used_at: None,
+            revoked_at: None,
+        };
+        let key = key.into_active_model().insert(tx.db()).await?;
+        Ok((key, text))
+    })
 }
 
 /// Revokes a key, at once and for good. Doing it twice changes nothing.
 pub async fn revoke(caller: &Caller, id: ApiKeyId) -> Result<Model> {
-    let tx = caller.begin(Scope::KeysWrite).await?;
-    let found = tx.rows::<Entity>().filter(Column::Id.eq(id)).lock_exclusive().one(tx.db()).await?;
-    let key = found.ok_or_else(|| Refusal::not_found("id", "API key"))?;
-    if key.revoked_at.is_some() {
-        return Ok(key);
-    }
-    let mut revoked: ActiveModel = key.into_active_model();
-    revoked.revoked_at = Set(Some(caller.app().store().clock.now()));
-    let revoked = revoked.update(tx.db()).await?;
-    tx.commit().await?;
-    Ok(revoked)
+    transact!(caller, Scope::KeysWrite, |tx| {
+        let found = tx.rows::<Entity>().filter(Column::Id.eq(id)).lock_exclusive().one(tx.db()).await?;
+        let key = found.ok_or_else(|| Refusal::not_found("id", "API key"))?;
+        if key.revoked_at.is_some() {
+            return Ok(key);
+        }
+        let mut revoked: ActiveModel = key.into_active_model();
+        revoked.revoked_at = Set(Some(caller.app().store().clock.now()));
+        let revoked = revoked.update(tx.db()).await?;
+        Ok(revoked)
+    })
 }
 
 async fn count(tx: &crate::tx::Tx) -> Result<u64> {

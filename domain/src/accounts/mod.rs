@@ -14,7 +14,7 @@ use sea_orm::{
     ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, Set,
 };
 
-use super::caller::{Caller, Role, Scope};
+use super::caller::{Caller, Role, Scope, transact};
 use super::clock::{Instant, fresh_id, truncate};
 use super::error::{Error, Refusal, Result, is_taken};
 use super::events::purge;
@@ -118,66 +118,68 @@ pub async fn create(caller: &Caller, new: NewAccount) -> Result<Model> {
 
 /// Changes the caller's account.
 pub async fn update(caller: &Caller, changes: Changes) -> Result<Model> {
-    let tx = caller.begin(Scope::AccountWrite).await?;
-    let optional = |field: &str, value: Option<String>| input::optional_text(field, value.as_deref(), input::NAME);
-    let mut account: ActiveModel = tx.account.clone().into_active_model();
-    if let Some(name) = changes.name {
-        account.name = Set(input::text("name", &name, input::NAME)?);
-    }
-    if let Some(slug) = changes.slug {
-        account.slug = Set(input::slug("slug", &slug)?);
-    }
-    if let Some(zone) = changes.time_zone {
-        account.time_zone = Set(input::time_zone("timeZone", &zone)?);
-    }
-    if let Some(currency) = changes.currency {
-        account.currency = Set(input::currency("currency", &currency)?);
-    }
-    if let Some(enabled) = changes.credits_enabled {
-        account.credits_enabled = Set(enabled);
-    }
-    if let Some(name) = changes.sender_name {
-        account.sender_name = Set(optional("senderName", name)?);
-    }
-    if let Some(url) = changes.logo_url {
-        account.logo_url =
-            Set(url.filter(|url| !url.trim().is_empty()).map(|url| input::url("logoUrl", &url)).transpose()?);
-    }
-    if let Some(address) = changes.support_address {
-        let address = address.filter(|address| !address.trim().is_empty());
-        account.support_address = Set(address.map(|address| input::email("supportAddress", &address)).transpose()?);
-    }
-    if let Some(days) = changes.hold_limit_days {
-        if !(1..=HOLD_MOST).contains(&days) {
-            return Err(Refusal::invalid("holdLimitDays", format!("Must be 1 to {HOLD_MOST}.")).into());
+    transact!(caller, Scope::AccountWrite, |tx| {
+        let changes = changes.clone();
+        let optional = |field: &str, value: Option<String>| input::optional_text(field, value.as_deref(), input::NAME);
+        let mut account: ActiveModel = tx.account.clone().into_active_model();
+        if let Some(name) = changes.name {
+            account.name = Set(input::text("name", &name, input::NAME)?);
         }
-        account.hold_limit_days = Set(days);
-    }
-    if let Some(name) = changes.payment_provider {
-        let provider = caller.app().providers().of_account(&tx.account, &name);
-        account.payment_provider = Set(provider?.name().to_owned());
-    }
-    let days = |field: &str, days: i32| {
-        let refused = || Refusal::invalid(field, format!("Must be 0 to {RENEWAL_MOST}."));
-        (0..=RENEWAL_MOST).contains(&days).then_some(days).ok_or_else(refused)
-    };
-    if let Some(due) = changes.renewal_due_days {
-        account.renewal_due_days = Set(days("renewalDueDays", due)?);
-    }
-    if let Some(grace) = changes.renewal_grace_days {
-        account.renewal_grace_days = Set(days("renewalGraceDays", grace)?);
-    }
-    if let Some(days) = changes.event_days {
-        if !(1..=EVENT_MOST).contains(&days) {
-            return Err(Refusal::invalid("eventDays", format!("Must be 1 to {EVENT_MOST}.")).into());
+        if let Some(slug) = changes.slug {
+            account.slug = Set(input::slug("slug", &slug)?);
         }
-        account.event_days = Set(days);
-        purge::schedule(tx.db(), &tx.account, tx.now, true).await?;
-    }
-    account.updated_at = Set(tx.now);
-    let account = account.update(tx.db()).await.map_err(refuse_taken)?;
-    tx.commit().await?;
-    Ok(account)
+        if let Some(zone) = changes.time_zone {
+            account.time_zone = Set(input::time_zone("timeZone", &zone)?);
+        }
+        if let Some(currency) = changes.currency {
+            account.currency = Set(input::currency("currency", &currency)?);
+        }
+        if let Some(enabled) = changes.credits_enabled {
+            account.credits_enabled = Set(enabled);
+        }
+        if let Some(name) = changes.sender_name {
+            account.sender_name = Set(optional("senderName", name)?);
+        }
+        if let Some(url) = changes.logo_url {
+            account.logo_url =
+                Set(url.filter(|url| !url.trim().is_empty()).map(|url| input::url("logoUrl", &url)).transpose()?);
+        }
+        if let Some(address) = changes.support_address {
+            let address = address.filter(|address| !address.trim().is_empty());
+            account.support_address =
+                Set(address.map(|address| input::email("supportAddress", &address)).transpose()?);
+        }
+        if let Some(days) = changes.hold_limit_days {
+            if !(1..=HOLD_MOST).contains(&days) {
+                return Err(Refusal::invalid("holdLimitDays", format!("Must be 1 to {HOLD_MOST}.")).into());
+            }
+            account.hold_limit_days = Set(days);
+        }
+        if let Some(name) = changes.payment_provider {
+            let provider = caller.app().providers().of_account(&tx.account, &name);
+            account.payment_provider = Set(provider?.name().to_owned());
+        }
+        let days = |field: &str, days: i32| {
+            let refused = || Refusal::invalid(field, format!("Must be 0 to {RENEWAL_MOST}."));
+            (0..=RENEWAL_MOST).contains(&days).then_some(days).ok_or_else(refused)
+        };
+        if let Some(due) = changes.renewal_due_days {
+            account.renewal_due_days = Set(days("renewalDueDays", due)?);
+        }
+        if let Some(grace) = changes.renewal_grace_days {
+            account.renewal_grace_days = Set(days("renewalGraceDays", grace)?);
+        }
+        if let Some(days) = changes.event_days {
+            if !(1..=EVENT_MOST).contains(&days) {
+                return Err(Refusal::invalid("eventDays", format!("Must be 1 to {EVENT_MOST}.")).into());
+            }
+            account.event_days = Set(days);
+            purge::schedule(tx.db(), &tx.account, tx.now, true).await?;
+        }
+        account.updated_at = Set(tx.now);
+        let account = account.update(tx.db()).await.map_err(refuse_taken)?;
+        Ok(account)
+    })
 }
 
 /// Every account, for the operator: oldest first.

@@ -11,7 +11,7 @@ use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, Query
 use super::credential::{Credential, Kind};
 use super::tokens::Known;
 use crate::app::App;
-use crate::caller::{Caller, Role, Scope};
+use crate::caller::{Caller, Role, Scope, transact};
 use crate::clock::fresh_id;
 use crate::error::{Error, Refusal, Result};
 use crate::page::{self, Page, Slice};
@@ -26,44 +26,44 @@ pub async fn create(caller: &Caller, customer: CustomerId, minutes: i32) -> Resu
     if !(1..=LONGEST).contains(&minutes) {
         return Err(Refusal::invalid("minutes", format!("Must be 1 to {LONGEST}.")).into());
     }
-    let tx = caller.begin(Scope::SessionsWrite).await?;
-    let found = customer::Entity::of_customer(tx.account.id, customer).one(tx.db()).await?;
-    let found = found.ok_or_else(|| Refusal::not_found("customerId", "customer"))?;
-    if found.erased_at.is_some() {
-        return Err(Refusal::invalid("customerId", "This customer was erased: nobody can sign in as it.").into());
-    }
-    let (id, now) = (CustomerSessionId(fresh_id()), caller.app().store().clock.now());
-    let credential = Credential::fresh(Kind::Session, tx.account.id, id.0);
-    let session = Model {
-        account_id: tx.account.id,
-        id,
-        customer_id: customer,
-        digest: credential.digest(),
-        created_by: caller.subject().to_owned(),
-        created_at: now,
-        expires_at: now + TimeDelta::minutes(i64::from(minutes)),
-        revoked_at: None,
-    };
-    let session = session.into_active_model().insert(tx.db()).await?;
-    tx.commit().await?;
-    Ok((session, credential.to_string()))
+    transact!(caller, Scope::SessionsWrite, |tx| {
+        let found = customer::Entity::of_customer(tx.account.id, customer).one(tx.db()).await?;
+        let found = found.ok_or_else(|| Refusal::not_found("customerId", "customer"))?;
+        if found.erased_at.is_some() {
+            return Err(Refusal::invalid("customerId", "This customer was erased: nobody can sign in as it.").into());
+        }
+        let (id, now) = (CustomerSessionId(fresh_id()), caller.app().store().clock.now());
+        let credential = Credential::fresh(Kind::Session, tx.account.id, id.0);
+        let session = Model {
+            account_id: tx.account.id,
+            id,
+            customer_id: customer,
+            digest: credential.digest(),
+            created_by: caller.subject().to_owned(),
+            created_at: now,
+            expires_at: now + TimeDelta::minutes(i64::from(minutes)),
+            revoked_at: None,
+        };
+        let session = session.into_active_model().insert(tx.db()).await?;
+        Ok((session, credential.to_string()))
+    })
 }
 
 /// Ends a session at once. A customer may end its own; ending one twice changes nothing.
 pub async fn revoke(caller: &Caller, id: CustomerSessionId) -> Result<Model> {
     let own = if let Role::Customer(customer) = caller.role() { Some(customer) } else { None };
-    let tx = caller.begin(if own.is_some() { Scope::OwnRead } else { Scope::SessionsWrite }).await?;
-    let found = tx.rows::<Entity>().filter(Column::Id.eq(id)).lock_exclusive().one(tx.db()).await?;
-    let session = found.filter(|session| own.is_none_or(|own| session.customer_id == own));
-    let session = session.ok_or_else(|| Refusal::not_found("id", "session"))?;
-    if session.revoked_at.is_some() {
-        return Ok(session);
-    }
-    let mut revoked: ActiveModel = session.into_active_model();
-    revoked.revoked_at = Set(Some(caller.app().store().clock.now()));
-    let revoked = revoked.update(tx.db()).await?;
-    tx.commit().await?;
-    Ok(revoked)
+    transact!(caller, if own.is_some() { Scope::OwnRead } else { Scope::SessionsWrite }, |tx| {
+        let found = tx.rows::<Entity>().filter(Column::Id.eq(id)).lock_exclusive().one(tx.db()).await?;
+        let session = found.filter(|session| own.is_none_or(|own| session.customer_id == own));
+        let session = session.ok_or_else(|| Refusal::not_found("id", "session"))?;
+        if session.revoked_at.is_some() {
+            return Ok(session);
+        }
+        let mut revoked: ActiveModel = session.into_active_model();
+        revoked.revoked_at = Set(Some(caller.app().store().clock.now()));
+        let revoked = revoked.update(tx.db()).await?;
+        Ok(revoked)
+    })
 }
 
 /// Ends every session of a customer, within an open transaction.

@@ -14,7 +14,7 @@ use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect};
 
 use crate::app::App;
-use crate::caller::{Caller, Scope};
+use crate::caller::{Caller, Scope, transact};
 use crate::clock::{Instant, fresh_id};
 use crate::error::{Refusal, Result};
 use crate::events::{follow, purge};
@@ -76,46 +76,46 @@ pub(crate) async fn catch_up(app: &App, account: AccountId) -> Result<()> {
 
 /// Takes the clock, so that nobody else moves it meanwhile; answers the number to give it back with.
 async fn take(caller: &Caller, to: Instant) -> Result<i64> {
-    let tx = caller.begin(Scope::AccountWrite).await?;
-    let Some(clock) = tx.account.clock_at.filter(|_| tx.account.mode == Mode::Sandbox) else {
-        return Err(Refusal::NotASandbox.into());
-    };
-    if to < clock {
-        return Err(Refusal::ClockBackwards { clock }.into());
-    }
-    let now = database_now(tx.db()).await?;
-    let row = job::Model {
-        account_id: tx.account.id,
-        id: JobId(fresh_id()),
-        kind: job::Kind::Clock,
-        key: String::new(),
-        live: false,
-        run_at: tx.account.created_at,
-        attempts: 0,
-        not_before: None,
-        lease: 0,
-        leased_until: None,
-        error: None,
-        dead_at: None,
-        created_at: tx.now,
-    };
-    let key = [job::Column::AccountId, job::Column::Kind, job::Column::Key];
-    job::Entity::insert_many([row.into_active_model()])
-        .on_conflict(OnConflict::columns(key).do_nothing().to_owned())
-        .exec_without_returning(tx.db())
-        .await?;
-    let free = Condition::any().add(job::Column::LeasedUntil.is_null()).add(job::Column::LeasedUntil.lte(now));
-    let taken = job::Entity::update_many()
-        .col_expr(job::Column::Lease, Expr::col(job::Column::Lease).add(1))
-        .col_expr(job::Column::LeasedUntil, Expr::value(now + LEASE))
-        .filter(job::Column::AccountId.eq(tx.account.id))
-        .filter(job::Column::Kind.eq(job::Kind::Clock))
-        .filter(free)
-        .exec_with_returning(tx.db())
-        .await?;
-    let lease = taken.first().ok_or(Refusal::ClockMoving)?.lease;
-    tx.commit().await?;
-    Ok(lease)
+    transact!(caller, Scope::AccountWrite, |tx| {
+        let Some(clock) = tx.account.clock_at.filter(|_| tx.account.mode == Mode::Sandbox) else {
+            return Err(Refusal::NotASandbox.into());
+        };
+        if to < clock {
+            return Err(Refusal::ClockBackwards { clock }.into());
+        }
+        let now = database_now(tx.db()).await?;
+        let row = job::Model {
+            account_id: tx.account.id,
+            id: JobId(fresh_id()),
+            kind: job::Kind::Clock,
+            key: String::new(),
+            live: false,
+            run_at: tx.account.created_at,
+            attempts: 0,
+            not_before: None,
+            lease: 0,
+            leased_until: None,
+            error: None,
+            dead_at: None,
+            created_at: tx.now,
+        };
+        let key = [job::Column::AccountId, job::Column::Kind, job::Column::Key];
+        job::Entity::insert_many([row.into_active_model()])
+            .on_conflict(OnConflict::columns(key).do_nothing().to_owned())
+            .exec_without_returning(tx.db())
+            .await?;
+        let free = Condition::any().add(job::Column::LeasedUntil.is_null()).add(job::Column::LeasedUntil.lte(now));
+        let taken = job::Entity::update_many()
+            .col_expr(job::Column::Lease, Expr::col(job::Column::Lease).add(1))
+            .col_expr(job::Column::LeasedUntil, Expr::value(now + LEASE))
+            .filter(job::Column::AccountId.eq(tx.account.id))
+            .filter(job::Column::Kind.eq(job::Kind::Clock))
+            .filter(free)
+            .exec_with_returning(tx.db())
+            .await?;
+        let lease = taken.first().ok_or(Refusal::ClockMoving)?.lease;
+        Ok(lease)
+    })
 }
 
 async fn walk(app: &App, account: AccountId, to: Instant, lease: i64) -> Result<(u64, bool)> {

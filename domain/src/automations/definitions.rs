@@ -9,7 +9,7 @@ use sea_orm::{
 };
 
 use super::steps::{self, Does, Question, Step};
-use crate::caller::{Caller, Scope};
+use crate::caller::{Caller, Scope, transact};
 use crate::clock::fresh_id;
 use crate::error::{Refusal, Result};
 use crate::events::{read, stored};
@@ -38,58 +38,60 @@ pub struct Changes {
 
 /// Creates an automation.
 pub async fn create(caller: &Caller, new: NewAutomation) -> Result<Model> {
-    let tx = caller.begin(Scope::AutomationsWrite).await?;
-    if tx.rows::<Entity>().count(tx.db()).await? >= MOST {
-        return Err(Refusal::invalid(
-            "name",
-            format!("An account has at most {MOST} automations. Change one instead."),
-        )
-        .into());
-    }
-    let name = input::text("name", &new.name, input::NAME)?;
-    let steps = check(&tx, new.steps).await?;
-    let automation = Model {
-        account_id: tx.account.id,
-        id: AutomationId(fresh_id()),
-        name,
-        enabled: new.enabled,
-        version: 1,
-        created_at: tx.now,
-        updated_at: tx.now,
-    };
-    let automation = automation.into_active_model().insert(tx.db()).await?;
-    write_version(&tx, &automation, &steps).await?;
-    tx.commit().await?;
-    Ok(automation)
+    transact!(caller, Scope::AutomationsWrite, |tx| {
+        let new = new.clone();
+        if tx.rows::<Entity>().count(tx.db()).await? >= MOST {
+            return Err(Refusal::invalid(
+                "name",
+                format!("An account has at most {MOST} automations. Change one instead."),
+            )
+            .into());
+        }
+        let name = input::text("name", &new.name, input::NAME)?;
+        let steps = check(tx, new.steps).await?;
+        let automation = Model {
+            account_id: tx.account.id,
+            id: AutomationId(fresh_id()),
+            name,
+            enabled: new.enabled,
+            version: 1,
+            created_at: tx.now,
+            updated_at: tx.now,
+        };
+        let automation = automation.into_active_model().insert(tx.db()).await?;
+        write_version(tx, &automation, &steps).await?;
+        Ok(automation)
+    })
 }
 
 /// Changes an automation. Other steps are a new version, which those walk who begin from then on.
 pub async fn update(caller: &Caller, id: AutomationId, changes: Changes) -> Result<Model> {
-    let tx = caller.begin(Scope::AutomationsWrite).await?;
-    let found = tx.rows::<Entity>().filter(Column::Id.eq(id)).lock_exclusive().one(tx.db()).await?;
-    let before = found.ok_or_else(|| Refusal::not_found("id", "automation"))?;
-    let mut automation: ActiveModel = before.clone().into_active_model();
-    if let Some(name) = changes.name {
-        automation.name = Set(input::text("name", &name, input::NAME)?);
-    }
-    if let Some(enabled) = changes.enabled {
-        automation.enabled = Set(enabled);
-    }
-    let mut steps = None;
-    if let Some(wanted) = changes.steps {
-        let wanted = check(&tx, wanted).await?;
-        if wanted != steps_of(&tx, id, before.version).await? {
-            automation.version = Set(before.version + 1);
-            steps = Some(wanted);
+    transact!(caller, Scope::AutomationsWrite, |tx| {
+        let changes = changes.clone();
+        let found = tx.rows::<Entity>().filter(Column::Id.eq(id)).lock_exclusive().one(tx.db()).await?;
+        let before = found.ok_or_else(|| Refusal::not_found("id", "automation"))?;
+        let mut automation: ActiveModel = before.clone().into_active_model();
+        if let Some(name) = changes.name {
+            automation.name = Set(input::text("name", &name, input::NAME)?);
         }
-    }
-    automation.updated_at = Set(tx.now);
-    let automation = automation.update(tx.db()).await?;
-    if let Some(steps) = steps {
-        write_version(&tx, &automation, &steps).await?;
-    }
-    tx.commit().await?;
-    Ok(automation)
+        if let Some(enabled) = changes.enabled {
+            automation.enabled = Set(enabled);
+        }
+        let mut steps = None;
+        if let Some(wanted) = changes.steps {
+            let wanted = check(tx, wanted).await?;
+            if wanted != steps_of(tx, id, before.version).await? {
+                automation.version = Set(before.version + 1);
+                steps = Some(wanted);
+            }
+        }
+        automation.updated_at = Set(tx.now);
+        let automation = automation.update(tx.db()).await?;
+        if let Some(steps) = steps {
+            write_version(tx, &automation, &steps).await?;
+        }
+        Ok(automation)
+    })
 }
 
 async fn write_version(tx: &Tx, automation: &Model, steps: &[Step]) -> Result<()> {

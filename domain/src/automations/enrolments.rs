@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::actions::Because;
 use super::refusal::Flow;
-use crate::caller::{Caller, Scope};
+use crate::caller::{Caller, Scope, transact};
 use crate::clock::fresh_id;
 use crate::error::{Error, Refusal, Result};
 use crate::events::DEEPEST;
@@ -100,37 +100,37 @@ pub(super) async fn begin(
 /// Stops a walk where it is, so that it can be resumed, or ends it. What it has done stays.
 pub async fn stop(caller: &Caller, id: EnrolmentId, reason: Option<String>, end: bool) -> Result<Model> {
     let reason = input::optional_text("reason", reason.as_deref(), input::NAME)?;
-    let tx = caller.begin(Scope::AutomationsWrite).await?;
-    let enrolment = load(&tx, id).await?;
-    if enrolment.status != Status::Running && !(end && enrolment.status == Status::Stopped) {
-        return Err(Flow::EnrolmentStatus { status: status(&enrolment).to_owned() }.into());
-    }
-    let reason = reason.or_else(|| enrolment.reason.clone());
-    let mut stopped = enrolment.into_active_model();
-    (stopped.status, stopped.reason) = (Set(if end { Status::Done } else { Status::Stopped }), Set(reason));
-    if end {
-        (stopped.active, stopped.wake_at, stopped.ended_at) = (Set(false), Set(None), Set(Some(tx.now)));
-    }
-    let stopped = stopped.update(tx.db()).await?;
-    jobs::reschedule(tx.db(), &tx.account, job::Kind::Walk, vec![(id.to_string(), None)]).await?;
-    tx.commit().await?;
-    Ok(stopped)
+    transact!(caller, Scope::AutomationsWrite, |tx| {
+        let enrolment = load(tx, id).await?;
+        if enrolment.status != Status::Running && !(end && enrolment.status == Status::Stopped) {
+            return Err(Flow::EnrolmentStatus { status: status(&enrolment).to_owned() }.into());
+        }
+        let reason = reason.clone().or_else(|| enrolment.reason.clone());
+        let mut stopped = enrolment.into_active_model();
+        (stopped.status, stopped.reason) = (Set(if end { Status::Done } else { Status::Stopped }), Set(reason));
+        if end {
+            (stopped.active, stopped.wake_at, stopped.ended_at) = (Set(false), Set(None), Set(Some(tx.now)));
+        }
+        let stopped = stopped.update(tx.db()).await?;
+        jobs::reschedule(tx.db(), &tx.account, job::Kind::Walk, vec![(id.to_string(), None)]).await?;
+        Ok(stopped)
+    })
 }
 
 /// Lets a walk go on that was stopped: at once, or when its wait is over.
 pub async fn resume(caller: &Caller, id: EnrolmentId) -> Result<Model> {
-    let tx = caller.begin(Scope::AutomationsWrite).await?;
-    let enrolment = load(&tx, id).await?;
-    if enrolment.status != Status::Stopped {
-        return Err(Flow::EnrolmentStatus { status: status(&enrolment).to_owned() }.into());
-    }
-    let at = std::cmp::max(enrolment.wake_at.unwrap_or(tx.now), tx.now);
-    let mut running = enrolment.into_active_model();
-    (running.status, running.reason) = (Set(Status::Running), Set(None));
-    let running = running.update(tx.db()).await?;
-    jobs::schedule(tx.db(), &tx.account, job::Kind::Walk, vec![(id.to_string(), at)], tx.now).await?;
-    tx.commit().await?;
-    Ok(running)
+    transact!(caller, Scope::AutomationsWrite, |tx| {
+        let enrolment = load(tx, id).await?;
+        if enrolment.status != Status::Stopped {
+            return Err(Flow::EnrolmentStatus { status: status(&enrolment).to_owned() }.into());
+        }
+        let at = std::cmp::max(enrolment.wake_at.unwrap_or(tx.now), tx.now);
+        let mut running = enrolment.into_active_model();
+        (running.status, running.reason) = (Set(Status::Running), Set(None));
+        let running = running.update(tx.db()).await?;
+        jobs::schedule(tx.db(), &tx.account, job::Kind::Walk, vec![(id.to_string(), at)], tx.now).await?;
+        Ok(running)
+    })
 }
 
 async fn load(tx: &Tx, id: EnrolmentId) -> Result<Model> {

@@ -8,7 +8,7 @@ use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, QueryFilter, Query
 
 use super::actions::{Action, check_event};
 use super::conditions::{Condition, Conditions, Match};
-use crate::caller::{Caller, Scope};
+use crate::caller::{Caller, Scope, transact};
 use crate::clock::fresh_id;
 use crate::error::{Refusal, Result};
 use crate::events::{catalogue, followed, read, stored};
@@ -51,84 +51,90 @@ pub struct Saved {
 
 /// Creates a trigger. It looks at what happens from then on.
 pub async fn create(caller: &Caller, new: NewTrigger) -> Result<Saved> {
-    let tx = caller.begin(Scope::AutomationsWrite).await?;
-    followed::lock(&tx).await?;
-    if count(&tx).await? >= MOST {
-        return Err(
-            Refusal::invalid("name", format!("An account has at most {MOST} triggers. Delete some first.")).into()
-        );
-    }
-    let event = check_event("eventName", &new.event)?;
-    let conditions = new.conditions.check("conditions", catalogue::built_in(&event))?;
-    let actions = check_actions(&tx, new.actions).await?;
-    let trigger = Model {
-        account_id: tx.account.id,
-        id: TriggerId(fresh_id()),
-        name: input::text("name", &new.name, input::NAME)?,
-        event,
-        conditions: stored(&conditions)?,
-        actions: stored(&actions)?,
-        enabled: new.enabled,
-        version: 1,
-        created_at: tx.now,
-        updated_at: tx.now,
-        deleted_at: None,
-    };
-    let trigger = trigger.into_active_model().insert(tx.db()).await?;
-    save(tx, trigger).await
+    transact!(caller, Scope::AutomationsWrite, |tx| {
+        let new = new.clone();
+        followed::lock(tx).await?;
+        if count(tx).await? >= MOST {
+            return Err(Refusal::invalid(
+                "name",
+                format!("An account has at most {MOST} triggers. Delete some first."),
+            )
+            .into());
+        }
+        let event = check_event("eventName", &new.event)?;
+        let conditions = new.conditions.check("conditions", catalogue::built_in(&event))?;
+        let actions = check_actions(tx, new.actions).await?;
+        let trigger = Model {
+            account_id: tx.account.id,
+            id: TriggerId(fresh_id()),
+            name: input::text("name", &new.name, input::NAME)?,
+            event,
+            conditions: stored(&conditions)?,
+            actions: stored(&actions)?,
+            enabled: new.enabled,
+            version: 1,
+            created_at: tx.now,
+            updated_at: tx.now,
+            deleted_at: None,
+        };
+        let trigger = trigger.into_active_model().insert(tx.db()).await?;
+        save(tx, trigger).await
+    })
 }
 
 /// Changes a trigger. What has happened already is done as it was decided then.
 pub async fn update(caller: &Caller, id: TriggerId, changes: Changes) -> Result<Saved> {
-    let tx = caller.begin(Scope::AutomationsWrite).await?;
-    followed::lock(&tx).await?;
-    let before = load(&tx, id).await?;
-    let mut trigger: ActiveModel = before.clone().into_active_model();
-    if let Some(name) = changes.name {
-        trigger.name = Set(input::text("name", &name, input::NAME)?);
-    }
-    let event = changes.event.map_or_else(|| Ok(before.event.clone()), |event| check_event("eventName", &event))?;
-    // Conditions that stay must also suit an event that is new.
-    let mut conditions: Conditions = read(&before.conditions)?;
-    conditions.matching = changes.matching.unwrap_or(conditions.matching);
-    conditions.conditions = changes.conditions.unwrap_or(conditions.conditions);
-    let conditions = stored(&conditions.check("conditions", catalogue::built_in(&event))?)?;
-    let actions = match changes.actions {
-        Some(actions) => stored(&check_actions(&tx, actions).await?)?,
-        None => before.actions.clone(),
-    };
-    if (&event, &conditions, &actions) != (&before.event, &before.conditions, &before.actions) {
-        trigger.version = Set(before.version + 1);
-    }
-    (trigger.event, trigger.conditions, trigger.actions) = (Set(event), Set(conditions), Set(actions));
-    if let Some(enabled) = changes.enabled {
-        trigger.enabled = Set(enabled);
-    }
-    trigger.updated_at = Set(tx.now);
-    let trigger = trigger.update(tx.db()).await?;
-    save(tx, trigger).await
+    transact!(caller, Scope::AutomationsWrite, |tx| {
+        let changes = changes.clone();
+        followed::lock(tx).await?;
+        let before = load(tx, id).await?;
+        let mut trigger: ActiveModel = before.clone().into_active_model();
+        if let Some(name) = changes.name {
+            trigger.name = Set(input::text("name", &name, input::NAME)?);
+        }
+        let event = changes.event.map_or_else(|| Ok(before.event.clone()), |event| check_event("eventName", &event))?;
+        // Conditions that stay must also suit an event that is new.
+        let mut conditions: Conditions = read(&before.conditions)?;
+        conditions.matching = changes.matching.unwrap_or(conditions.matching);
+        conditions.conditions = changes.conditions.unwrap_or(conditions.conditions);
+        let conditions = stored(&conditions.check("conditions", catalogue::built_in(&event))?)?;
+        let actions = match changes.actions {
+            Some(actions) => stored(&check_actions(tx, actions).await?)?,
+            None => before.actions.clone(),
+        };
+        if (&event, &conditions, &actions) != (&before.event, &before.conditions, &before.actions) {
+            trigger.version = Set(before.version + 1);
+        }
+        (trigger.event, trigger.conditions, trigger.actions) = (Set(event), Set(conditions), Set(actions));
+        if let Some(enabled) = changes.enabled {
+            trigger.enabled = Set(enabled);
+        }
+        trigger.updated_at = Set(tx.now);
+        let trigger = trigger.update(tx.db()).await?;
+        save(tx, trigger).await
+    })
 }
 
 /// Deletes a trigger; its log stays. Doing it twice changes nothing.
 pub async fn delete(caller: &Caller, id: TriggerId) -> Result<Model> {
-    let tx = caller.begin(Scope::AutomationsWrite).await?;
-    followed::lock(&tx).await?;
-    let found = tx.rows::<Entity>().filter(Column::Id.eq(id)).one(tx.db()).await?;
-    let trigger = found.ok_or_else(|| Refusal::not_found("id", "trigger"))?;
-    if trigger.deleted_at.is_some() {
-        return Ok(trigger);
-    }
-    let mut gone: ActiveModel = trigger.into_active_model();
-    (gone.enabled, gone.deleted_at, gone.updated_at) = (Set(false), Set(Some(tx.now)), Set(tx.now));
-    let gone = gone.update(tx.db()).await?;
-    Ok(save(tx, gone).await?.trigger)
+    transact!(caller, Scope::AutomationsWrite, |tx| {
+        followed::lock(tx).await?;
+        let found = tx.rows::<Entity>().filter(Column::Id.eq(id)).one(tx.db()).await?;
+        let trigger = found.ok_or_else(|| Refusal::not_found("id", "trigger"))?;
+        if trigger.deleted_at.is_some() {
+            return Ok(trigger);
+        }
+        let mut gone: ActiveModel = trigger.into_active_model();
+        (gone.enabled, gone.deleted_at, gone.updated_at) = (Set(false), Set(Some(tx.now)), Set(tx.now));
+        let gone = gone.update(tx.db()).await?;
+        Ok(save(tx, gone).await?.trigger)
+    })
 }
 
-async fn save(tx: Tx, trigger: Model) -> Result<Saved> {
-    followed::refresh(&tx).await?;
+async fn save(tx: &Tx, trigger: Model) -> Result<Saved> {
+    followed::refresh(tx).await?;
     let seen = tx.rows::<event::Entity>().filter(event::Column::Name.eq(&trigger.event)).one(tx.db()).await?;
     let event_seen = seen.is_some() || catalogue::built_in(&trigger.event).is_some();
-    tx.commit().await?;
     Ok(Saved { trigger, event_seen })
 }
 

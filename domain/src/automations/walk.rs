@@ -169,7 +169,7 @@ async fn take(app: &App, tx: &Tx, enrolment: &Model, steps: &[Step], at: usize) 
                 "facts": enrolment.facts,
             });
             let (name, customer, subject) = ("automation.webhook", Some(enrolment.customer_id), enrolment.id.0);
-            let event = tx.emit(Fact { name, customer, subject, payload }).await?;
+            let event = tx.emit(Fact { name, customer, subject, payload });
             follow::enqueue(tx, app, &[(*endpoint, event)]).await?;
             came.detail = json!({ "eventId": event });
         }

@@ -7,7 +7,7 @@ use entity::{CreditTypeId, Credits, Expiration};
 use sea_orm::{ActiveModelTrait, ColumnTrait, DbErr, IntoActiveModel, QueryFilter, Set};
 
 use super::revisit;
-use crate::caller::{Caller, Scope};
+use crate::caller::{Caller, Scope, transact};
 use crate::clock::fresh_id;
 use crate::error::{Error, Refusal, Result, is_taken};
 use crate::input;
@@ -47,81 +47,82 @@ pub async fn create(caller: &Caller, new: NewCreditType) -> Result<Model> {
     let policy = check_policy(new.expiration.unwrap_or(Expiration::Never))?;
     let low_balance_at = new.low_balance_at.map(check_low).transpose()?;
     let expiry_notice_days = check_notices(&new.expiry_notice_days)?;
-    let tx = caller.begin(Scope::CatalogWrite).await?;
-    check_future(&tx, policy)?;
-    let period = policy.period();
-    let credit_type = Model {
-        account_id: tx.account.id,
-        id: CreditTypeId(fresh_id()),
-        name,
-        description,
-        expiration: policy.kind(),
-        period_count: period.map(|(count, _, _)| count),
-        period_unit: period.map(|(_, unit, _)| unit),
-        period_from: period.map(|(_, _, from)| from),
-        expires_on: policy.date(),
-        low_balance_at,
-        expiry_notice_days,
-        noticed_from: Some(tx.now),
-        archived_at: None,
-        created_at: tx.now,
-        updated_at: tx.now,
-    };
-    let credit_type = credit_type.into_active_model().insert(tx.db()).await.map_err(refuse_taken)?;
-    tx.commit().await?;
-    Ok(credit_type)
+    transact!(caller, Scope::CatalogWrite, |tx| {
+        check_future(tx, policy)?;
+        let period = policy.period();
+        let credit_type = Model {
+            account_id: tx.account.id,
+            id: CreditTypeId(fresh_id()),
+            name: name.clone(),
+            description: description.clone(),
+            expiration: policy.kind(),
+            period_count: period.map(|(count, _, _)| count),
+            period_unit: period.map(|(_, unit, _)| unit),
+            period_from: period.map(|(_, _, from)| from),
+            expires_on: policy.date(),
+            low_balance_at,
+            expiry_notice_days: expiry_notice_days.clone(),
+            noticed_from: Some(tx.now),
+            archived_at: None,
+            created_at: tx.now,
+            updated_at: tx.now,
+        };
+        let credit_type = credit_type.into_active_model().insert(tx.db()).await.map_err(refuse_taken)?;
+        Ok(credit_type)
+    })
 }
 
 /// Changes a credit type.
 pub async fn update(caller: &Caller, id: CreditTypeId, changes: Changes) -> Result<Model> {
-    let tx = caller.begin(Scope::CatalogWrite).await?;
-    let mut credit_type: ActiveModel = load(&tx, id).await?.into_active_model();
-    if let Some(name) = changes.name {
-        credit_type.name = Set(input::text("name", &name, input::NAME)?);
-    }
-    if let Some(description) = changes.description {
-        credit_type.description = Set(input::optional_text("description", description.as_deref(), input::NOTE)?);
-    }
-    if let Some(policy) = changes.expiration {
-        let policy = check_policy(policy)?;
-        check_future(&tx, policy)?;
-        let period = policy.period();
-        credit_type.expiration = Set(policy.kind());
-        credit_type.period_count = Set(period.map(|(count, _, _)| count));
-        credit_type.period_unit = Set(period.map(|(_, unit, _)| unit));
-        credit_type.period_from = Set(period.map(|(_, _, from)| from));
-        credit_type.expires_on = Set(policy.date());
-    }
-    let told = changes.low_balance_at.is_some() || changes.expiry_notice_days.is_some();
-    if let Some(low) = changes.low_balance_at {
-        credit_type.low_balance_at = Set(low.map(check_low).transpose()?);
-    }
-    if let Some(days) = changes.expiry_notice_days {
-        credit_type.expiry_notice_days = Set(check_notices(&days)?);
-    }
-    if told {
-        credit_type.noticed_from = Set(Some(tx.now));
-        revisit::begin(tx.db(), &tx.account, id, tx.now).await?;
-    }
-    credit_type.updated_at = Set(tx.now);
-    let credit_type = credit_type.update(tx.db()).await.map_err(refuse_taken)?;
-    tx.commit().await?;
-    Ok(credit_type)
+    transact!(caller, Scope::CatalogWrite, |tx| {
+        let changes = changes.clone();
+        let mut credit_type: ActiveModel = load(tx, id).await?.into_active_model();
+        if let Some(name) = changes.name {
+            credit_type.name = Set(input::text("name", &name, input::NAME)?);
+        }
+        if let Some(description) = changes.description {
+            credit_type.description = Set(input::optional_text("description", description.as_deref(), input::NOTE)?);
+        }
+        if let Some(policy) = changes.expiration {
+            let policy = check_policy(policy)?;
+            check_future(tx, policy)?;
+            let period = policy.period();
+            credit_type.expiration = Set(policy.kind());
+            credit_type.period_count = Set(period.map(|(count, _, _)| count));
+            credit_type.period_unit = Set(period.map(|(_, unit, _)| unit));
+            credit_type.period_from = Set(period.map(|(_, _, from)| from));
+            credit_type.expires_on = Set(policy.date());
+        }
+        let told = changes.low_balance_at.is_some() || changes.expiry_notice_days.is_some();
+        if let Some(low) = changes.low_balance_at {
+            credit_type.low_balance_at = Set(low.map(check_low).transpose()?);
+        }
+        if let Some(days) = changes.expiry_notice_days {
+            credit_type.expiry_notice_days = Set(check_notices(&days)?);
+        }
+        if told {
+            credit_type.noticed_from = Set(Some(tx.now));
+            revisit::begin(tx.db(), &tx.account, id, tx.now).await?;
+        }
+        credit_type.updated_at = Set(tx.now);
+        let credit_type = credit_type.update(tx.db()).await.map_err(refuse_taken)?;
+        Ok(credit_type)
+    })
 }
 
 /// Archives a credit type: it issues no more, and what exists can be used. Doing it twice changes nothing.
 pub async fn archive(caller: &Caller, id: CreditTypeId) -> Result<Model> {
-    let tx = caller.begin(Scope::CatalogWrite).await?;
-    let credit_type = load(&tx, id).await?;
-    if credit_type.archived_at.is_some() {
-        return Ok(credit_type);
-    }
-    let mut archived: ActiveModel = credit_type.into_active_model();
-    archived.archived_at = Set(Some(tx.now));
-    archived.updated_at = Set(tx.now);
-    let archived = archived.update(tx.db()).await?;
-    tx.commit().await?;
-    Ok(archived)
+    transact!(caller, Scope::CatalogWrite, |tx| {
+        let credit_type = load(tx, id).await?;
+        if credit_type.archived_at.is_some() {
+            return Ok(credit_type);
+        }
+        let mut archived: ActiveModel = credit_type.into_active_model();
+        archived.archived_at = Set(Some(tx.now));
+        archived.updated_at = Set(tx.now);
+        let archived = archived.update(tx.db()).await?;
+        Ok(archived)
+    })
 }
 
 /// Credit types, oldest first.

@@ -10,7 +10,7 @@ use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, QueryFilter, Query
 use super::credit_types::{check_future, check_policy};
 use super::pricing::{self, Inversion, Tier};
 use super::products;
-use crate::caller::{Caller, Scope};
+use crate::caller::{Caller, Scope, transact};
 use crate::clock::fresh_id;
 use crate::error::{Error, Refusal, Result};
 use crate::input;
@@ -109,52 +109,54 @@ fn parts(period: (i32, PeriodUnit), every: (i32, PeriodUnit)) -> Option<i32> {
 
 /// Creates a price; answers where more units of it cost less.
 pub async fn create(caller: &Caller, new: NewPrice) -> Result<(Model, Vec<Inversion>)> {
-    let tx = caller.begin(Scope::CatalogWrite).await?;
-    let product = products::lock(&tx, new.product, "productId").await?;
-    if product.status == Status::Archived {
-        return Err(not_active("productId", product.status).into());
-    }
-    let price = checked(&tx, &product, &new).await?;
-    let bounds = (price.minimum_quantity, price.most());
-    let tiers = tiers_of(&price);
-    let inversions = price.tier_mode.map(|mode| pricing::inversions(mode, &tiers, bounds)).unwrap_or_default();
-    if let Some(replaced) = new.replaces {
-        let replaced = lock(&tx, replaced, "replacesPriceId").await?;
-        if replaced.product_id != product.id {
-            return Err(Refusal::invalid("replacesPriceId", "Must be a price of the same product.").into());
+    transact!(caller, Scope::CatalogWrite, |tx| {
+        let product = products::lock(tx, new.product, "productId").await?;
+        if product.status == Status::Archived {
+            return Err(not_active("productId", product.status).into());
         }
-        set_archived(&tx, replaced).await?;
-    }
-    let on_sale = Entity::of(tx.account.id).filter(Column::ProductId.eq(product.id));
-    let on_sale = on_sale.filter(Column::ArchivedAt.is_null()).limit(MOST).all(tx.db()).await?;
-    if on_sale.len() as u64 >= MOST {
-        return Err(Refusal::invalid("productId", format!("A product has {MOST} prices at most. Archive some.")).into());
-    }
-    let price = price.into_active_model().insert(tx.db()).await?;
-    tx.commit().await?;
-    Ok((price, inversions))
+        let price = checked(tx, &product, &new).await?;
+        let bounds = (price.minimum_quantity, price.most());
+        let tiers = tiers_of(&price);
+        let inversions = price.tier_mode.map(|mode| pricing::inversions(mode, &tiers, bounds)).unwrap_or_default();
+        if let Some(replaced) = new.replaces {
+            let replaced = lock(tx, replaced, "replacesPriceId").await?;
+            if replaced.product_id != product.id {
+                return Err(Refusal::invalid("replacesPriceId", "Must be a price of the same product.").into());
+            }
+            set_archived(tx, replaced).await?;
+        }
+        let on_sale = Entity::of(tx.account.id).filter(Column::ProductId.eq(product.id));
+        let on_sale = on_sale.filter(Column::ArchivedAt.is_null()).limit(MOST).all(tx.db()).await?;
+        if on_sale.len() as u64 >= MOST {
+            return Err(
+                Refusal::invalid("productId", format!("A product has {MOST} prices at most. Archive some.")).into()
+            );
+        }
+        let price = price.into_active_model().insert(tx.db()).await?;
+        Ok((price, inversions))
+    })
 }
 
 /// Archives a price: nobody orders at it any more, and what was ordered goes on. Doing it twice changes nothing.
 pub async fn archive(caller: &Caller, id: PriceId) -> Result<Model> {
-    let tx = caller.begin(Scope::CatalogWrite).await?;
-    let found = tx.rows::<Entity>().filter(Column::Id.eq(id)).one(tx.db()).await?;
-    let found = found.ok_or_else(|| Refusal::not_found("id", "price"))?;
-    // The product first, as creating a price locks them.
-    let product = products::lock(&tx, found.product_id, "id").await?;
-    let price = lock(&tx, id, "id").await?;
-    if price.archived_at.is_some() {
-        return Ok(price);
-    }
-    let others = Entity::of(tx.account.id).filter(Column::ProductId.eq(product.id)).filter(Column::Id.ne(id));
-    let others = others.filter(Column::ArchivedAt.is_null()).limit(1).one(tx.db()).await?;
-    if product.status == Status::Active && others.is_none() {
-        let message = "This is the last price of a product on sale. Archive the product, or replace the price: priceCreate takes replacesPriceId.";
-        return Err(Refusal::invalid("id", message).into());
-    }
-    let price = set_archived(&tx, price).await?;
-    tx.commit().await?;
-    Ok(price)
+    transact!(caller, Scope::CatalogWrite, |tx| {
+        let found = tx.rows::<Entity>().filter(Column::Id.eq(id)).one(tx.db()).await?;
+        let found = found.ok_or_else(|| Refusal::not_found("id", "price"))?;
+        // The product first, as creating a price locks them.
+        let product = products::lock(tx, found.product_id, "id").await?;
+        let price = lock(tx, id, "id").await?;
+        if price.archived_at.is_some() {
+            return Ok(price);
+        }
+        let others = Entity::of(tx.account.id).filter(Column::ProductId.eq(product.id)).filter(Column::Id.ne(id));
+        let others = others.filter(Column::ArchivedAt.is_null()).limit(1).one(tx.db()).await?;
+        if product.status == Status::Active && others.is_none() {
+            let message = "This is the last price of a product on sale. Archive the product, or replace the price: priceCreate takes replacesPriceId.";
+            return Err(Refusal::invalid("id", message).into());
+        }
+        let price = set_archived(tx, price).await?;
+        Ok(price)
+    })
 }
 
 async fn lock(tx: &Tx, id: PriceId, field: &str) -> Result<Model> {

@@ -8,7 +8,7 @@ use sea_orm::{ActiveModelTrait, ColumnTrait, DbErr, IntoActiveModel, QueryFilter
 use serde_json::Value;
 
 use super::credit_types::{check_future, check_policy};
-use crate::caller::{Caller, Scope};
+use crate::caller::{Caller, Scope, transact};
 use crate::clock::fresh_id;
 use crate::error::{Error, Refusal, Result, is_taken};
 use crate::input;
@@ -51,94 +51,96 @@ pub struct Changes {
 
 /// Creates a product, as a draft.
 pub async fn create(caller: &Caller, new: NewProduct) -> Result<Model> {
-    let tx = caller.begin(Scope::CatalogWrite).await?;
-    let empty = Model {
-        account_id: tx.account.id,
-        id: ProductId(fresh_id()),
-        kind: new.kind,
-        status: Status::Draft,
-        slug: String::new(),
-        name: String::new(),
-        description: None,
-        image_url: None,
-        thank_you: None,
-        redirect_url: None,
-        credit_type_id: None,
-        credits_per_unit: None,
-        expiration: None,
-        period_count: None,
-        period_unit: None,
-        period_from: None,
-        expires_on: None,
-        metadata: serde_json::json!({}),
-        created_at: tx.now,
-        updated_at: tx.now,
-    };
-    let changes = Changes {
-        slug: Some(new.slug),
-        name: Some(new.name),
-        description: Some(new.description),
-        image_url: Some(new.image_url),
-        thank_you: Some(new.thank_you),
-        redirect_url: Some(new.redirect_url),
-        credit_type: Some(new.credit_type),
-        credits_per_unit: Some(new.credits_per_unit),
-        expiration: Some(new.expiration),
-        metadata: new.metadata,
-    };
-    let product = changed(&tx, empty, changes).await?;
-    let product = product.into_active_model().insert(tx.db()).await.map_err(refuse_taken)?;
-    tx.commit().await?;
-    Ok(product)
+    transact!(caller, Scope::CatalogWrite, |tx| {
+        let new = new.clone();
+        let empty = Model {
+            account_id: tx.account.id,
+            id: ProductId(fresh_id()),
+            kind: new.kind,
+            status: Status::Draft,
+            slug: String::new(),
+            name: String::new(),
+            description: None,
+            image_url: None,
+            thank_you: None,
+            redirect_url: None,
+            credit_type_id: None,
+            credits_per_unit: None,
+            expiration: None,
+            period_count: None,
+            period_unit: None,
+            period_from: None,
+            expires_on: None,
+            metadata: serde_json::json!({}),
+            created_at: tx.now,
+            updated_at: tx.now,
+        };
+        let changes = Changes {
+            slug: Some(new.slug),
+            name: Some(new.name),
+            description: Some(new.description),
+            image_url: Some(new.image_url),
+            thank_you: Some(new.thank_you),
+            redirect_url: Some(new.redirect_url),
+            credit_type: Some(new.credit_type),
+            credits_per_unit: Some(new.credits_per_unit),
+            expiration: Some(new.expiration),
+            metadata: new.metadata,
+        };
+        let product = changed(tx, empty, changes).await?;
+        let product = product.into_active_model().insert(tx.db()).await.map_err(refuse_taken)?;
+        Ok(product)
+    })
 }
 
 /// Changes a product.
 pub async fn update(caller: &Caller, id: ProductId, changes: Changes) -> Result<Model> {
-    let tx = caller.begin(Scope::CatalogWrite).await?;
-    let before = lock(&tx, id, "id").await?;
-    let product = changed(&tx, before, changes).await?;
-    let product = written(product).update(tx.db()).await.map_err(refuse_taken)?;
-    tx.commit().await?;
-    Ok(product)
+    transact!(caller, Scope::CatalogWrite, |tx| {
+        let changes = changes.clone();
+        let before = lock(tx, id, "id").await?;
+        let product = changed(tx, before, changes).await?;
+        let product = written(product).update(tx.db()).await.map_err(refuse_taken)?;
+        Ok(product)
+    })
 }
 
 /// Puts a product on sale, if it has what it is sold with. Doing it twice changes nothing.
 pub async fn activate(caller: &Caller, id: ProductId) -> Result<Model> {
-    let tx = caller.begin(Scope::CatalogWrite).await?;
-    let product = lock(&tx, id, "id").await?;
-    if product.status == Status::Active {
-        return Ok(product);
-    }
-    if product.kind == Kind::Credit {
-        let credit_type = product.credit_type_id.ok_or_else(|| incomplete("id", "credit type"))?;
-        let credit_type = credit_type::Entity::of(tx.account.id).filter(credit_type::Column::Id.eq(credit_type));
-        if credit_type.one(tx.db()).await?.is_some_and(|found| found.archived_at.is_some()) {
-            return Err(Sale::CreditTypeArchived { field: "id".to_owned() }.into());
+    transact!(caller, Scope::CatalogWrite, |tx| {
+        let product = lock(tx, id, "id").await?;
+        if product.status == Status::Active {
+            return Ok(product);
         }
-    }
-    let prices = price::Entity::of(tx.account.id).filter(price::Column::ProductId.eq(id));
-    let on_sale = prices.filter(price::Column::ArchivedAt.is_null()).limit(1).one(tx.db()).await?;
-    on_sale.ok_or_else(|| incomplete("id", "price"))?;
-    set_status(tx, product, Status::Active).await
+        if product.kind == Kind::Credit {
+            let credit_type = product.credit_type_id.ok_or_else(|| incomplete("id", "credit type"))?;
+            let credit_type = credit_type::Entity::of(tx.account.id).filter(credit_type::Column::Id.eq(credit_type));
+            if credit_type.one(tx.db()).await?.is_some_and(|found| found.archived_at.is_some()) {
+                return Err(Sale::CreditTypeArchived { field: "id".to_owned() }.into());
+            }
+        }
+        let prices = price::Entity::of(tx.account.id).filter(price::Column::ProductId.eq(id));
+        let on_sale = prices.filter(price::Column::ArchivedAt.is_null()).limit(1).one(tx.db()).await?;
+        on_sale.ok_or_else(|| incomplete("id", "price"))?;
+        set_status(tx, product, Status::Active).await
+    })
 }
 
 /// Archives a product: it is sold no more, and what was ordered goes on. Doing it twice changes nothing.
 pub async fn archive(caller: &Caller, id: ProductId) -> Result<Model> {
-    let tx = caller.begin(Scope::CatalogWrite).await?;
-    let product = lock(&tx, id, "id").await?;
-    if product.status == Status::Archived {
-        return Ok(product);
-    }
-    set_status(tx, product, Status::Archived).await
+    transact!(caller, Scope::CatalogWrite, |tx| {
+        let product = lock(tx, id, "id").await?;
+        if product.status == Status::Archived {
+            return Ok(product);
+        }
+        set_status(tx, product, Status::Archived).await
+    })
 }
 
-async fn set_status(tx: Tx, product: Model, status: Status) -> Result<Model> {
+async fn set_status(tx: &Tx, product: Model, status: Status) -> Result<Model> {
     let mut product = product.into_active_model();
     product.status = Set(status);
     product.updated_at = Set(tx.now);
-    let product = product.update(tx.db()).await?;
-    tx.commit().await?;
-    Ok(product)
+    Ok(product.update(tx.db()).await?)
 }
 
 fn incomplete(field: &str, missing: &str) -> Refusal {

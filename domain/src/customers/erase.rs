@@ -7,7 +7,7 @@ use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, Query
 
 use super::{load, tell, terms};
 use crate::accounts::sessions;
-use crate::caller::{Caller, Scope};
+use crate::caller::{Caller, Scope, transact};
 use crate::error::{Refusal, Result};
 use crate::jobs;
 use crate::ledger;
@@ -22,33 +22,35 @@ const NOBODY: &str = "(erased)";
 /// its sessions and walks, and archives it. Its credits, activities and orders stay as numbers, and the ledger still
 /// verifies. Doing it again blanks what was said since.
 pub async fn erase(caller: &Caller, id: CustomerId) -> Result<Model> {
-    let tx = caller.begin(Scope::CustomersErase).await?;
-    let customer = load(&tx, id, "id").await?;
-    let again = customer.erased_at;
-    if let Some(running) = running_subscription(&tx, id).await? {
-        let message = format!("Its subscription {running} still runs and would be charged. Cancel it first.");
-        return Err(Refusal::invalid("id", message).into());
-    }
-    let mut erased: ActiveModel = customer.into_active_model();
-    erased.name = Set(NOBODY.to_owned());
-    (erased.email, erased.external_id, erased.locale) = (Set(None), Set(None), Set(None));
-    erased.metadata = Set(serde_json::json!({}));
-    if again.is_none() {
-        (erased.archived_at, erased.erased_at, erased.updated_at) = (Set(Some(tx.now)), Set(Some(tx.now)), Set(tx.now));
-    }
-    let erased = erased.update(tx.db()).await?;
-    terms::write(&tx, &erased).await?;
-    let tags = customer_tag::Entity::delete_many().filter(customer_tag::Column::AccountId.eq(tx.account.id));
-    tags.filter(customer_tag::Column::CustomerId.eq(id)).exec(tx.db()).await?;
-    sessions::forget(&tx, id).await?;
-    end_walks(&tx, id).await?;
-    blank_purchases(&tx, id).await?;
-    ledger::erase::notes(&tx, id).await?;
-    blank_events(&tx, id).await?;
-    if again.is_none() {
-        tell(&tx, "customer.erased", id, &[]).await?;
-    }
-    tx.commit().await?;
+    let erased = transact!(caller, Scope::CustomersErase, |tx| {
+        let customer = load(tx, id, "id").await?;
+        let again = customer.erased_at;
+        if let Some(running) = running_subscription(tx, id).await? {
+            let message = format!("Its subscription {running} still runs and would be charged. Cancel it first.");
+            return Err(Refusal::invalid("id", message).into());
+        }
+        let mut erased: ActiveModel = customer.into_active_model();
+        erased.name = Set(NOBODY.to_owned());
+        (erased.email, erased.external_id, erased.locale) = (Set(None), Set(None), Set(None));
+        erased.metadata = Set(serde_json::json!({}));
+        if again.is_none() {
+            (erased.archived_at, erased.erased_at, erased.updated_at) =
+                (Set(Some(tx.now)), Set(Some(tx.now)), Set(tx.now));
+        }
+        let erased = erased.update(tx.db()).await?;
+        terms::write(tx, &erased).await?;
+        let tags = customer_tag::Entity::delete_many().filter(customer_tag::Column::AccountId.eq(tx.account.id));
+        tags.filter(customer_tag::Column::CustomerId.eq(id)).exec(tx.db()).await?;
+        sessions::forget(tx, id).await?;
+        end_walks(tx, id).await?;
+        blank_purchases(tx, id).await?;
+        ledger::erase::notes(tx, id).await?;
+        blank_events(tx, id).await?;
+        if again.is_none() {
+            tell(tx, "customer.erased", id, &[]);
+        }
+        Ok(erased)
+    })?;
     if let Err(error) = caller.app().store().forget_overwritten().await {
         tracing::warn!(%error, "what was erased stays in the log of changes until its next checkpoint");
     }

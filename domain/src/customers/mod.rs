@@ -14,7 +14,7 @@ use sea_orm::sea_query::{LockType, OnConflict};
 use sea_orm::{ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, Set};
 use serde_json::Value;
 
-use super::caller::{Caller, Scope};
+use super::caller::{Caller, Scope, transact};
 use super::clock::fresh_id;
 use super::error::{Error, Refusal, Result, is_taken};
 use super::events::Fact;
@@ -52,26 +52,26 @@ pub async fn create(caller: &Caller, new: NewCustomer) -> Result<Model> {
     let locale = locale(new.locale)?;
     let tags = input::tags("tags", &new.tags)?;
     let metadata = new.metadata.map(|json| input::metadata("metadata", json)).transpose()?;
-    let tx = caller.begin(Scope::CustomersWrite).await?;
-    let customer = Model {
-        account_id: tx.account.id,
-        id: CustomerId(fresh_id()),
-        name,
-        email,
-        external_id,
-        locale,
-        metadata: metadata.unwrap_or_else(|| serde_json::json!({})),
-        archived_at: None,
-        erased_at: None,
-        created_at: tx.now,
-        updated_at: tx.now,
-    };
-    let customer = customer.into_active_model().insert(tx.db()).await.map_err(refuse_taken)?;
-    terms::write(&tx, &customer).await?;
-    tell(&tx, "customer.created", customer.id, &tags).await?;
-    set_tags(&tx, customer.id, tags).await?;
-    tx.commit().await?;
-    Ok(customer)
+    transact!(caller, Scope::CustomersWrite, |tx| {
+        let customer = Model {
+            account_id: tx.account.id,
+            id: CustomerId(fresh_id()),
+            name: name.clone(),
+            email: email.clone(),
+            external_id: external_id.clone(),
+            locale: locale.clone(),
+            metadata: metadata.clone().unwrap_or_else(|| serde_json::json!({})),
+            archived_at: None,
+            erased_at: None,
+            created_at: tx.now,
+            updated_at: tx.now,
+        };
+        let customer = customer.into_active_model().insert(tx.db()).await.map_err(refuse_taken)?;
+        terms::write(tx, &customer).await?;
+        tell(tx, "customer.created", customer.id, &tags);
+        set_tags(tx, customer.id, tags.clone()).await?;
+        Ok(customer)
+    })
 }
 
 /// The customer with a buyer's address, made if there is none; one that is there stays as it is. Locked.
@@ -102,72 +102,73 @@ pub(super) async fn of_buyer(tx: &Tx, name: &str, email: &str) -> Result<Model> 
     let found = find().await?.ok_or_else(|| Error::Internal("a customer that was just made is gone".to_owned()))?;
     if found.id == new.id {
         terms::write(tx, &found).await?;
-        tell(tx, "customer.created", found.id, &[]).await?;
+        tell(tx, "customer.created", found.id, &[]);
     }
     Ok(found)
 }
 
 /// Changes a customer.
 pub async fn update(caller: &Caller, id: CustomerId, changes: Changes) -> Result<Model> {
-    let tx = caller.begin(Scope::CustomersWrite).await?;
-    let before = living(&tx, id).await?;
-    let mut customer: ActiveModel = before.into_active_model();
-    if let Some(name) = changes.name {
-        customer.name = Set(input::text("name", &name, input::NAME)?);
-    }
-    if let Some(address) = changes.email {
-        customer.email = Set(email(address)?);
-    }
-    if let Some(external_id) = changes.external_id {
-        customer.external_id = Set(input::optional_text("externalId", external_id.as_deref(), input::NAME)?);
-    }
-    if let Some(tag) = changes.locale {
-        customer.locale = Set(locale(tag)?);
-    }
-    if let Some(metadata) = changes.metadata {
-        customer.metadata = Set(input::metadata("metadata", metadata)?);
-    }
-    customer.updated_at = Set(tx.now);
-    let customer = customer.update(tx.db()).await.map_err(refuse_taken)?;
-    terms::write(&tx, &customer).await?;
-    if let Some(tags) = changes.tags {
-        set_tags(&tx, id, input::tags("tags", &tags)?).await?;
-    }
-    tx.commit().await?;
-    Ok(customer)
+    transact!(caller, Scope::CustomersWrite, |tx| {
+        let changes = changes.clone();
+        let before = living(tx, id).await?;
+        let mut customer: ActiveModel = before.into_active_model();
+        if let Some(name) = changes.name {
+            customer.name = Set(input::text("name", &name, input::NAME)?);
+        }
+        if let Some(address) = changes.email {
+            customer.email = Set(email(address)?);
+        }
+        if let Some(external_id) = changes.external_id {
+            customer.external_id = Set(input::optional_text("externalId", external_id.as_deref(), input::NAME)?);
+        }
+        if let Some(tag) = changes.locale {
+            customer.locale = Set(locale(tag)?);
+        }
+        if let Some(metadata) = changes.metadata {
+            customer.metadata = Set(input::metadata("metadata", metadata)?);
+        }
+        customer.updated_at = Set(tx.now);
+        let customer = customer.update(tx.db()).await.map_err(refuse_taken)?;
+        terms::write(tx, &customer).await?;
+        if let Some(tags) = changes.tags {
+            set_tags(tx, id, input::tags("tags", &tags)?).await?;
+        }
+        Ok(customer)
+    })
 }
 
 /// Archives a customer, who then gets no more credits, or brings one back. Doing it twice changes nothing.
 pub async fn archive(caller: &Caller, id: CustomerId, archived: bool) -> Result<Model> {
-    let tx = caller.begin(Scope::CustomersWrite).await?;
-    let customer = living(&tx, id).await?;
-    if customer.archived_at.is_some() == archived {
-        return Ok(customer);
-    }
-    let mut changed: ActiveModel = customer.into_active_model();
-    changed.archived_at = Set(archived.then_some(tx.now));
-    changed.updated_at = Set(tx.now);
-    let changed = changed.update(tx.db()).await?;
-    tx.commit().await?;
-    Ok(changed)
+    transact!(caller, Scope::CustomersWrite, |tx| {
+        let customer = living(tx, id).await?;
+        if customer.archived_at.is_some() == archived {
+            return Ok(customer);
+        }
+        let mut changed: ActiveModel = customer.into_active_model();
+        changed.archived_at = Set(archived.then_some(tx.now));
+        changed.updated_at = Set(tx.now);
+        let changed = changed.update(tx.db()).await?;
+        Ok(changed)
+    })
 }
 
 /// Puts tags on a customer, beside those that it has.
 pub async fn tag(caller: &Caller, id: CustomerId, tags: &[String]) -> Result<Model> {
     let tags = input::tags("tags", tags)?;
-    let tx = caller.begin(Scope::CustomersWrite).await?;
-    let customer = tag_in(&tx, id, &tags).await?;
-    tx.commit().await?;
-    Ok(customer)
+    transact!(caller, Scope::CustomersWrite, |tx| {
+        let customer = tag_in(tx, id, &tags).await?;
+        Ok(customer)
+    })
 }
 
 /// Takes tags off a customer.
 pub async fn untag(caller: &Caller, id: CustomerId, tags: &[String]) -> Result<Model> {
     let tags = input::tags("tags", tags)?;
-    let tx = caller.begin(Scope::CustomersWrite).await?;
-    let customer = untag_in(&tx, id, &tags).await?;
-    tx.commit().await?;
-    Ok(customer)
+    transact!(caller, Scope::CustomersWrite, |tx| {
+        let customer = untag_in(tx, id, &tags).await?;
+        Ok(customer)
+    })
 }
 
 /// Puts tags on a customer, within an open transaction.
@@ -221,22 +222,21 @@ async fn set_tags(tx: &Tx, customer: CustomerId, tags: Vec<String>) -> Result<()
             .filter(customer_tag::Column::Tag.is_in(&gone))
             .exec(tx.db())
             .await?;
-        tell(tx, "customer.untagged", customer, &gone).await?;
+        tell(tx, "customer.untagged", customer, &gone);
     }
     if !added.is_empty() {
         let row = |tag: &String| customer_tag::Model { account_id: account, customer_id: customer, tag: tag.clone() };
         let rows = added.iter().map(|tag| row(tag).into_active_model());
         customer_tag::Entity::insert_many(rows).exec_without_returning(tx.db()).await?;
-        tell(tx, "customer.tagged", customer, &added).await?;
+        tell(tx, "customer.tagged", customer, &added);
     }
     Ok(())
 }
 
 /// Says what happened to a customer.
-async fn tell(tx: &Tx, name: &'static str, customer: CustomerId, tags: &[String]) -> Result<()> {
+fn tell(tx: &Tx, name: &'static str, customer: CustomerId, tags: &[String]) {
     let payload = serde_json::json!({ "customerId": customer, "tags": tags });
-    tx.emit(Fact { name, customer: Some(customer), subject: customer.0, payload }).await?;
-    Ok(())
+    tx.emit(Fact { name, customer: Some(customer), subject: customer.0, payload });
 }
 
 fn email(value: Option<String>) -> Result<Option<String>, Refusal> {

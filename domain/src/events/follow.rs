@@ -272,6 +272,7 @@ async fn deliveries(tx: &Tx, app: &App, events: &[Model]) -> Result<()> {
 
 /// Sets events on their way to endpoints, once each.
 pub(crate) async fn enqueue(tx: &Tx, app: &App, wanted: &[(entity::WebhookEndpointId, EventId)]) -> Result<()> {
+    tx.write_facts().await?;
     let now = app.store().clock.now();
     let key =
         [webhook_delivery::Column::AccountId, webhook_delivery::Column::EndpointId, webhook_delivery::Column::EventId];

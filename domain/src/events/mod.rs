@@ -24,7 +24,7 @@ use std::collections::HashMap;
 use entity::activity::{self, Kind};
 use entity::event::{Column, Entity, Model};
 use entity::{CustomerId, EventId, account};
-use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, QueryFilter};
+use sea_orm::{ColumnTrait, QueryFilter};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -156,18 +156,18 @@ pub struct Fact {
 }
 
 impl Tx {
-    /// Writes what happened beside what made it happen.
-    pub(super) async fn emit(&self, fact: Fact) -> Result<EventId> {
+    /// Keeps what happened, to be written with what made it happen.
+    pub(super) fn emit(&self, fact: Fact) -> EventId {
         let followed = is_followed(&self.account, fact.name);
-        self.write(fact, followed).await
+        self.note(fact, followed)
     }
 
     /// The same, for nobody to follow.
-    pub(super) async fn emit_quietly(&self, fact: Fact) -> Result<EventId> {
-        self.write(fact, false).await
+    pub(super) fn emit_quietly(&self, fact: Fact) -> EventId {
+        self.note(fact, false)
     }
 
-    async fn write(&self, fact: Fact, pending: bool) -> Result<EventId> {
+    fn note(&self, fact: Fact, pending: bool) -> EventId {
         let row = Model {
             account_id: self.account.id,
             id: EventId(fresh_id()),
@@ -181,8 +181,8 @@ impl Tx {
             pending,
         };
         let id = row.id;
-        row.into_active_model().insert(self.db()).await?;
-        Ok(id)
+        self.keep([row]);
+        id
     }
 }
 

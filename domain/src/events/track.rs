@@ -2,7 +2,7 @@
 
 use entity::customer::{Column, Entity};
 use entity::{CustomerId, CustomerOwned, EventId, event};
-use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, QueryFilter};
+use sea_orm::{ColumnTrait, QueryFilter};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -75,7 +75,7 @@ impl Operation for Tracked {
             pending: is_followed(&tx.account, &self.name),
         };
         let id = row.id;
-        row.into_active_model().insert(tx.db()).await?;
+        tx.keep([row]);
         Ok(id)
     }
 }

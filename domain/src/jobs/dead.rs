@@ -9,7 +9,7 @@ use sea_orm::{ActiveModelTrait, ColumnTrait, Condition, IntoActiveModel, QueryFi
 use crate::accounts::test_clock;
 use crate::automations::{runs, walk};
 use crate::bulk;
-use crate::caller::{Caller, Scope};
+use crate::caller::{Caller, Scope, transact};
 use crate::error::{Refusal, Result};
 use crate::page::{Page, Slice};
 use crate::tx::View;
@@ -36,26 +36,26 @@ pub async fn by_ids(view: &View, ids: &[JobId]) -> Result<HashMap<JobId, Model>>
 
 /// Lets a job that was laid aside be tried again, from the beginning.
 pub async fn retry(caller: &Caller, id: JobId) -> Result<Model> {
-    let tx = caller.begin(Scope::CreditsWrite).await?;
-    let job = Entity::of(tx.account.id).filter(Column::Id.eq(id)).lock_exclusive().one(tx.db()).await?;
-    let job = job.ok_or_else(|| Refusal::not_found("id", "job"))?;
-    if job.dead_at.is_none() {
-        return Err(Refusal::JobNotDead.into());
-    }
-    match job.kind {
-        Kind::Bulk => bulk::resume(tx.db(), &job).await?,
-        Kind::Act => runs::resume(tx.db(), &job).await?,
-        Kind::Walk => walk::resume(&tx, &job).await?,
-        _ => {}
-    }
-    let mut again = job.into_active_model();
-    (again.dead_at, again.not_before, again.attempts) = (Set(None), Set(None), Set(0));
-    let again = again.update(tx.db()).await?;
-    let account = tx.account.id;
-    tx.commit().await?;
+    let again = transact!(caller, Scope::CreditsWrite, |tx| {
+        let job = Entity::of(tx.account.id).filter(Column::Id.eq(id)).lock_exclusive().one(tx.db()).await?;
+        let job = job.ok_or_else(|| Refusal::not_found("id", "job"))?;
+        if job.dead_at.is_none() {
+            return Err(Refusal::JobNotDead.into());
+        }
+        match job.kind {
+            Kind::Bulk => bulk::resume(tx.db(), &job).await?,
+            Kind::Act => runs::resume(tx.db(), &job).await?,
+            Kind::Walk => walk::resume(tx, &job).await?,
+            _ => {}
+        }
+        let mut again = job.into_active_model();
+        (again.dead_at, again.not_before, again.attempts) = (Set(None), Set(None), Set(0));
+        let again = again.update(tx.db()).await?;
+        Ok(again)
+    })?;
     caller.app().wake();
     // No worker comes to a sandbox.
-    test_clock::catch_up(caller.app(), account).await?;
+    test_clock::catch_up(caller.app(), again.account_id).await?;
     let view = caller.view(Scope::CreditsWrite).await?;
     Ok(by_ids(&view, &[id]).await?.remove(&id).unwrap_or(again))
 }

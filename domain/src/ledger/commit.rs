@@ -219,7 +219,7 @@ async fn attempt(store: &Store, jobs: &[Job], unit: &[usize]) -> Result<Vec<Resu
     let accounts = unit.iter().map(|index| jobs[*index].account).collect();
     let accounts = tx::find_accounts(&txn, accounts).await?;
     let is_there = |job: &&Job| accounts.iter().any(|account| account.id == job.account);
-    let ground = Ground { txn: &txn, accounts: &accounts, store };
+    let ground = Ground { txn: &txn, accounts: &accounts, store, within: None };
     let jobs = || unit.iter().map(|index| &jobs[*index]);
     let mut posted = post::post(&ground, &jobs().filter(is_there).collect::<Vec<_>>()).await?.into_iter();
     txn.commit().await?;

@@ -1,6 +1,6 @@
 //! The lots of credits: pages of grants, newest first.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use entity::credit_grant::{Column, Entity, Model};
 use entity::{CreditTypeId, CustomerId, GrantId};
@@ -56,6 +56,8 @@ pub struct Wanted {
 
 /// Pages of the grants of many customers, in one statement, each grant as it is now.
 pub async fn pages(view: &View, wanted: &[Wanted]) -> Result<Vec<Slice<Model>>> {
+    let asked = wanted.iter().filter(|it| it.status.is_some()).map(|it| it.customer).collect::<BTreeSet<_>>();
+    let under_caps = under_caps(view, asked).await?;
     // A status takes a look at what the customer's holds may give back.
     let parts = wanted.iter().map(|it| {
         let status = it.status.map(|status| (it.customer, status));
@@ -68,7 +70,14 @@ pub async fn pages(view: &View, wanted: &[Wanted]) -> Result<Vec<Slice<Model>>> 
                 select = select.filter(Column::CreditTypeId.eq(*credit_type));
             }
             if let Some((customer, status)) = status {
-                select = select.filter(has(view, *customer, *status));
+                let known = under_caps.iter().filter(|(of, ..)| of == customer).collect::<Vec<_>>();
+                let mut found = has(view, *customer, *status);
+                if !known.is_empty() {
+                    let stored = found.add(Column::Id.is_not_in(known.iter().map(|(_, id, _)| *id)));
+                    let same = known.iter().filter(|(.., its)| its == status).map(|(_, id, _)| *id);
+                    found = Condition::any().add(stored).add(Column::Id.is_in(same));
+                }
+                select = select.filter(found);
             }
             page.of(select, Column::Id, true)
         };
@@ -77,6 +86,15 @@ pub async fn pages(view: &View, wanted: &[Wanted]) -> Result<Vec<Slice<Model>>> 
     let now = now.into_iter().map(|grant| (grant.id, grant)).collect::<HashMap<_, _>>();
     let as_now = |rows: Vec<Model>| rows.iter().filter_map(|grant| now.get(&grant.id).cloned()).collect::<Vec<_>>();
     Ok(wanted.iter().zip(rows).map(|(wanted, rows)| wanted.page.slice(as_now(rows))).collect())
+}
+
+/// Grants that a lapse which is not written gives something back to under a rollover cap, each with its status now: their
+/// stored rows do not tell it.
+async fn under_caps(view: &View, customers: BTreeSet<CustomerId>) -> Result<Vec<(CustomerId, GrantId, Status)>> {
+    let lapsed = holds::lapsed_of(view, customers).await?;
+    let settled = holds::settled_under_caps(view.db(), &lapsed, view.now()).await?;
+    let held = lapsed.iter().flat_map(|held| &held.draws).filter_map(|draw| settled.get(&draw.grant));
+    Ok(held.map(|grant| (grant.customer_id, grant.id, status(grant, view.now()))).collect())
 }
 
 /// [`status`] as a condition on stored rows, to which what time has done may not be written yet.

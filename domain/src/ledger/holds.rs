@@ -1,14 +1,14 @@
 //! What is set aside: pages of holds, newest first, each as it is now.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use entity::hold::{Column, Entity, Model, Status};
-use entity::{CreditTypeId, CustomerId, HoldId, allocation, credit_grant};
+use entity::{CreditTypeId, CustomerId, GrantId, HoldId, allocation, credit_grant};
 use sea_orm::sea_query::{Query, SelectStatement};
-use sea_orm::{ColumnTrait, Condition, QueryFilter, QuerySelect, QueryTrait};
+use sea_orm::{ColumnTrait, Condition, DatabaseTransaction, DbErr, QueryFilter, QuerySelect, QueryTrait};
 
-use super::drawn;
 use super::state::{Held, WalletKey};
+use super::{drawn, load, settle};
 use crate::clock::Instant;
 use crate::error::Result;
 use crate::page::{self, Page, Slice};
@@ -87,9 +87,11 @@ pub(super) async fn open(view: &View, customers: &[CustomerId]) -> Result<HashMa
 
 /// What has lapsed and is not written yet, of the holds that hold some of these grants.
 pub(super) async fn lapsed(view: &View, grants: &[credit_grant::Model]) -> Result<Vec<Held>> {
-    let mut customers = grants.iter().filter(|grant| !grant.held.is_zero()).map(|g| g.customer_id).collect::<Vec<_>>();
-    customers.sort_unstable();
-    customers.dedup();
+    lapsed_of(view, grants.iter().filter(|grant| !grant.held.is_zero()).map(|grant| grant.customer_id).collect()).await
+}
+
+/// What has lapsed and is not written yet of customers' holds.
+pub(super) async fn lapsed_of(view: &View, customers: BTreeSet<CustomerId>) -> Result<Vec<Held>> {
     if customers.is_empty() {
         return Ok(Vec::new());
     }
@@ -122,9 +124,38 @@ pub(super) fn given_back(view: &View, customer: CustomerId) -> SelectStatement {
 /// Grants as they are now, whether or not what time has done to them is written.
 pub(super) async fn grants_now(view: &View, grants: Vec<credit_grant::Model>) -> Result<Vec<credit_grant::Model>> {
     let lapsed = lapsed(view, &grants).await?;
-    let at = |grant: credit_grant::Model| {
-        let now = view.now();
-        super::settle::grant_at(grant, &lapsed, now)
+    Ok(as_they_are(view.db(), grants, &lapsed, view.now()).await?)
+}
+
+/// Grants as they are at an instant, of which these holds have lapsed: nobody has written that yet.
+pub(crate) async fn as_they_are(
+    txn: &DatabaseTransaction,
+    grants: Vec<credit_grant::Model>,
+    lapsed: &[Held],
+    now: Instant,
+) -> Result<Vec<credit_grant::Model>, DbErr> {
+    let under_caps = settled_under_caps(txn, lapsed, now).await?;
+    let at = |grant: credit_grant::Model| match under_caps.get(&grant.id) {
+        Some(settled) => settled.clone(),
+        None => settle::grant_at(grant, lapsed, now),
     };
     Ok(grants.into_iter().map(at).collect())
+}
+
+/// The grants of wallets under a rollover cap in which these holds have lapsed, as they are at an instant: of these a
+/// grant alone does not tell what stays.
+pub(super) async fn settled_under_caps(
+    txn: &DatabaseTransaction,
+    lapsed: &[Held],
+    now: Instant,
+) -> Result<HashMap<GrantId, credit_grant::Model>, DbErr> {
+    let Some(account) = lapsed.first().map(|held| held.row.account_id) else { return Ok(HashMap::new()) };
+    let customers = lapsed.iter().map(|held| held.row.customer_id).collect();
+    let mut settled = HashMap::new();
+    for mut wallet in load::under_caps(txn, account, customers).await? {
+        let now = wallet.instant(now);
+        wallet.settle(now);
+        settled.extend(wallet.grants.into_iter().map(|grant| (grant.id, grant)));
+    }
+    Ok(settled)
 }

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use entity::{
-    AccountId, ActivityId, CreditTypeId, Credits, CustomerId, GrantId, HoldId, Owned, account, credit_grant,
+    AccountId, ActivityId, CreditTypeId, Credits, CustomerId, GrantId, HoldId, Owned, account, among, credit_grant,
     credit_type, customer, hold, wallet,
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
-    QuerySelect, Value,
+    QuerySelect, TryInsertResult, Value,
 };
 
 use super::books::Books;
@@ -49,16 +49,17 @@ pub async fn books(
     clock: impl FnOnce() -> Instant,
 ) -> Result<Books, DbErr> {
     let commands = commands.iter().map(|command| (account.id, *command)).collect::<Vec<_>>();
-    let (mut library, _) = library(txn, std::slice::from_ref(account), &commands, purpose, clock).await?;
+    let (mut library, _) = library(txn, (std::slice::from_ref(account), Vec::new()), &commands, purpose, clock).await?;
     Ok(library.remove(&account.id).expect("each account that was named has its books"))
 }
 
 /// The same for several accounts: each statement reads for all of them, and what it finds goes to its own account's
 /// books and to no other. The clock is read after the locks, and the answer says what it showed: whoever waited for a lock
-/// decides by the time at which it got it, and by the one by which its wallets were read.
+/// decides by the time at which it got it, and by the one by which its wallets were read. Credit types that are known are
+/// not read again.
 pub async fn library(
     txn: &DatabaseTransaction,
-    accounts: &[account::Model],
+    (accounts, known): (&[account::Model], Vec<credit_type::Model>),
     commands: &[(AccountId, &Command)],
     purpose: Purpose,
     clock: impl FnOnce() -> Instant,
@@ -68,7 +69,7 @@ pub async fn library(
     let receive = receive.collect::<BTreeSet<Place>>();
     places.extend(&receive);
     let mut rows = wallets(txn, &places, purpose).await?;
-    let types = self::types(txn, &places).await?;
+    let types = self::types(txn, &places, known).await?;
     let found = rows.iter().map(place).collect::<BTreeSet<_>>();
     let missing = places.difference(&found).copied().collect::<BTreeSet<_>>();
     let mut customers = rows.iter().map(|row| ((row.account_id, row.customer_id), None)).collect::<BTreeMap<_, _>>();
@@ -80,13 +81,10 @@ pub async fn library(
         customers.contains_key(&(*account, *customer)) && types.contains_key(&(*account, *credit_type))
     };
     let new = missing.intersection(&receive).filter(is_known).copied().collect::<BTreeSet<_>>();
-    match purpose {
-        Purpose::Change(_) if !new.is_empty() => {
-            let empty = new.iter().map(|(account, key)| empty(*account, *key).into_active_model());
-            wallet::Entity::insert_many(empty).on_conflict_do_nothing().exec_without_returning(txn).await?;
-            rows.extend(wallets(txn, &new, purpose).await?);
-        }
-        _ => rows.extend(new.iter().map(|(account, key)| empty(*account, *key))),
+    if matches!(purpose, Purpose::Change(_)) && !make(txn, &new).await? {
+        rows.extend(wallets(txn, &new, purpose).await?);
+    } else {
+        rows.extend(new.iter().map(|(account, key)| empty(*account, *key)));
     }
     let clock = clock();
     // No command of an account is decided later than at the newest instant of all its wallets.
@@ -130,7 +128,8 @@ async fn contents(
     commands: &[(AccountId, &Command)],
     (whole, nows): (Option<WholeUpTo>, &BTreeMap<AccountId, Instant>),
 ) -> Result<Contents, DbErr> {
-    let mut places = rows.iter().map(place).collect::<BTreeSet<_>>();
+    // There is nothing in one that has just been made.
+    let mut places = rows.iter().filter(|row| row.sequence > 0).map(place).collect::<BTreeSet<_>>();
     let holding = rows.iter().filter(|row| !row.held.is_zero()).map(place).collect::<BTreeSet<_>>();
     let about = About::of(commands);
     let holds = holds(txn, &holding, &about.holds).await?;
@@ -173,17 +172,41 @@ async fn contents(
         let place = (held.row.account_id, (held.row.customer_id, held.row.credit_type_id));
         of_wallet.entry(place).or_default().push(held);
     }
+    let given_up = drawn::given_up(txn, commands, grants.values().flatten(), of_wallet.values().flatten()).await?;
     let mut wallets = BTreeMap::new();
     for row in rows {
         let place = place(&row);
         let (grants, holds) = (grants.remove(&place).unwrap_or_default(), of_wallet.remove(&place).unwrap_or_default());
         let mut wallet = Wallet::new(row, grants, holds);
+        let of_it = given_up.iter().filter(|(account, grant)| *account == place.0 && wallet.grant(*grant).is_some());
+        wallet.given_up = of_it.map(|(_, grant)| *grant).collect();
         if let Some((ends_from, low)) = parts.remove(&place) {
             part::leave_out(txn, &mut wallet, ends_from, low).await?;
         }
         wallets.insert(place, wallet);
     }
     Ok((wallets, used))
+}
+
+/// The wallets of customers, whole, in which a rollover cap and a hold are: what a lapse gives back there depends on all
+/// of the wallet. As they are stored.
+pub async fn under_caps(
+    txn: &DatabaseTransaction,
+    account: AccountId,
+    customers: BTreeSet<CustomerId>,
+) -> Result<Vec<Wallet>, DbErr> {
+    use wallet::Column;
+    let mut rows = Vec::new();
+    for customers in customers.into_iter().collect::<Vec<_>>().chunks(VALUES) {
+        let of = among(txn.get_database_backend(), Column::CustomerId, customers.iter().copied())?;
+        let of = wallet::Entity::of(account).filter(of).filter(Column::Caps.gt(0)).filter(Column::Held.gt(0_i64));
+        rows.extend(of.all(txn).await?);
+    }
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (wallets, _) = contents(txn, rows, &BTreeMap::new(), &[], (None, &BTreeMap::new())).await?;
+    Ok(wallets.into_values().collect())
 }
 
 /// What commands name beside their wallets.
@@ -310,11 +333,18 @@ async fn holds(
 async fn types(
     txn: &DatabaseTransaction,
     places: &BTreeSet<Place>,
+    known: Vec<credit_type::Model>,
 ) -> Result<BTreeMap<(AccountId, CreditTypeId), credit_type::Model>, DbErr> {
+    use credit_type::{Column, Entity};
     let named = places.iter().map(|(account, (_, credit_type))| (*account, *credit_type)).collect::<BTreeSet<_>>();
-    let rows =
-        credit_type::Entity::keyed(txn.get_database_backend(), [credit_type::Column::Id], ids(named))?.all(txn).await?;
-    Ok(rows.into_iter().map(|row| ((row.account_id, row.id), row)).collect())
+    let known = known.into_iter().map(|row| ((row.account_id, row.id), row)).filter(|(key, _)| named.contains(key));
+    let mut types = known.collect::<BTreeMap<_, _>>();
+    let unknown = named.into_iter().filter(|key| !types.contains_key(key)).collect::<Vec<_>>();
+    if !unknown.is_empty() {
+        let rows = Entity::keyed(txn.get_database_backend(), [Column::Id], ids(unknown))?.all(txn).await?;
+        types.extend(rows.into_iter().map(|row| ((row.account_id, row.id), row)));
+    }
+    Ok(types)
 }
 
 /// Since when customers are archived.
@@ -325,6 +355,17 @@ async fn customers(
     let rows =
         customer::Entity::keyed(txn.get_database_backend(), [customer::Column::Id], ids(named))?.all(txn).await?;
     Ok(rows.into_iter().map(|row| ((row.account_id, row.id), row.archived_at)).collect())
+}
+
+/// Makes wallets, which are locked with that; answers whether all of them are new. Another transaction may have made some
+/// meanwhile.
+async fn make(txn: &DatabaseTransaction, new: &BTreeSet<Place>) -> Result<bool, DbErr> {
+    if new.is_empty() {
+        return Ok(true);
+    }
+    let rows = new.iter().map(|(account, key)| empty(*account, *key).into_active_model());
+    let made = wallet::Entity::insert_many(rows).on_conflict_do_nothing().exec_without_returning(txn).await?;
+    Ok(matches!(made, TryInsertResult::Inserted(made) if usize::try_from(made) == Ok(new.len())))
 }
 
 /// A wallet before its first activity.

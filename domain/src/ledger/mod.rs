@@ -54,7 +54,7 @@ pub(super) mod preview;
 mod record;
 mod replay;
 pub(super) mod requests;
-mod rows;
+pub(super) mod rows;
 pub(super) mod runs;
 pub mod selling;
 pub mod settle;
@@ -106,7 +106,7 @@ pub(super) async fn within(
     by: ((ActorKind, String), Source),
     commands: Vec<Command>,
 ) -> Result<Vec<Result<Outcome>>> {
-    let ground = Ground { txn: tx.db(), accounts: std::slice::from_ref(&tx.account), store };
+    let ground = Ground { txn: tx.db(), accounts: std::slice::from_ref(&tx.account), store, within: Some(tx) };
     let (actor, source) = by;
     let job = |command| post::Job::within(tx.account.id, actor.clone(), source, command).at_depth(tx.depth);
     let jobs = commands.into_iter().map(job).collect::<Vec<_>>();

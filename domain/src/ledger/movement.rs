@@ -141,6 +141,10 @@ fn cost_of(grant: &mut credit_grant::Model, pool: CostPool) -> &mut Minor {
 
 /// Moves credits and their cost within a grant, closes or opens it, and freezes or thaws it.
 pub fn shift(grant: &mut credit_grant::Model, kind: Kind, draw: Draw) {
+    // One that bears a cap is neither closed nor opened by what comes back to others.
+    if draw.takes_allowance() {
+        return;
+    }
     let (from, to) = movement(kind);
     // What is taken back is taken from the end, where the credit stands that costs less.
     if kind == Kind::Void && !draw.amount.is_zero() {

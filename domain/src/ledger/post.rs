@@ -25,6 +25,7 @@ use crate::error::{Refusal, Result};
 use crate::events;
 use crate::jobs::{self, wallet_key};
 use crate::store::Store;
+use crate::tx::Tx;
 
 /// One command, who asked for it, and under which key.
 pub struct Job {
@@ -91,6 +92,8 @@ pub struct Ground<'a> {
     /// Those of the jobs, all of them.
     pub accounts: &'a [account::Model],
     pub store: &'a Store,
+    /// The transaction that this is a part of, which writes what happened with what else happens in it.
+    pub within: Option<&'a Tx>,
 }
 
 /// Why a set could not be posted.
@@ -110,8 +113,9 @@ impl From<DbErr> for Failure {
 pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outcome>>, Failure> {
     let commands = jobs.iter().map(|job| (job.account, &job.command)).collect::<Vec<_>>();
     let purpose = Purpose::Change(ground.store.whole_wallets);
+    let known = ground.within.map(Tx::known_types).unwrap_or_default();
     let (mut library, server_clock) =
-        load::library(ground.txn, ground.accounts, &commands, purpose, || ground.store.clock.now()).await?;
+        load::library(ground.txn, (ground.accounts, known), &commands, purpose, || ground.store.clock.now()).await?;
     let due_before = due(&library);
     let wanted = jobs.iter().filter_map(|job| match &job.once {
         Once::Key(key, _) => Some((job.account, key.clone())),
@@ -162,6 +166,12 @@ pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outco
         answers.push((job.account, answer));
     }
     rows::run(ground.txn, statements(ground.txn.get_database_backend(), &library, &written)).await?;
+    let facts = facts(&library, &written);
+    if let Some(tx) = ground.within {
+        tx.keep(facts);
+    } else {
+        rows::run(ground.txn, rows::add::<event::Entity>(ground.txn.get_database_backend(), facts)).await?;
+    }
     // From now on the answers alone have the entries.
     drop(written);
     runs.write(ground.txn).await?;
@@ -207,13 +217,6 @@ fn statements<'a>(
     holds.sort_by_key(|hold| (hold.account_id, hold.id));
     let activities = written.iter().map(|(posted, _)| posted.0.clone());
     let allocations = written.iter().flat_map(|(posted, _)| posted.1.iter().cloned());
-    let facts = written.iter().map(|(posted, depth)| {
-        let activity = &posted.0;
-        events::of_activity(&library[&activity.account_id].account, activity, *depth)
-    });
-    let notices = library
-        .values()
-        .flat_map(|books| books.noticed.iter().map(|noticed| events::of_notice(&books.account, noticed)));
     change::<wallet::Entity>(backend, wallets)
         .chain(change::<credit_grant::Entity>(backend, grants))
         .chain(add::<credit_grant::Entity>(backend, new_grants))
@@ -221,7 +224,18 @@ fn statements<'a>(
         .chain(change::<hold::Entity>(backend, holds))
         .chain(add::<hold::Entity>(backend, new_holds))
         .chain(add::<allocation::Entity>(backend, allocations))
-        .chain(add::<event::Entity>(backend, facts.chain(notices)))
+}
+
+/// What happened: each entry, and what followed from it for those who watch a wallet.
+fn facts<'a>(library: &'a Library, written: &'a [Written]) -> impl Iterator<Item = event::Model> + 'a {
+    let facts = written.iter().map(|(posted, depth)| {
+        let activity = &posted.0;
+        events::of_activity(&library[&activity.account_id].account, activity, *depth)
+    });
+    let notices = library
+        .values()
+        .flat_map(|books| books.noticed.iter().map(|noticed| events::of_notice(&books.account, noticed)));
+    facts.chain(notices)
 }
 
 /// Settles and decides one command, and makes the entries of both; answers those of the command.
@@ -237,6 +251,9 @@ fn run(
     let ask = Ask { command: &job.command, source: job.source, depth: job.depth, clock, fresh: &fresh_id };
     books.play(&ask, &mut |wallet, entry, author| {
         let told = if author == Author::Command { &by_command } else { &by_time };
+        if entry.follows {
+            entry.reverses = written.last().map(|(posted, _)| posted.0.id);
+        }
         let posted = Arc::new(record(&ground.store.key, wallet, entry, told));
         let hash = posted.0.hash.clone();
         let depth = if author == Author::Command { job.depth } else { 0 };

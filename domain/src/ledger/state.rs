@@ -86,8 +86,10 @@ pub struct Entry {
     pub opened: Option<Box<hold::Model>>,
     /// The hold that it is about.
     pub hold: Option<HoldId>,
-    /// The activity that it undoes.
+    /// The activity that it undoes, or is about.
     pub reverses: Option<ActivityId>,
+    /// Whether it is about the one before it, which has no id until it is written.
+    pub follows: bool,
     /// What led to it, where that is not what led to its command.
     pub source: Option<Source>,
     /// Why credits go, where that is not what the command says.
@@ -106,6 +108,7 @@ impl Entry {
             opened: None,
             hold: None,
             reverses: None,
+            follows: false,
             source: None,
             reason: None,
         }
@@ -155,6 +158,8 @@ pub struct Wallet {
     /// What is left out of them: nothing, of a wallet that was read whole.
     pub rest: Rest,
     pub holds: Vec<Held>,
+    /// The grants that selling gave up: what is used of them is lost. Known of those that a capture names.
+    pub given_up: BTreeSet<GrantId>,
     /// Where each grant stands among them.
     places: HashMap<GrantId, usize>,
     /// The grants that differ from what is stored.
@@ -176,6 +181,7 @@ impl Wallet {
             grants,
             rest: Rest::default(),
             holds,
+            given_up: BTreeSet::new(),
             places: HashMap::new(),
             touched: BTreeSet::new(),
             touched_holds: BTreeSet::new(),

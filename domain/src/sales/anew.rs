@@ -43,7 +43,11 @@ pub(super) async fn cut_short(tx: &Tx, subscription: &mut subscription::Model, s
 }
 
 /// Begins a period that waited for its payment: it counts from here, and so do the ones after it.
-pub(super) async fn begin(tx: &Tx, subscription: &subscription::Model, renewal: Model) -> Result<(Anchor, Period)> {
+pub(super) async fn begin(
+    tx: &Tx,
+    subscription: subscription::Model,
+    renewal: Model,
+) -> Result<(subscription::Model, (Anchor, Period))> {
     let price = renewals::price_of(tx, renewal.price_id).await?;
     let zone = crate::ledger::expiration::zone_of(&subscription.time_zone);
     let anchor = Anchor { at: tx.now, number: renewal.number, zone };
@@ -65,14 +69,13 @@ pub(super) async fn begin(tx: &Tx, subscription: &subscription::Model, renewal: 
     let mut row = renewal.into_active_model();
     (row.starts_at, row.ends_at, row.status) = (Set(period.starts_at), Set(period.ends_at), Set(Status::Paid));
     row.update(tx.db()).await?;
-    let mut row = subscription.clone().into_active_model();
+    let mut row = subscription.into_active_model();
     (row.anchor_at, row.anchor_number) = (Set(Some(anchor.at)), Set(anchor.number));
     (row.next_number, row.next_at) = (Set(period.number + 1), Set(Some(period.ends_at)));
     (row.price_id, row.quantity) = (Set(price.id), Set(quantity));
     row.updated_at = Set(tx.now);
     let row = row.update(tx.db()).await?;
-    renewals::stand(tx, &row).await?;
-    Ok((anchor, period))
+    Ok((renewals::stand(tx, row).await?, (anchor, period)))
 }
 
 /// A period that waited for its payment was given up: after a pause it is over when it would have been, and where a plan

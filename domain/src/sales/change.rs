@@ -13,6 +13,7 @@ use super::basket::{Basket, Line};
 use super::period::Anchor;
 use super::refusal::Sale as Rule;
 use super::sale::cover::{self, Cover};
+use super::sale::placed::Placed;
 use super::sale::taken::{self, By, Whose};
 use super::sale::{self, Sale};
 use super::{collect, orders, payments, period, renewals};
@@ -91,12 +92,12 @@ pub(super) async fn open(
 ) -> Result<Option<PaymentId>> {
     let outlook = outlook(tx.db(), row, &line, tx.now).await?;
     let price = line.price.id;
-    let basket = Basket { currency: line.price.currency.clone(), total: line.amount, lines: vec![line] };
+    let mut basket = Basket { currency: line.price.currency.clone(), total: line.amount, lines: vec![line] };
     let mut order = orders::awaiting_payment(tx, row.customer_id, &basket, by.clone());
     (order.subscription_id, order.renewal_number) = (Some(row.id), Some(row.next_number));
     order.covered = outlook.cover.cost;
     orders::insert(tx, &mut order, &basket, Vec::new()).await?;
-    orders::emit(tx, "order.placed", &order).await?;
+    orders::emit(tx, "order.placed", &order);
     let period = Period {
         account_id: tx.account.id,
         subscription_id: row.id,
@@ -112,7 +113,8 @@ pub(super) async fn open(
     };
     period.into_active_model().insert(tx.db()).await?;
     if outlook.charged.is_zero() {
-        payments::settle(tx, app.store(), order, by).await?;
+        let placed = Placed { order, lines: std::mem::take(&mut basket.lines), subscription: Some(row.clone()) };
+        payments::settle(tx, app.store(), placed, (Vec::new(), by)).await?;
         return Ok(None);
     }
     let provider = app.providers().of_account(&tx.account, &tx.account.payment_provider)?;

@@ -15,6 +15,7 @@ use entity::{AccountId, OrderId, Owned, PaymentId, RefundId, refund};
 use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, QueryFilter, QuerySelect, Set};
 
 use super::provider::{Charge, Message, Return, Said, Unheard};
+use super::sale::placed::Placed;
 use super::{disputes, orders, payments, refunds, renewals};
 use crate::accounts;
 use crate::app::App;
@@ -96,8 +97,11 @@ async fn answered<T>(answer: impl Future<Output = Result<T, Unheard>>) -> Result
 /// meanwhile, the payment ends here, and nobody is charged.
 async fn is_wanted(app: &App, account: AccountId, payment: &Model) -> Result<bool> {
     let tx = Tx::open(app.store(), account).await?;
-    let order = orders::lock(&tx, payment.order_id, None).await?;
-    if order.status == OrderStatus::AwaitingPayment {
+    let order = orders::lock(&tx, payment.order_id, None).await?.order;
+    let now = tx.rows::<Entity>().filter(Column::Id.eq(payment.id)).lock_exclusive().one(tx.db()).await?;
+    // Another server may have asked meanwhile, and this very payment have paid the order.
+    let asked = now.is_none_or(|now| now.status != Status::Pending || now.provider_reference.is_some());
+    if asked || order.status == OrderStatus::AwaitingPayment {
         return Ok(true);
     }
     let mut row = payment.clone().into_active_model();
@@ -196,7 +200,7 @@ async fn hear_once(app: &App, account: AccountId, payment: PaymentId, said: &Sai
     let tx = Tx::open(app.store(), account).await?;
     let row = |tx: &Tx| tx.rows::<Entity>().filter(Column::Id.eq(payment));
     let Some(found) = row(&tx).one(tx.db()).await? else { return Ok(()) };
-    let order = orders::lock(&tx, found.order_id, None).await?;
+    let placed = orders::lock(&tx, found.order_id, None).await?;
     let Some(before) = row(&tx).lock_exclusive().one(tx.db()).await? else { return Ok(()) };
     let status = after(before.status, said.status);
     schedule_next(&tx, &before, status).await?;
@@ -211,9 +215,17 @@ async fn hear_once(app: &App, account: AccountId, payment: PaymentId, said: &Sai
     }
     changed.update(tx.db()).await?;
     if let Some(before) = news {
-        follow(&tx, app, order, (payment, before, status)).await?;
+        follow(&tx, app, placed, (payment, before, status)).await?;
+    } else if status == Status::Refunded && is_of_disputes(said.status) {
+        // What went over to another order is disputed there.
+        disputes::follow_moved(&tx, app.store(), payment, said.status).await?;
     }
     tx.commit().await
+}
+
+/// Whether it may begin or end a dispute.
+fn is_of_disputes(said: Status) -> bool {
+    matches!(said, Status::Succeeded | Status::Disputed | Status::ChargedBack)
 }
 
 /// What a payment is after something was said of it: what has been paid stays so, whatever arrives late. What went back is
@@ -235,36 +247,40 @@ fn after(before: Status, said: Status) -> Status {
 async fn follow(
     tx: &Tx,
     app: &App,
-    order: product_order::Model,
+    placed: Placed,
     (payment, before, status): (PaymentId, Status, Status),
 ) -> Result<()> {
+    let order = &placed.order;
     let open = matches!(order.status, OrderStatus::AwaitingPayment | OrderStatus::Cancelled);
+    let was_disputed = matches!(before, Status::Disputed | Status::ChargedBack);
     match status {
-        Status::Succeeded if open && !matches!(before, Status::Disputed | Status::ChargedBack) => {
-            let kept = payments::kept(&payments::paid_for(tx.db(), &order).await?);
-            if kept >= payments::due(&order) {
-                return Box::pin(payments::settle(tx, app.store(), order, renewals::nobody())).await.map(drop);
-            }
-            // It was asked for a part only, of an order that is given up by now, or of which another part has gone.
-            let awaits = order.status == OrderStatus::AwaitingPayment;
-            orders::emit(tx, if awaits { "order.partly_paid" } else { "order.paid_again" }, &order).await
+        Status::Disputed | Status::ChargedBack => {
+            Box::pin(disputes::follow(tx, app.store(), placed, (payment, before, status))).await?;
         }
-        Status::Succeeded | Status::Disputed | Status::ChargedBack
-            if status != Status::Succeeded || matches!(before, Status::Disputed | Status::ChargedBack) =>
-        {
-            Box::pin(disputes::follow(tx, app.store(), order, (payment, before, status))).await
+        Status::Succeeded if was_disputed => {
+            Box::pin(disputes::follow(tx, app.store(), placed, (payment, before, status))).await?;
+        }
+        Status::Succeeded if open => {
+            let paid = payments::paid_for(tx.db(), order).await?;
+            if payments::kept(&paid) >= payments::due(order) {
+                Box::pin(payments::settle(tx, app.store(), placed, (paid, renewals::nobody()))).await?;
+            } else {
+                // It was asked for a part only, of an order that is given up by now, or of which another part has gone.
+                let awaits = order.status == OrderStatus::AwaitingPayment;
+                orders::emit(tx, if awaits { "order.partly_paid" } else { "order.paid_again" }, order);
+            }
         }
         // It can be given back: what was paid for an order is more than its total now.
-        Status::Succeeded => orders::emit(tx, "order.paid_again", &order).await,
+        Status::Succeeded => orders::emit(tx, "order.paid_again", order),
         Status::Failed if order.status == OrderStatus::AwaitingPayment => {
-            orders::emit(tx, "order.payment_failed", &order).await?;
-            match order.subscription_id.zip(order.renewal_number) {
-                Some((subscription, number)) if number > 0 => renewals::failed(tx, subscription, number).await,
-                _ => Ok(()),
+            orders::emit(tx, "order.payment_failed", order);
+            if let (Some(subscription), Some(1..)) = (placed.subscription, order.renewal_number) {
+                renewals::failed(tx, subscription, order.renewal_number.unwrap_or_default()).await?;
             }
         }
-        _ => Ok(()),
+        _ => {}
     }
+    Ok(())
 }
 
 /// A payment that has not ended is asked about again, for a while.
@@ -301,7 +317,7 @@ async fn give_back(app: &App, account: AccountId, id: RefundId) -> Result<After>
     };
     let tx = Tx::open(app.store(), account).await?;
     let order: OrderId = owed.order_id;
-    let order = orders::lock(&tx, order, None).await?;
+    let order = orders::lock(&tx, order, None).await?.order;
     let pending = tx.rows::<refund::Entity>().filter(refund::Column::Id.eq(id)).one(tx.db()).await?;
     let Some(owed) = pending.filter(|owed| owed.status == refund::Status::Pending) else { return Ok(After::Done) };
     let mut row = owed.clone().into_active_model();

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::orders::{emit, lock};
 use super::provider::MANUAL;
 use super::refusal::Sale as Rule;
+use super::sale::placed::Placed;
 use super::sale::taken::{self, By, Whose};
 use super::sale::{self, Sale};
 use super::{change, payments, renewals};
@@ -63,17 +64,37 @@ impl Operation for Dispute {
         let row = || tx.rows::<payment::Entity>().filter(payment::Column::Id.eq(self.payment));
         let not_found = || Refusal::not_found("paymentId", "payment");
         let found = row().one(tx.db()).await?.ok_or_else(not_found)?;
-        let order = lock(tx, found.order_id, None).await?;
+        let placed = lock(tx, found.order_id, None).await?;
         let found = row().lock_exclusive().one(tx.db()).await?.ok_or_else(not_found)?;
+        if found.status == PaymentStatus::Refunded {
+            // Where it went over to another order, the dispute is about that one.
+            let moved = moved(tx, self.payment).await?.ok_or(Rule::NotDisputed)?;
+            let status = after(&payment::Model { status: moved, ..found }, self.outcome)?;
+            follow_moved(tx, caller.app().store(), self.payment, status).await?;
+            return Ok(placed.order.id);
+        }
         let (before, status) = (found.status, after(&found, self.outcome)?);
         let mut changed = found.into_active_model();
         changed.status = Set(status);
         changed.updated_at = Set(tx.now);
         changed.update(tx.db()).await?;
-        let id = order.id;
-        follow(tx, caller.app().store(), order, (self.payment, before, status)).await?;
+        let id = placed.order.id;
+        follow(tx, caller.app().store(), placed, (self.payment, before, status)).await?;
         Ok(id)
     }
+}
+
+/// The status of what a payment's money was moved to, if it was.
+async fn moved(tx: &Tx, payment: PaymentId) -> Result<Option<PaymentStatus>> {
+    for paid in change::made_with(tx, payment).await? {
+        if paid.status != PaymentStatus::Refunded {
+            return Ok(Some(paid.status));
+        }
+        if let Some(status) = Box::pin(moved(tx, paid.id)).await? {
+            return Ok(Some(status));
+        }
+    }
+    Ok(None)
 }
 
 /// The status of a payment after something is said of its dispute (pure).
@@ -92,21 +113,15 @@ fn after(payment: &payment::Model, outcome: Outcome) -> Result<PaymentStatus, Re
     }
 }
 
-/// What follows from a payment's new status, which is written, where a dispute was, or is, about it.
-pub(super) async fn follow(
-    tx: &Tx,
-    store: &Store,
-    order: product_order::Model,
-    (payment, before, status): (PaymentId, PaymentStatus, PaymentStatus),
-) -> Result<()> {
-    // What a change of plan paid with its money is as good as that is.
+/// What changes of plan paid with a payment's money is as good as that is: also where all of it went over.
+pub(super) async fn follow_moved(tx: &Tx, store: &Store, payment: PaymentId, status: PaymentStatus) -> Result<()> {
     for paid in change::made_with(tx, payment).await? {
-        let was = paid.status;
-        if matches!(was, PaymentStatus::Succeeded | PaymentStatus::Disputed | PaymentStatus::ChargedBack)
-            && was != status
-        {
+        let (id, was) = (paid.id, paid.status);
+        let here = matches!(was, PaymentStatus::Succeeded | PaymentStatus::Disputed | PaymentStatus::ChargedBack);
+        if was == PaymentStatus::Refunded {
+            Box::pin(follow_moved(tx, store, id, status)).await?;
+        } else if here && was != status {
             let other = lock(tx, paid.order_id, None).await?;
-            let id = paid.id;
             let mut row = paid.into_active_model();
             row.status = Set(status);
             row.updated_at = Set(tx.now);
@@ -114,32 +129,44 @@ pub(super) async fn follow(
             Box::pin(follow(tx, store, other, (id, was, status))).await?;
         }
     }
-    let sale = taken::locked(tx, store, order, Whose::All).await?;
+    Ok(())
+}
+
+/// What follows from a payment's new status, which is written, where a dispute was, or is, about it.
+pub(super) async fn follow(
+    tx: &Tx,
+    store: &Store,
+    placed: Placed,
+    (payment, before, status): (PaymentId, PaymentStatus, PaymentStatus),
+) -> Result<()> {
+    follow_moved(tx, store, payment, status).await?;
+    let sale = taken::locked(tx, store, placed.order.clone(), Whose::All).await?;
     let by = |reason| By { actor: &NOBODY, reason };
     match (before, status) {
         (_, PaymentStatus::Disputed) => {
             let frozen = taken::freeze(&sale, false, "The payment is disputed");
             taken::post(tx, store, &renewals::nobody(), frozen).await?;
-            emit(tx, "order.disputed", &sale.order).await
+            emit(tx, "order.disputed", &sale.order);
         }
-        (_, PaymentStatus::ChargedBack) => Box::pin(lost(tx, store, sale)).await,
+        (_, PaymentStatus::ChargedBack) => Box::pin(lost(tx, store, sale)).await?,
         (PaymentStatus::ChargedBack, _) => {
             Box::pin(taken::give_back(tx, store, &sale, by("The payment was reinstated"))).await?;
             let status = if sale.order.status == Status::ChargedBack { stands(&sale) } else { sale.order.status };
             thaw(tx, store, &sale).await?;
             let order = write(tx, sale.order.clone(), status).await?;
-            emit(tx, "order.dispute_ended", &order).await?;
+            emit(tx, "order.dispute_ended", &order);
             // With it all of the money may be here.
             if order.status == Status::AwaitingPayment && sale.kept() >= payments::due(&order) {
-                Box::pin(payments::settle(tx, store, order, renewals::nobody())).await?;
+                let placed = Placed { order, ..placed };
+                Box::pin(payments::settle(tx, store, placed, (sale.payments, renewals::nobody()))).await?;
             }
-            Ok(())
         }
         _ => {
             thaw(tx, store, &sale).await?;
-            emit(tx, "order.dispute_ended", &sale.order).await
+            emit(tx, "order.dispute_ended", &sale.order);
         }
     }
+    Ok(())
 }
 
 static NOBODY: (entity::activity::ActorKind, String) = (entity::activity::ActorKind::System, String::new());
@@ -168,7 +195,8 @@ async fn lost(tx: &Tx, store: &Store, sale: Sale) -> Result<()> {
     };
     thaw(tx, store, &sale).await?;
     let order = write(tx, sale.order, status).await?;
-    emit(tx, "order.charged_back", &order).await
+    emit(tx, "order.charged_back", &order);
+    Ok(())
 }
 
 /// Whether the money that is left pays for what has not gone back (pure).

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use entity::activity::{ActorKind, Source};
 use entity::price::Rollover;
-use entity::{Credits, Minor, OrderId, Owned, fulfilment, order_line, price, product, product_order};
+use entity::{Credits, Minor, Owned, fulfilment, product_order};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder};
 
 use super::basket::{self, Line};
@@ -211,29 +211,6 @@ pub(super) async fn of_order(
         .order_by_asc(fulfilment::Column::Position)
         .order_by_asc(fulfilment::Column::Part);
     Ok(rows.all(txn).await?)
-}
-
-/// The lines of an order as they were placed: never priced again.
-pub(super) async fn lines_of(txn: &DatabaseTransaction, order: &product_order::Model) -> Result<Vec<Line>> {
-    let (account, id): (_, OrderId) = (order.account_id, order.id);
-    let rows = order_line::Entity::of(account)
-        .filter(order_line::Column::OrderId.eq(id))
-        .order_by_asc(order_line::Column::Position)
-        .all(txn)
-        .await?;
-    let prices = price::Entity::of(account).filter(price::Column::Id.is_in(rows.iter().map(|row| row.price_id)));
-    let prices = prices.all(txn).await?.into_iter().map(|row| (row.id, row)).collect::<HashMap<_, _>>();
-    let products =
-        product::Entity::of(account).filter(product::Column::Id.is_in(rows.iter().map(|row| row.product_id)));
-    let products = products.all(txn).await?.into_iter().map(|row| (row.id, row)).collect::<HashMap<_, _>>();
-    let line = |row: order_line::Model| {
-        let (product, price) = (products.get(&row.product_id)?.clone(), prices.get(&row.price_id)?.clone());
-        let (quantity, amount, credit_type, credits) = (row.quantity, row.amount, row.credit_type_id, row.credits);
-        let policy = row.expiration.and_then(|policy| serde_json::from_value(policy).ok());
-        Some(Line { product, price, quantity, amount, credit_type, credits, policy })
-    };
-    let lines = rows.into_iter().map(line).collect::<Option<Vec<_>>>();
-    lines.ok_or_else(|| Error::Internal(format!("{id} names a product or price that is gone")))
 }
 
 /// What an order would give if it were paid now, part by part, and why it would not: as [`give`] finds it, in memory.

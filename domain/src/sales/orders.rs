@@ -6,13 +6,14 @@ use entity::activity::ActorKind;
 use entity::product_order::{Column, Entity, Model, Status};
 use entity::{Credits, CustomerId, Minor, OrderId, fulfilment, order_counter, order_line, payment, refund};
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Set};
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, Set};
 use serde::Serialize;
 use serde_json::json;
 
 use super::basket::Basket;
 use super::fulfil;
 use super::refusal::Sale;
+use super::sale::placed::{self, Placed};
 use super::sale::taken::{self, Whose};
 use super::{payments, sale, subscriptions, unpaid};
 use crate::caller::{Caller, Role, Scope};
@@ -88,7 +89,7 @@ async fn next_number(tx: &Tx) -> Result<i64> {
 }
 
 /// Says what happened to an order.
-pub(super) async fn emit(tx: &Tx, name: &'static str, order: &Model) -> Result<()> {
+pub(super) fn emit(tx: &Tx, name: &'static str, order: &Model) {
     let payload = json!({
         "orderId": order.id,
         "number": order.number,
@@ -99,21 +100,19 @@ pub(super) async fn emit(tx: &Tx, name: &'static str, order: &Model) -> Result<(
         "subscriptionId": order.subscription_id,
         "renewalNumber": order.renewal_number,
     });
-    tx.emit(Fact { name, customer: Some(order.customer_id), subject: order.id.0, payload }).await.map(drop)
+    tx.emit(Fact { name, customer: Some(order.customer_id), subject: order.id.0, payload });
 }
 
-/// An order that an input names, and its subscription, locked in that order: subscription, order.
-pub(super) async fn lock(tx: &Tx, id: OrderId, only: Option<CustomerId>) -> Result<Model> {
-    let rows = || {
-        let rows = tx.rows::<Entity>().filter(Column::Id.eq(id));
-        only.map_or(rows.clone(), |customer| rows.filter(Column::CustomerId.eq(customer)))
-    };
-    let not_found = || Refusal::not_found("orderId", "order");
-    let found = rows().one(tx.db()).await?.ok_or_else(not_found)?;
-    if let Some(subscription) = found.subscription_id {
-        subscriptions::lock(tx, subscription, None).await?;
+/// An order that an input names, with its lines, and its subscription, each locked once: subscription, order. Of one
+/// customer, if only that one's are to be found.
+pub(super) async fn lock(tx: &Tx, id: OrderId, only: Option<CustomerId>) -> Result<Placed> {
+    if let Some((order, lines)) = placed::locked(tx, id, (only, false)).await? {
+        return Ok(Placed { order, lines, subscription: None });
     }
-    Ok(rows().lock_exclusive().one(tx.db()).await?.ok_or_else(not_found)?)
+    let not_found = || Refusal::not_found("orderId", "order");
+    let subscription = subscriptions::lock_of(tx, id, only).await?.ok_or_else(not_found)?;
+    let (order, lines) = placed::locked(tx, id, (only, true)).await?.ok_or_else(not_found)?;
+    Ok(Placed { order, lines, subscription: Some(subscription) })
 }
 
 /// How a status reads in a sentence.
@@ -171,12 +170,12 @@ impl Operation for Cancel {
 
     async fn run(&self, tx: &Tx, caller: &Caller) -> Result<OrderId> {
         let only = only(caller);
-        let order = lock(tx, self.order, only).await?;
+        let Placed { order, subscription, .. } = lock(tx, self.order, only).await?;
         let kept = payments::kept(&payments::paid_for(tx.db(), &order).await?);
         if is_to_cancel(&order, kept, only.is_some())? {
             let store = caller.app().store();
             let cancelled = cancel_in(tx, store, order, self.reason.clone(), caller.actor()).await?;
-            if let (Some(subscription), Some(number)) = (cancelled.subscription_id, cancelled.renewal_number) {
+            if let (Some(subscription), Some(number)) = (subscription, cancelled.renewal_number) {
                 unpaid::order_cancelled(tx, subscription, number).await?;
             }
         }
@@ -210,7 +209,7 @@ pub(super) async fn cancel_in(
     order.cancelled_at = Set(Some(tx.now));
     order.reason = Set(reason);
     let order = order.update(tx.db()).await?;
-    emit(tx, "order.cancelled", &order).await?;
+    emit(tx, "order.cancelled", &order);
     Ok(order)
 }
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use entity::activity::ActorKind;
 use entity::payment::{Column, Entity, Model, Status as PaymentStatus};
 use entity::product_order::{self, Status};
-use entity::{Credits, Minor, OrderId, PaymentId};
+use entity::{Credits, Minor, OrderId, PaymentId, subscription};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
     QuerySelect, Set,
@@ -17,6 +17,7 @@ use super::fulfil::{self, Terms};
 use super::orders::{self, emit, in_words, lock};
 use super::provider::MANUAL;
 use super::refusal::Sale;
+use super::sale::placed::{self, Placed};
 use super::sale::taken::{self, By, Whose};
 use super::{basket, change, disputes, earlier, renewals, subscriptions};
 use crate::caller::{Caller, Scope};
@@ -124,16 +125,17 @@ async fn receive(
     order: OrderId,
     (amount, reference): (Option<Minor>, Option<&str>),
 ) -> Result<OrderId> {
-    let order = lock(tx, order, None).await?;
-    let kept = kept(&paid_for(tx.db(), &order).await?);
-    let received = decide(&order, kept, (amount, reference.is_some()))?;
+    let placed = lock(tx, order, None).await?;
+    let order = &placed.order;
+    let mut paid = paid_for(tx.db(), order).await?;
+    let received = decide(order, kept(&paid), (amount, reference.is_some()))?;
     if received.amount.is_zero() {
         // All of it is here already.
-        return settle(tx, caller.app().store(), order, caller.actor()).await;
+        return settle(tx, caller.app().store(), placed, (paid, caller.actor())).await;
     }
     let row =
-        Model { provider_reference: reference.map(str::to_owned), ..succeeded(tx, &order, MANUAL, received.amount) };
-    let written = Entity::insert(row.into_active_model()).exec_without_returning(tx.db()).await;
+        Model { provider_reference: reference.map(str::to_owned), ..succeeded(tx, order, MANUAL, received.amount) };
+    let written = Entity::insert(row.clone().into_active_model()).exec_without_returning(tx.db()).await;
     written.map_err(|error| {
         if is_taken(&error, "payment", "reference") || is_taken(&error, "payment", "account_id") {
             Error::from(taken_reference())
@@ -142,10 +144,11 @@ async fn receive(
         }
     })?;
     if received.settles {
-        return settle(tx, caller.app().store(), order, caller.actor()).await;
+        paid.push(row);
+        return settle(tx, caller.app().store(), placed, (paid, caller.actor())).await;
     }
     let name = if order.status == Status::AwaitingPayment { "order.partly_paid" } else { "order.paid_again" };
-    emit(tx, name, &order).await?;
+    emit(tx, name, order);
     Ok(order.id)
 }
 
@@ -173,14 +176,15 @@ fn taken_reference() -> Refusal {
     Refusal::Taken { field: "reference".to_owned(), what: "payment reference".to_owned() }
 }
 
-/// Makes an order that is locked paid, and gives what it is to give, unless it has given that already.
+/// Makes an order that is locked paid, of which these payments are here, and gives what it is to give, unless it has given
+/// that already.
 pub(super) async fn settle(
     tx: &Tx,
     store: &Store,
-    mut order: product_order::Model,
-    actor: (ActorKind, String),
+    placed: Placed,
+    (payments, actor): (Vec<Model>, (ActorKind, String)),
 ) -> Result<OrderId> {
-    let payments = paid_for(tx.db(), &order).await?;
+    let Placed { mut order, lines, mut subscription } = placed;
     if order.status == Status::AwaitingPayment
         && kept(&payments) < order.total
         && !order.covered.is_zero()
@@ -190,39 +194,37 @@ pub(super) async fn settle(
         let mut row = order.into_active_model();
         row.covered = Set(Minor::ZERO);
         let order = row.update(tx.db()).await?;
-        emit(tx, "order.partly_paid", &order).await?;
+        emit(tx, "order.partly_paid", &order);
         return Ok(order.id);
     }
-    let lines = fulfil::lines_of(tx.db(), &order).await?;
     let mut terms = Terms { withheld: withheld(tx.db(), &order, &lines).await?, ..Terms::by(actor.clone()) };
     // What was charged back was given before: its period has begun.
-    let period = order.subscription_id.zip(order.renewal_number).filter(|_| order.status != Status::ChargedBack);
-    if let Some((subscription, number)) = period {
-        let line = lines.first().ok_or_else(|| Error::Internal(format!("{} has no line", order.id)))?;
-        let subscription = subscriptions::lock(tx, subscription, None).await?;
-        if number == 0 {
-            let (anchor, period) = subscriptions::begin(tx, &subscription, &line.price).await?;
-            renewals::insert_paid(tx, subscription.id, &order, line.price.id, period).await?;
-            if !terms.withheld.is_empty() {
-                subscriptions::end_with_period(tx, subscription.id).await?;
-            }
-            terms.period = Some((anchor, period));
+    let period = subscription.clone().zip(order.renewal_number).filter(|_| order.status != Status::ChargedBack);
+    if let Some((row, number)) = period {
+        let price = &lines.first().ok_or_else(|| Error::Internal(format!("{} has no line", order.id)))?.price;
+        let changes = number > 0 && change::is_one(tx, &row, number).await?;
+        let (row, period) = if number == 0 {
+            let (row, period) = subscriptions::begin(tx, &row, price, !terms.withheld.is_empty()).await?;
+            renewals::insert_paid(tx, row.id, &order, price.id, period.1).await?;
+            (row, period)
         } else {
-            let changes = change::is_one(tx, &subscription, number).await?;
-            terms.period = Some(renewals::paid(tx, &subscription, number).await?);
-            // What a change of plan does not need stays (selling.md, S12); the next renewal looks at it again.
-            if !changes {
-                terms.earlier = earlier::before(tx, &subscription, number).await?;
-            }
+            renewals::paid(tx, row, number).await?
+        };
+        // What a change of plan does not need stays (selling.md, S12); the next renewal looks at it again.
+        if number > 0 && !changes {
+            terms.earlier = earlier::before(tx, &row, number).await?;
         }
+        (subscription, terms.period) = (Some(row), Some(period));
     }
-    let before = fulfil::of_order(tx.db(), &order).await?;
+    let gave_nothing = order.status == Status::AwaitingPayment && order.paid_at.is_none();
+    let gave_nothing = gave_nothing && !lines.iter().any(|line| line.price.issue_before_payment);
+    let before = if gave_nothing { Vec::new() } else { fulfil::of_order(tx.db(), &order).await? };
     if before.is_empty() {
         let given = fulfil::give(tx, store, &order, &lines, &terms).await?;
         let unfulfilled = given.iter().any(|row| row.refusal.is_some());
         fulfil::write(tx.db(), given).await?;
         if unfulfilled {
-            emit(tx, "order.unfulfilled", &order).await?;
+            emit(tx, "order.unfulfilled", &order);
         }
     } else if matches!(order.status, Status::Cancelled | Status::ChargedBack) {
         // It was given, taken back when it was given up, and is paid after all (selling.md, S6).
@@ -240,16 +242,17 @@ pub(super) async fn settle(
     if payments.iter().any(|payment| payment.status == PaymentStatus::Disputed) {
         Box::pin(disputes::freeze(tx, store, &order)).await?;
     }
-    emit_paid(tx, &order).await?;
+    emit_paid(tx, &order, subscription.as_ref());
     Ok(order.id)
 }
 
 /// Says that an order is paid, and what that means for its subscription.
-pub(super) async fn emit_paid(tx: &Tx, order: &product_order::Model) -> Result<()> {
-    emit(tx, "order.paid", order).await?;
-    let Some((subscription, number)) = order.subscription_id.zip(order.renewal_number) else { return Ok(()) };
-    let name = if number == 0 { "subscription.started" } else { "subscription.renewed" };
-    subscriptions::emit(tx, name, &subscriptions::lock(tx, subscription, None).await?).await
+pub(super) fn emit_paid(tx: &Tx, order: &product_order::Model, subscription: Option<&subscription::Model>) {
+    emit(tx, "order.paid", order);
+    if let (Some(subscription), Some(number)) = (subscription, order.renewal_number) {
+        let name = if number == 0 { "subscription.started" } else { "subscription.renewed" };
+        subscriptions::emit(tx, name, subscription);
+    }
 }
 
 /// What an order does not give, though it is paid for: an anonymous one that was placed for somebody who may not have it,
@@ -374,7 +377,7 @@ pub async fn preview(
     if covers && !Box::pin(change::covers(view.db(), &order, view.now())).await? {
         return Ok(nothing);
     }
-    let lines = fulfil::lines_of(view.db(), &order).await?;
+    let lines = placed::lines(view.db(), &order).await?;
     let mut terms = Terms { withheld: withheld(view.db(), &order, &lines).await?, ..Terms::by(caller.actor()) };
     if let (Some(subscription), Some(number)) = (order.subscription_id, order.renewal_number) {
         let row = subscriptions::by_ids(&view, &[subscription]).await?.remove(&subscription);

@@ -152,15 +152,16 @@ async fn place_in(tx: &Tx, caller: &Caller, new: &NewOrder) -> Result<OrderId> {
     }
     order.note.clone_from(&new.note);
     order.metadata = new.metadata.clone().unwrap_or_else(|| json!({}));
+    let mut subscription = None;
     if basket.renews() {
-        let subscription = subscriptions::open(tx, &order, &basket, new.payment_method.clone()).await?;
-        (order.subscription_id, order.renewal_number) = (Some(subscription.id), Some(0));
+        let mut row = subscriptions::open(tx, &order, &basket, new.payment_method.clone()).await?;
+        (order.subscription_id, order.renewal_number) = (Some(row.id), Some(0));
         if basket.total.is_zero() {
-            terms.period = Some(subscriptions::begin(tx, &subscription, &basket.lines[0].price).await?);
-            if !terms.withheld.is_empty() {
-                subscriptions::end_with_period(tx, subscription.id).await?;
-            }
+            let (price, gives_nothing) = (&basket.lines[0].price, !terms.withheld.is_empty());
+            let (begun, period) = subscriptions::begin(tx, &row, price, gives_nothing).await?;
+            (row, terms.period) = (begun, Some(period));
         }
+        subscription = Some(row);
     }
     let provider = chargeable(caller, &tx.account, &basket, new)?;
     let paid = basket.total.is_zero();
@@ -169,9 +170,9 @@ async fn place_in(tx: &Tx, caller: &Caller, new: &NewOrder) -> Result<OrderId> {
         (order.status, order.paid_at) = (Status::Paid, Some(tx.now));
     }
     insert(tx, &mut order, &basket, given).await?;
-    emit(tx, "order.placed", &order).await?;
+    emit(tx, "order.placed", &order);
     if paid {
-        payments::emit_paid(tx, &order).await?;
+        payments::emit_paid(tx, &order, subscription.as_ref());
         if let (Some(subscription), Some((_, period))) = (order.subscription_id, terms.period) {
             renewals::insert_paid(tx, subscription, &order, basket.lines[0].price.id, period).await?;
         }

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::orders::{self, emit, in_words, lock};
 use super::provider::MANUAL;
 use super::refusal::Sale;
+use super::sale::placed;
 pub use super::sale::refund::Part;
 use super::sale::refund::{Wanted, decide};
 use super::sale::taken::{self, By, Whose};
@@ -126,7 +127,7 @@ impl Operation for NewRefund {
     type Made = OrderId;
 
     async fn run(&self, tx: &Tx, caller: &Caller) -> Result<OrderId> {
-        let order = lock(tx, self.order, None).await?;
+        let order = lock(tx, self.order, None).await?.order;
         if order.currency.is_none() {
             ensure_paid(&order)?;
             return give_credits_back(tx, caller, &order, self).await;
@@ -190,7 +191,7 @@ fn ensure_whole(new: &NewRefund) -> Result<(), Refusal> {
 /// An order that was paid in credits gets its consume undone.
 async fn give_credits_back(tx: &Tx, caller: &Caller, order: &product_order::Model, new: &NewRefund) -> Result<OrderId> {
     ensure_whole(new)?;
-    let lines = fulfil::lines_of(tx.db(), order).await?;
+    let lines = placed::lines(tx.db(), order).await?;
     let given = fulfil::of_order(tx.db(), order).await?;
     let undo = |row: &fulfilment::Model| {
         let line = lines.get(usize::try_from(row.position).ok()?)?;
@@ -255,7 +256,7 @@ async fn refunded(tx: &Tx, order: product_order::Model, amount: Minor, status: S
     row.refunded = Set(sum);
     row.status = Set(status);
     let order = row.update(tx.db()).await?;
-    emit(tx, "order.refunded", &order).await?;
+    emit(tx, "order.refunded", &order);
     Ok(order.id)
 }
 
@@ -284,7 +285,8 @@ pub(super) async fn failed(tx: &Tx, store: &Store, order: product_order::Model, 
     row.refunded = Set(sum);
     row.status = Set(status);
     let order = row.update(tx.db()).await?;
-    emit(tx, "order.refund_failed", &order).await
+    emit(tx, "order.refund_failed", &order);
+    Ok(())
 }
 
 /// What a refund would be now. Takes no lock, writes nothing.

@@ -12,7 +12,7 @@ use entity::product_order::{self, Status as OrderStatus};
 use entity::renewal::{Column, Entity, Model, Status};
 use entity::subscription::{self, Status as Standing};
 use entity::{AccountId, Owned, PaymentId, PriceId, SubscriptionId, credit_type, product};
-use sea_orm::{ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, Set};
+use sea_orm::{ActiveModelTrait, ColumnTrait, DatabaseTransaction, IntoActiveModel, QueryFilter, Set};
 
 use super::basket::{self, Basket};
 use super::fulfil::{self, Terms};
@@ -126,6 +126,12 @@ pub(super) async fn schedule(tx: &Tx, subscription: &subscription::Model) -> Res
     Ok(jobs::reschedule(tx.db(), &tx.account, Kind::Renew, due).await?)
 }
 
+/// The same where nothing is unpaid: the first period has begun.
+pub(super) async fn schedule_begin(tx: &Tx, subscription: &subscription::Model) -> Result<()> {
+    let due = vec![(subscription.id.to_string(), subscription.next_at)];
+    Ok(jobs::reschedule(tx.db(), &tx.account, Kind::Renew, due).await?)
+}
+
 /// Begins the next period, or ends the subscription with the present one.
 pub(super) async fn begin_next(
     tx: &Tx,
@@ -156,7 +162,7 @@ pub(super) async fn begin_next(
     let nobody_could_use_it = period.ends_at <= tx.now && price.rollover == Some(Rollover::None);
     if row.status != Standing::Paused && Box::pin(is_over(tx, &row, &price, (anchor, period))).await? {
         // Nobody is charged for what ends before it begins (selling.md, S14).
-        subscriptions::emit(tx, "price.over", &row).await?;
+        subscriptions::emit(tx, "price.over", &row);
         return Ok((subscriptions::ended(tx, row, Some(OVER.to_owned())).await?, None));
     }
     let payment = if row.status == Standing::Paused || nobody_could_use_it {
@@ -228,11 +234,11 @@ pub(super) async fn renew(
         (order.status, order.paid_at) = (OrderStatus::Paid, Some(tx.now));
     }
     orders::insert(tx, &mut order, &basket, given).await?;
-    orders::emit(tx, "order.placed", &order).await?;
+    orders::emit(tx, "order.placed", &order);
     let status = if free { Status::Paid } else { Status::Due };
     insert_renewal(tx, row.id, price.id, period, status, Some(order.id)).await?;
     if free {
-        payments::emit_paid(tx, &order).await?;
+        payments::emit_paid(tx, &order, Some(row));
         return Ok(None);
     }
     let provider = app.providers().of_account(&tx.account, &tx.account.payment_provider)?;
@@ -295,15 +301,18 @@ pub(super) async fn find(
 }
 
 /// Marks a period paid; answers what its credits are counted by.
-pub(super) async fn paid(tx: &Tx, subscription: &subscription::Model, number: i64) -> Result<(Anchor, Period)> {
+pub(super) async fn paid(
+    tx: &Tx,
+    subscription: subscription::Model,
+    number: i64,
+) -> Result<(subscription::Model, (Anchor, Period))> {
     let found = find(tx.db(), tx.account.id, subscription.id, number).await?;
     if number >= subscription.next_number {
         return anew::begin(tx, subscription, found).await;
     }
-    let period = period_of(subscription, &found);
+    let period = period_of(&subscription, &found);
     set_status(tx, found, Status::Paid).await?;
-    stand(tx, subscription).await?;
-    Ok(period)
+    Ok((stand(tx, subscription).await?, period))
 }
 
 /// A period that has begun, and what it is counted from (pure).
@@ -324,20 +333,21 @@ pub(super) async fn set_status(tx: &Tx, renewal: Model, status: Status) -> Resul
 }
 
 /// A subscription with nothing past due is active again, and the other way round.
-pub(super) async fn stand(tx: &Tx, subscription: &subscription::Model) -> Result<()> {
+pub(super) async fn stand(tx: &Tx, mut subscription: subscription::Model) -> Result<subscription::Model> {
     let late = unpaid::periods(tx, subscription.id).await?.iter().any(|renewal| renewal.status == Status::PastDue);
     let standing = match (subscription.status, late) {
         (Standing::Active, true) => Standing::PastDue,
         (Standing::PastDue, false) => Standing::Active,
         (same, _) => same,
     };
-    let mut row = subscription.clone().into_active_model();
     if standing != subscription.status {
+        let mut row = subscription.into_active_model();
         row.status = Set(standing);
         row.updated_at = Set(tx.now);
-        subscription::Entity::update(row).exec(tx.db()).await?;
+        subscription = row.update(tx.db()).await?;
     }
-    schedule(tx, subscription).await
+    schedule(tx, &subscription).await?;
+    Ok(subscription)
 }
 
 /// A period that was not paid in time.
@@ -346,18 +356,16 @@ async fn past_due(tx: &Tx, row: subscription::Model, number: i64, at: Instant) -
     renewal.status = Set(Status::PastDue);
     renewal.past_due_at = Set(Some(at));
     renewal.update(tx.db()).await?;
-    stand(tx, &row).await?;
-    let row = subscriptions::lock(tx, row.id, None).await?;
-    subscriptions::emit(tx, "subscription.renewal_failed", &row).await?;
+    let row = stand(tx, row).await?;
+    subscriptions::emit(tx, "subscription.renewal_failed", &row);
     Ok(row)
 }
 
 /// The provider could not collect a period's payment: it is past due at once.
-pub(super) async fn failed(tx: &Tx, subscription: SubscriptionId, number: i64) -> Result<()> {
-    let row = subscriptions::lock(tx, subscription, None).await?;
+pub(super) async fn failed(tx: &Tx, row: subscription::Model, number: i64) -> Result<()> {
     // Nobody is late with what has not begun.
     let has_begun = number < row.next_number;
-    if has_begun && find(tx.db(), tx.account.id, subscription, number).await?.status == Status::Due {
+    if has_begun && find(tx.db(), tx.account.id, row.id, number).await?.status == Status::Due {
         past_due(tx, row, number, tx.now).await?;
     }
     Ok(())

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use entity::product_order;
 use entity::renewal;
 use entity::subscription::{Column, Entity, Model, Status};
-use entity::{CustomerId, SubscriptionId, price};
-use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, QueryFilter, QuerySelect, Set};
+use entity::{CustomerId, OrderId, Owned, SubscriptionId, price};
+use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, QueryFilter, QuerySelect, QueryTrait, Set};
 use serde_json::json;
 
 use super::basket::Basket;
@@ -54,12 +54,18 @@ pub(super) async fn open(
 }
 
 /// Begins a subscription now: its periods are counted from here. Also one that was given up and is paid after all.
-pub(super) async fn begin(tx: &Tx, subscription: &Model, price: &price::Model) -> Result<(Anchor, Period)> {
+pub(super) async fn begin(
+    tx: &Tx,
+    subscription: &Model,
+    price: &price::Model,
+    gives_nothing: bool,
+) -> Result<(Model, (Anchor, Period))> {
     let (anchor, first) = first(subscription, price, tx.now)?;
     let mut row = subscription.clone().into_active_model();
     row.status = Set(Status::Active);
-    // Who gave it up gets what was paid for, and nothing more.
-    row.cancel_at_period_end = Set(subscription.cancel_at_period_end || subscription.status == Status::Cancelled);
+    // Who gave it up gets what was paid for, and nothing more; what gives nothing ends with its first period.
+    let was_given_up = subscription.status == Status::Cancelled;
+    row.cancel_at_period_end = Set(subscription.cancel_at_period_end || was_given_up || gives_nothing);
     row.anchor_at = Set(Some(anchor.at));
     row.next_number = Set(1);
     row.next_at = Set(Some(first.ends_at));
@@ -67,22 +73,14 @@ pub(super) async fn begin(tx: &Tx, subscription: &Model, price: &price::Model) -
     row.reason = Set(None);
     row.updated_at = Set(tx.now);
     let row = row.update(tx.db()).await?;
-    renewals::schedule(tx, &row).await?;
-    Ok((anchor, first))
+    renewals::schedule_begin(tx, &row).await?;
+    Ok((row, (anchor, first)))
 }
 
 /// The first period of a subscription that begins now (pure).
 pub(super) fn first(subscription: &Model, price: &price::Model, now: Instant) -> Result<(Anchor, Period)> {
     let anchor = Anchor { at: now, number: 0, zone: zone_of(&subscription.time_zone) };
     Ok((anchor, period(price, anchor, 0).ok_or_else(|| prices::broken(price))?))
-}
-
-/// Lets a subscription that gives nothing end with its first period.
-pub(super) async fn end_with_period(tx: &Tx, id: SubscriptionId) -> Result<()> {
-    let mut row = lock(tx, id, None).await?.into_active_model();
-    row.cancel_at_period_end = Set(true);
-    row.update(tx.db()).await?;
-    Ok(())
 }
 
 /// What the periods of a subscription that has begun are counted from.
@@ -98,6 +96,15 @@ pub(super) async fn lock(tx: &Tx, id: SubscriptionId, only: Option<CustomerId>) 
     let rows = only.map_or(rows.clone(), |customer| rows.filter(Column::CustomerId.eq(customer)));
     let found = rows.lock_exclusive().one(tx.db()).await?;
     found.ok_or_else(|| Refusal::not_found("subscriptionId", "subscription").into())
+}
+
+/// The subscription of an order, locked; of one customer, if only that one's are to be found.
+pub(super) async fn lock_of(tx: &Tx, order: OrderId, only: Option<CustomerId>) -> Result<Option<Model>> {
+    let its = product_order::Entity::of(tx.account.id).filter(product_order::Column::Id.eq(order));
+    let its = its.select_only().column(product_order::Column::SubscriptionId).into_query();
+    let rows = tx.rows::<Entity>().filter(Column::Id.in_subquery(its));
+    let rows = only.map_or(rows.clone(), |customer| rows.filter(Column::CustomerId.eq(customer)));
+    Ok(rows.lock_exclusive().one(tx.db()).await?)
 }
 
 /// How a status reads in a sentence.
@@ -136,12 +143,12 @@ pub(super) async fn ended(tx: &Tx, subscription: Model, reason: Option<String>) 
     row.updated_at = Set(tx.now);
     let row = row.update(tx.db()).await?;
     renewals::schedule(tx, &row).await?;
-    emit(tx, "subscription.cancelled", &row).await?;
+    emit(tx, "subscription.cancelled", &row);
     Ok(row)
 }
 
 /// Says what happened to a subscription.
-pub(super) async fn emit(tx: &Tx, name: &'static str, subscription: &Model) -> Result<()> {
+pub(super) fn emit(tx: &Tx, name: &'static str, subscription: &Model) {
     let payload = json!({
         "subscriptionId": subscription.id,
         "status": subscription.status,
@@ -150,9 +157,7 @@ pub(super) async fn emit(tx: &Tx, name: &'static str, subscription: &Model) -> R
         "nextAt": subscription.next_at,
         "reason": subscription.reason,
     });
-    tx.emit(Fact { name, customer: Some(subscription.customer_id), subject: subscription.id.0, payload })
-        .await
-        .map(drop)
+    tx.emit(Fact { name, customer: Some(subscription.customer_id), subject: subscription.id.0, payload });
 }
 
 /// Which subscriptions of a customer are wanted.

@@ -92,7 +92,7 @@ impl Operation for Fulfil {
     type Made = OrderId;
 
     async fn run(&self, tx: &Tx, caller: &Caller) -> Result<OrderId> {
-        let order = lock(tx, self.order, None).await?;
+        let order = lock(tx, self.order, None).await?.order;
         let sale = sale::load::sale(tx.db(), order, tx.now, false).await?;
         let parts = decide(&sale, self)?;
         let (rows, issues): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
@@ -109,7 +109,7 @@ impl Operation for Fulfil {
             row.at = Set(tx.now);
             row.update(tx.db()).await?;
         }
-        emit(tx, "order.fulfilled", &sale.order).await?;
+        emit(tx, "order.fulfilled", &sale.order);
         Ok(sale.order.id)
     }
 }

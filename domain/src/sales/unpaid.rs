@@ -25,15 +25,14 @@ pub(super) async fn periods(tx: &Tx, subscription: SubscriptionId) -> Result<Vec
 }
 
 /// The order of a period was cancelled: with the first one goes the subscription, with another that period.
-pub(super) async fn order_cancelled(tx: &Tx, subscription: SubscriptionId, number: i64) -> Result<()> {
-    let row = subscriptions::lock(tx, subscription, None).await?;
+pub(super) async fn order_cancelled(tx: &Tx, row: subscription::Model, number: i64) -> Result<()> {
     if number == 0 {
         return subscriptions::ended(tx, row, Some("Its order was cancelled".to_owned())).await.map(drop);
     }
-    let renewal = renewals::find(tx.db(), tx.account.id, subscription, number).await?;
+    let renewal = renewals::find(tx.db(), tx.account.id, row.id, number).await?;
     let row = if number >= row.next_number { anew::pass_over(tx, row, &renewal).await? } else { row };
     renewals::set_status(tx, renewal, Status::Cancelled).await?;
-    renewals::stand(tx, &row).await
+    renewals::stand(tx, row).await.map(drop)
 }
 
 /// Gives up the periods of a subscription that are not paid, and their orders.
@@ -82,7 +81,7 @@ pub(super) async fn collect_again(tx: &Tx, app: &App, subscription: &subscriptio
             opened.push(collect::open(tx, &order, provider.name(), subscription.payment_method.clone()).await?);
         }
     }
-    renewals::stand(tx, subscription).await?;
+    renewals::stand(tx, subscription.clone()).await?;
     Ok(opened)
 }
 

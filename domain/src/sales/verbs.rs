@@ -279,7 +279,7 @@ async fn resume(tx: &Tx, caller: &Caller, mut row: Model) -> Result<()> {
     let mut written = row.into_active_model().reset_all();
     written.updated_at = Set(tx.now);
     let row = written.update(tx.db()).await?;
-    emit(tx, "subscription.resumed", &row).await?;
+    emit(tx, "subscription.resumed", &row);
     let (row, _) = anew::open_next(tx, caller.app(), row).await?;
     renewals::schedule(tx, &row).await
 }
@@ -309,9 +309,9 @@ async fn set_status(tx: &Tx, row: Model, status: Status, name: &'static str) -> 
     written.status = Set(status);
     written.updated_at = Set(tx.now);
     let row = written.update(tx.db()).await?;
-    renewals::stand(tx, &row).await?;
-    let row = lock(tx, row.id, None).await?;
-    emit(tx, name, &row).await
+    let row = renewals::stand(tx, row).await?;
+    emit(tx, name, &row);
+    Ok(())
 }
 
 /// What it would come to. What is due happens first, as it would anyhow; nothing else is written.

@@ -15,7 +15,7 @@ use serde_json::json;
 use super::{Answered, Unanswered, endpoints, retry, signature};
 use crate::app::App;
 use crate::automations::refusal::Flow;
-use crate::caller::{Caller, Scope};
+use crate::caller::{Caller, Scope, transact};
 use crate::clock::Instant;
 use crate::error::{Error, Refusal, Result};
 use crate::events::{followed, read, stored};
@@ -243,23 +243,24 @@ async fn write(tx: &Tx, delivery: Model, outcome: &Outcome, now: Instant) -> Res
 
 /// Tries a delivery again at once, as if it were the first time.
 pub async fn retry(caller: &Caller, id: WebhookDeliveryId) -> Result<Model> {
-    let tx = caller.begin(Scope::WebhooksWrite).await?;
-    let found = tx.rows::<Entity>().filter(Column::Id.eq(id)).lock_exclusive().one(tx.db()).await?;
-    let delivery = found.ok_or_else(|| Refusal::not_found("id", "webhook delivery"))?;
-    if delivery.status == Status::Pending {
-        return Err(Flow::DeliveryPending.into());
-    }
-    if endpoints::live(&tx, delivery.endpoint_id).await?.is_none() {
-        return Err(Flow::EndpointDisabled { field: "id".to_owned() }.into());
-    }
-    let now = caller.app().store().clock.now();
-    let key = delivery.endpoint_id.to_string();
-    let mut again = delivery.into_active_model();
-    (again.status, again.attempts, again.next_at, again.ended_at) =
-        (Set(Status::Pending), Set(0), Set(Some(now)), Set(None));
-    let again = again.update(tx.db()).await?;
-    jobs::schedule(tx.db(), &tx.account, job::Kind::Deliver, vec![(key, now)], now).await?;
-    tx.commit().await?;
+    let again = transact!(caller, Scope::WebhooksWrite, |tx| {
+        let found = tx.rows::<Entity>().filter(Column::Id.eq(id)).lock_exclusive().one(tx.db()).await?;
+        let delivery = found.ok_or_else(|| Refusal::not_found("id", "webhook delivery"))?;
+        if delivery.status == Status::Pending {
+            return Err(Flow::DeliveryPending.into());
+        }
+        if endpoints::live(tx, delivery.endpoint_id).await?.is_none() {
+            return Err(Flow::EndpointDisabled { field: "id".to_owned() }.into());
+        }
+        let now = caller.app().store().clock.now();
+        let key = delivery.endpoint_id.to_string();
+        let mut again = delivery.into_active_model();
+        (again.status, again.attempts, again.next_at, again.ended_at) =
+            (Set(Status::Pending), Set(0), Set(Some(now)), Set(None));
+        let again = again.update(tx.db()).await?;
+        jobs::schedule(tx.db(), &tx.account, job::Kind::Deliver, vec![(key, now)], now).await?;
+        Ok(again)
+    })?;
     caller.app().wake();
     Ok(again)
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{Unanswered, signature};
 use crate::automations::refusal::Flow;
-use crate::caller::{Caller, Scope};
+use crate::caller::{Caller, Scope, transact};
 use crate::clock::{Instant, fresh_id};
 use crate::error::{Error, Refusal, Result};
 use crate::events::{Fact, catalogue, follow, followed, stored};
@@ -50,31 +50,34 @@ pub async fn create(caller: &Caller, new: NewEndpoint) -> Result<(Model, String)
     let url = check_url(caller, &new.url).await?;
     let description = input::optional_text("description", new.description.as_deref(), input::NAME)?;
     let events = check_events(new.events)?;
-    let tx = caller.begin(Scope::WebhooksWrite).await?;
-    followed::lock(&tx).await?;
-    if count(&tx).await? >= MOST {
-        let message = format!("An account has at most {MOST} webhook endpoints. Delete some first.");
-        return Err(Refusal::invalid("url", message).into());
-    }
-    let now = caller.app().store().clock.now();
-    let endpoint = Model {
-        account_id: tx.account.id,
-        id: WebhookEndpointId(fresh_id()),
-        url,
-        description,
-        events: stored(&events)?,
-        enabled: true,
-        generation: 1,
-        previous_until: None,
-        failing_since: None,
-        disabled_reason: None,
-        created_at: now,
-        updated_at: now,
-        deleted_at: None,
-    };
-    let endpoint = endpoint.into_active_model().insert(tx.db()).await?;
-    followed::refresh(&tx).await?;
-    tx.commit().await?;
+    let endpoint = transact!(caller, Scope::WebhooksWrite, |tx| {
+        let url = url.clone();
+        let description = description.clone();
+        followed::lock(tx).await?;
+        if count(tx).await? >= MOST {
+            let message = format!("An account has at most {MOST} webhook endpoints. Delete some first.");
+            return Err(Refusal::invalid("url", message).into());
+        }
+        let now = caller.app().store().clock.now();
+        let endpoint = Model {
+            account_id: tx.account.id,
+            id: WebhookEndpointId(fresh_id()),
+            url,
+            description,
+            events: stored(&events)?,
+            enabled: true,
+            generation: 1,
+            previous_until: None,
+            failing_since: None,
+            disabled_reason: None,
+            created_at: now,
+            updated_at: now,
+            deleted_at: None,
+        };
+        let endpoint = endpoint.into_active_model().insert(tx.db()).await?;
+        followed::refresh(tx).await?;
+        Ok(endpoint)
+    })?;
     let secret = signature::secret(&caller.app().store().key, endpoint.account_id, endpoint.id, endpoint.generation);
     Ok((endpoint, secret))
 }
@@ -87,52 +90,52 @@ pub async fn update(caller: &Caller, id: WebhookEndpointId, changes: Changes) ->
         Some(url) => Some(check_url(caller, &url).await?),
         None => None,
     };
-    let tx = caller.begin(Scope::WebhooksWrite).await?;
-    followed::lock(&tx).await?;
-    let mut endpoint: ActiveModel = load(&tx, id).await?.into_active_model();
-    if let Some(url) = url {
-        endpoint.url = Set(url);
-    }
-    if let Some(description) = changes.description {
-        endpoint.description = Set(input::optional_text("description", description.as_deref(), input::NAME)?);
-    }
-    if let Some(events) = changes.events {
-        endpoint.events = Set(stored(&check_events(events)?)?);
-    }
-    let now = caller.app().store().clock.now();
-    if let Some(enabled) = changes.enabled {
-        endpoint.enabled = Set(enabled);
-        (endpoint.failing_since, endpoint.disabled_reason) = (Set(None), Set(None));
-        if enabled {
-            jobs::schedule(tx.db(), &tx.account, job::Kind::Deliver, vec![(id.to_string(), now)], now).await?;
-        } else {
-            give_up(&tx, id, now).await?;
+    transact!(caller, Scope::WebhooksWrite, |tx| {
+        followed::lock(tx).await?;
+        let mut endpoint: ActiveModel = load(tx, id).await?.into_active_model();
+        if let Some(url) = &url {
+            endpoint.url = Set(url.clone());
         }
-    }
-    endpoint.updated_at = Set(now);
-    let endpoint = endpoint.update(tx.db()).await?;
-    followed::refresh(&tx).await?;
-    tx.commit().await?;
-    Ok(endpoint)
+        if let Some(description) = &changes.description {
+            endpoint.description = Set(input::optional_text("description", description.as_deref(), input::NAME)?);
+        }
+        if let Some(events) = &changes.events {
+            endpoint.events = Set(stored(&check_events(events.clone())?)?);
+        }
+        let now = caller.app().store().clock.now();
+        if let Some(enabled) = changes.enabled {
+            endpoint.enabled = Set(enabled);
+            (endpoint.failing_since, endpoint.disabled_reason) = (Set(None), Set(None));
+            if enabled {
+                jobs::schedule(tx.db(), &tx.account, job::Kind::Deliver, vec![(id.to_string(), now)], now).await?;
+            } else {
+                give_up(tx, id, now).await?;
+            }
+        }
+        endpoint.updated_at = Set(now);
+        let endpoint = endpoint.update(tx.db()).await?;
+        followed::refresh(tx).await?;
+        Ok(endpoint)
+    })
 }
 
 /// Deletes an endpoint; what is on its way is given up. Doing it twice changes nothing.
 pub async fn delete(caller: &Caller, id: WebhookEndpointId) -> Result<Model> {
-    let tx = caller.begin(Scope::WebhooksWrite).await?;
-    followed::lock(&tx).await?;
-    let found = tx.rows::<Entity>().filter(Column::Id.eq(id)).lock_exclusive().one(tx.db()).await?;
-    let endpoint = found.ok_or_else(|| Refusal::not_found("id", "webhook endpoint"))?;
-    if endpoint.deleted_at.is_some() {
-        return Ok(endpoint);
-    }
-    let now = caller.app().store().clock.now();
-    let mut gone: ActiveModel = endpoint.into_active_model();
-    (gone.enabled, gone.deleted_at, gone.updated_at) = (Set(false), Set(Some(now)), Set(now));
-    let gone = gone.update(tx.db()).await?;
-    give_up(&tx, id, now).await?;
-    followed::refresh(&tx).await?;
-    tx.commit().await?;
-    Ok(gone)
+    transact!(caller, Scope::WebhooksWrite, |tx| {
+        followed::lock(tx).await?;
+        let found = tx.rows::<Entity>().filter(Column::Id.eq(id)).lock_exclusive().one(tx.db()).await?;
+        let endpoint = found.ok_or_else(|| Refusal::not_found("id", "webhook endpoint"))?;
+        if endpoint.deleted_at.is_some() {
+            return Ok(endpoint);
+        }
+        let now = caller.app().store().clock.now();
+        let mut gone: ActiveModel = endpoint.into_active_model();
+        (gone.enabled, gone.deleted_at, gone.updated_at) = (Set(false), Set(Some(now)), Set(now));
+        let gone = gone.update(tx.db()).await?;
+        give_up(tx, id, now).await?;
+        followed::refresh(tx).await?;
+        Ok(gone)
+    })
 }
 
 /// Gives an endpoint a new secret. The one before it signs as well for so many hours, 24 if nothing is said.
@@ -141,40 +144,42 @@ pub async fn rotate_secret(caller: &Caller, id: WebhookEndpointId, overlap: Opti
     if !(0..=7 * 24).contains(&overlap) {
         return Err(Refusal::invalid("overlapHours", "Must be 0 to 168.").into());
     }
-    let tx = caller.begin(Scope::WebhooksWrite).await?;
-    let endpoint = load(&tx, id).await?;
-    let now = caller.app().store().clock.now();
-    // Two secrets are valid at most: a second rotation would end the one that receivers still check with.
-    if let Some(until) = endpoint.previous_until.filter(|until| *until > now && overlap > 0) {
-        let message = format!(
-            "It was rotated before, and the secret of then is valid until {}. Wait, or say overlapHours: 0 to end all but the new one.",
-            until.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
-        );
-        return Err(Refusal::invalid("overlapHours", message).into());
-    }
-    let generation = endpoint.generation + 1;
-    let mut rotated: ActiveModel = endpoint.into_active_model();
-    rotated.generation = Set(generation);
-    rotated.previous_until = Set(Some(now + TimeDelta::hours(i64::from(overlap))));
-    rotated.updated_at = Set(now);
-    let rotated = rotated.update(tx.db()).await?;
-    tx.commit().await?;
+    let rotated = transact!(caller, Scope::WebhooksWrite, |tx| {
+        let endpoint = load(tx, id).await?;
+        let now = caller.app().store().clock.now();
+        // Two secrets are valid at most: a second rotation would end the one that receivers still check with.
+        if let Some(until) = endpoint.previous_until.filter(|until| *until > now && overlap > 0) {
+            let message = format!(
+                "It was rotated before, and the secret of then is valid until {}. Wait, or say overlapHours: 0 to end all but the new one.",
+                until.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+            );
+            return Err(Refusal::invalid("overlapHours", message).into());
+        }
+        let generation = endpoint.generation + 1;
+        let mut rotated: ActiveModel = endpoint.into_active_model();
+        rotated.generation = Set(generation);
+        rotated.previous_until = Set(Some(now + TimeDelta::hours(i64::from(overlap))));
+        rotated.updated_at = Set(now);
+        let rotated = rotated.update(tx.db()).await?;
+        Ok(rotated)
+    })?;
     let secret = signature::secret(&caller.app().store().key, rotated.account_id, rotated.id, rotated.generation);
     Ok((rotated, secret))
 }
 
 /// Posts a test to an endpoint, whatever events it asks for.
 pub async fn test(caller: &Caller, id: WebhookEndpointId) -> Result<EventId> {
-    let tx = caller.begin(Scope::WebhooksWrite).await?;
-    let endpoint = load(&tx, id).await?;
-    if !endpoint.enabled {
-        return Err(Flow::EndpointDisabled { field: "id".to_owned() }.into());
-    }
-    let payload = json!({ "webhookEndpointId": id, "reason": null });
-    // For this endpoint alone.
-    let event = tx.emit_quietly(Fact { name: "webhook.tested", customer: None, subject: id.0, payload }).await?;
-    follow::enqueue(&tx, caller.app(), &[(id, event)]).await?;
-    tx.commit().await?;
+    let event = transact!(caller, Scope::WebhooksWrite, |tx| {
+        let endpoint = load(tx, id).await?;
+        if !endpoint.enabled {
+            return Err(Flow::EndpointDisabled { field: "id".to_owned() }.into());
+        }
+        let payload = json!({ "webhookEndpointId": id, "reason": null });
+        // For this endpoint alone.
+        let event = tx.emit_quietly(Fact { name: "webhook.tested", customer: None, subject: id.0, payload });
+        follow::enqueue(tx, caller.app(), &[(id, event)]).await?;
+        Ok(event)
+    })?;
     caller.app().wake();
     Ok(event)
 }
@@ -195,7 +200,7 @@ pub(super) async fn disable(tx: &Tx, endpoint: Model, reason: &str, now: Instant
     give_up(tx, id, now).await?;
     followed::refresh(tx).await?;
     let payload = json!({ "webhookEndpointId": id, "reason": reason });
-    tx.emit(Fact { name: "webhook.disabled", customer: None, subject: id.0, payload }).await?;
+    tx.emit(Fact { name: "webhook.disabled", customer: None, subject: id.0, payload });
     Ok(())
 }
 

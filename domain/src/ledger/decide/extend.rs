@@ -39,7 +39,8 @@ pub(super) fn decide(wallet: &Wallet, command: &Extend, at: Instant) -> Result<V
     // What had not rolled over, or had ended before the cap came, falls under its allowance.
     let kept = revived - refunded.min(revived);
     let under = if wallet.caps_since(grant, before) { kept } else { grant.expired_capped.min(kept) };
-    let coming = [Draw::of(grant.id, under, share(cost, under, revived))];
+    // What the refund took is no cost of it any more: what is left is of the others.
+    let coming = [Draw::of(grant.id, under, share(cost, under, kept))];
     let mut after = wallet.clone();
     after.apply(&Entry::new(kind, at, vec![draw]));
     let (allowances, beyond) = after.within_caps(if comes_back { &coming } else { &[] }, -1, at);

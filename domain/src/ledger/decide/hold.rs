@@ -3,6 +3,7 @@
 
 use chrono::TimeDelta;
 use entity::activity::Kind;
+use entity::allocation::CostPool;
 use entity::hold::{Model, Status};
 use entity::{ActivityId, Credits, HoldId};
 
@@ -12,7 +13,7 @@ use crate::error::Refusal;
 use crate::ledger::command::{Capture, Place, Release};
 use crate::ledger::draw::{draw, split, with_first_use};
 use crate::ledger::fault::{self, Fault};
-use crate::ledger::state::{Draw, Entry, Held, Wallet};
+use crate::ledger::state::{CostMove, Draw, Entry, Held, Wallet};
 
 /// Open holds of one wallet: all of them are looked at with every command.
 const HOLDS: usize = 1_000;
@@ -65,8 +66,19 @@ pub(super) fn capture(wallet: &Wallet, command: &Capture, at: Instant) -> Result
         split(&held.draws, amount)
     };
     let id = Some(command.hold);
+    let lost = lost(wallet, &used, at);
     let capture = Entry { hold: id, ..Entry::new(Kind::Capture, at, with_first_use(wallet, used, at)) };
-    Ok(std::iter::once(capture).chain(go_back(wallet, id, &rest, at)).collect())
+    Ok(std::iter::once(capture).chain(lost).chain(go_back(wallet, id, &rest, at)).collect())
+}
+
+/// What is used of credits that were charged back, or never paid, is lost (selling.md, S8, S10).
+fn lost(wallet: &Wallet, used: &[Draw], at: Instant) -> Option<Entry> {
+    let moves = Some(CostMove { from: CostPool::Consumed, to: CostPool::Lost });
+    let of = used.iter().filter(|draw| wallet.given_up.contains(&draw.grant) && !draw.cost.is_zero());
+    let draws = of.map(|draw| Draw { reprices: moves, ..Draw::of(draw.grant, Credits::ZERO, draw.cost) });
+    let draws = draws.collect::<Vec<_>>();
+    let reason = Some("Its money was charged back, or never came");
+    (!draws.is_empty()).then(|| Entry { follows: true, reason, ..Entry::new(Kind::Reprice, at, draws) })
 }
 
 pub(super) fn release(wallet: &Wallet, command: &Release, at: Instant) -> Result<Vec<Entry>, Refusal> {

@@ -45,8 +45,8 @@ pub(super) fn decide(wallet: &Wallet, command: &Reverse, around: &Circumstances<
         OnExpired::Forfeit => wallet.onward(&kept, at),
         OnExpired::Reissue { grace_days } => reissue(wallet, &kept, grace_days, around),
     };
-    let ended = (!beyond.is_empty()).then(|| Entry { reason: Some(REASON), ..Entry::new(Kind::Expire, at, beyond) });
-    Ok(std::iter::once(reverse).chain(voided(refunded, at)).chain(ended).chain(onward).collect())
+    let beyond = not_rolled_over(beyond, at);
+    Ok(std::iter::once(reverse).chain(voided(refunded, at)).chain(beyond).chain(onward).collect())
 }
 
 /// What was refunded is voided in the instant in which it comes back (selling.md, S4).
@@ -77,16 +77,24 @@ fn reinstate(
         return Err(Refusal::ReversedBefore);
     }
     let draws = void.left.clone();
-    let entry = Entry { reverses: Some(command.activity), ..Entry::new(Kind::Reinstate, around.at, draws) };
+    let mut entry = Entry { reverses: Some(command.activity), ..Entry::new(Kind::Reinstate, around.at, draws) };
     let mut opened = wallet.clone();
     opened.apply(&entry);
     // A void that only closed its grant gives nothing back.
     let returned = void.left.iter().copied().filter(|draw| !draw.amount.is_zero()).collect::<Vec<_>>();
+    let (allowances, beyond) = opened.within_caps(&returned, void.drawn, around.at);
+    let kept = less(&returned, &beyond);
+    entry.draws.extend(allowances);
     let onward = match command.on_expired {
-        OnExpired::Forfeit => opened.onward(&returned, around.at),
-        OnExpired::Reissue { grace_days } => reissue(&opened, &returned, grace_days, around),
+        OnExpired::Forfeit => opened.onward(&kept, around.at),
+        OnExpired::Reissue { grace_days } => reissue(&opened, &kept, grace_days, around),
     };
-    Ok(std::iter::once(entry).chain(onward).collect())
+    Ok(std::iter::once(entry).chain(not_rolled_over(beyond, around.at)).chain(onward).collect())
+}
+
+/// What is beyond the allowance of a cap ends in the same instant (selling.md, S11).
+fn not_rolled_over(beyond: Vec<Draw>, at: Instant) -> Option<Entry> {
+    (!beyond.is_empty()).then(|| Entry { reason: Some(REASON), ..Entry::new(Kind::Expire, at, beyond) })
 }
 
 /// A transfer of what came back to ended grants, each draw to a new grant of the same customer.

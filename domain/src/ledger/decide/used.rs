@@ -16,7 +16,7 @@ pub struct Used {
     pub kind: Kind,
     /// What led to it.
     pub source: Source,
-    /// Its number within its wallet.
+    /// The number, within its wallet, of the activity that drew the credits: of a capture, the one that set them aside.
     pub drawn: i64,
     /// What is left of its draws, first taken first.
     pub left: Vec<Draw>,

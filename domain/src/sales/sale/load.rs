@@ -8,11 +8,11 @@ use entity::{
 };
 use sea_orm::{ColumnTrait, DatabaseTransaction, QueryFilter, QueryOrder};
 
-use super::{Lot, Sale, Use};
+use super::{Lot, Sale, Use, placed};
 use crate::clock::Instant;
 use crate::error::{Refusal, Result};
 use crate::ledger::state::WalletKey;
-use crate::ledger::{drawn, settle};
+use crate::ledger::{drawn, holds};
 use crate::sales::{fulfil, orders};
 use crate::tx::View;
 
@@ -35,7 +35,7 @@ pub async fn sale(
     with_uses: bool,
 ) -> Result<Sale> {
     let account = order.account_id;
-    let lines = fulfil::lines_of(txn, &order).await?;
+    let lines = placed::lines(txn, &order).await?;
     let given = fulfil::of_order(txn, &order).await?;
     let payments = payment::Entity::of(account)
         .filter(payment::Column::OrderId.eq(order.id))
@@ -107,8 +107,9 @@ pub async fn lots(
             .filter(hold::Column::ExpiresAt.lte(now));
         drawn::held(txn, holds).await?
     };
-    for lot in &mut lots {
-        lot.grant = settle::grant_at(lot.grant.clone(), &lapsed, now);
+    let grants = holds::as_they_are(txn, lots.iter().map(|lot| lot.grant.clone()).collect(), &lapsed, now).await?;
+    for (lot, grant) in lots.iter_mut().zip(grants) {
+        lot.grant = grant;
     }
     Ok(lots)
 }

@@ -4,6 +4,7 @@
 pub mod cover;
 mod drawer;
 pub mod load;
+pub mod placed;
 pub mod refund;
 pub mod taken;
 
