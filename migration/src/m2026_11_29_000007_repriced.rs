@@ -26,6 +26,8 @@ pub const UP: &[&str] = &[
     "ALTER TABLE credit_grant ADD COLUMN capped_at {long}",
     "ALTER TABLE allocation ADD COLUMN allowance {long}",
     "ALTER TABLE hold ADD COLUMN sequence {long} NOT NULL DEFAULT 0",
+    "UPDATE hold SET sequence = (SELECT activity.sequence FROM activity
+        WHERE activity.account_id = hold.account_id AND activity.id = hold.activity_id)",
     "ALTER TABLE wallet ADD COLUMN caps {int} NOT NULL DEFAULT 0 CHECK (caps >= 0)",
     "ALTER TABLE subscription ADD COLUMN pending_quantity {long} CHECK (pending_quantity >= 1)",
     "ALTER TABLE product_order ADD COLUMN covered {long} NOT NULL DEFAULT 0 CHECK (covered >= 0)",

@@ -2,6 +2,7 @@
 
 mod access_log;
 mod attacks;
+mod erasures;
 mod identity;
 mod isolation;
 mod keys;

@@ -1,6 +1,7 @@
 //! The ledger on both databases.
 
 mod bulk;
+mod columns;
 mod contests;
 mod holds;
 mod idempotency;

@@ -1,7 +1,7 @@
 //! The pure core beside the naive ledger: after every step, what was written and what there is must be the same.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
@@ -87,6 +87,7 @@ pub fn books(people: &[CustomerId]) -> Books {
         wallets: people.iter().map(wallet).collect(),
         types: HashMap::from([(TYPE, credit_type())]),
         customers: people.iter().map(|customer| (*customer, None)).collect(),
+        erased: HashSet::new(),
         used: HashMap::new(),
         noticed: Vec::new(),
     }

@@ -17,7 +17,7 @@ mod processes;
 mod refunds;
 mod reports;
 mod rollover;
-mod shop;
+pub mod shop;
 mod sold;
 mod statements;
 mod strangers;

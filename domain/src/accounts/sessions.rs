@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use entity::customer_session::{ActiveModel, Column, Entity, Model};
-use entity::{CustomerId, CustomerOwned, CustomerSessionId, Owned, customer};
+use entity::{CustomerId, CustomerSessionId, Owned};
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, Set};
 
 use super::credential::{Credential, Kind};
@@ -13,6 +13,7 @@ use super::tokens::Known;
 use crate::app::App;
 use crate::caller::{Caller, Role, Scope, transact};
 use crate::clock::fresh_id;
+use crate::customers;
 use crate::error::{Error, Refusal, Result};
 use crate::page::{self, Page, Slice};
 use crate::tx::{Tx, View};
@@ -27,11 +28,7 @@ pub async fn create(caller: &Caller, customer: CustomerId, minutes: i32) -> Resu
         return Err(Refusal::invalid("minutes", format!("Must be 1 to {LONGEST}.")).into());
     }
     transact!(caller, Scope::SessionsWrite, |tx| {
-        let found = customer::Entity::of_customer(tx.account.id, customer).one(tx.db()).await?;
-        let found = found.ok_or_else(|| Refusal::not_found("customerId", "customer"))?;
-        if found.erased_at.is_some() {
-            return Err(Refusal::invalid("customerId", "This customer was erased: nobody can sign in as it.").into());
-        }
+        customers::about(tx, customer, "customerId").await?;
         let (id, now) = (CustomerSessionId(fresh_id()), caller.app().store().clock.now());
         let credential = Credential::fresh(Kind::Session, tx.account.id, id.0);
         let session = Model {

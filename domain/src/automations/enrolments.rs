@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use entity::enrolment::{Column, Entity, Model, Status};
-use entity::{AutomationId, CustomerId, EnrolmentId, automation, customer, job};
+use entity::{AutomationId, CustomerId, EnrolmentId, automation, job};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QuerySelect, Set,
@@ -15,6 +15,7 @@ use super::actions::Because;
 use super::refusal::Flow;
 use crate::caller::{Caller, Scope, transact};
 use crate::clock::fresh_id;
+use crate::customers;
 use crate::error::{Error, Refusal, Result};
 use crate::events::DEEPEST;
 use crate::input;
@@ -60,8 +61,7 @@ pub(super) async fn begin(
     if !row.enabled {
         return Err(Flow::AutomationDisabled { field: "automationId".to_owned() }.into());
     }
-    let found = tx.rows::<customer::Entity>().filter(customer::Column::Id.eq(customer)).one(tx.db()).await?;
-    found.ok_or_else(|| Refusal::not_found("who.customerId", "customer"))?;
+    customers::about(tx, customer, "who.customerId").await?;
     let depth = because.depth;
     if depth > DEEPEST {
         return Err(Flow::LoopLimit.into());

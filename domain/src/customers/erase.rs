@@ -1,11 +1,13 @@
 //! Forgetting a person: what says who a customer was becomes blank, what was counted stays.
 
 use entity::customer::{ActiveModel, Model};
-use entity::{CustomerId, customer_tag, enrolment, event, job, payment, product_order, refund, subscription};
+use entity::{
+    CustomerId, CustomerOwned, customer_tag, enrolment, event, job, payment, product_order, refund, subscription,
+};
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, Set};
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, Set};
 
-use super::{load, tell, terms};
+use super::{Entity, tell, terms};
 use crate::accounts::sessions;
 use crate::caller::{Caller, Scope, transact};
 use crate::error::{Refusal, Result};
@@ -16,14 +18,16 @@ use crate::tx::Tx;
 /// Ids of one statement.
 const IDS: usize = 900;
 /// What stands where the name was.
-const NOBODY: &str = "(erased)";
+pub const NOBODY: &str = "(erased)";
 
 /// Blanks a customer for good: name, addresses, tags, metadata, notes, what events said, what order forms were told; ends
 /// its sessions and walks, and archives it. Its credits, activities and orders stay as numbers, and the ledger still
 /// verifies. Doing it again blanks what was said since.
 pub async fn erase(caller: &Caller, id: CustomerId) -> Result<Model> {
     let erased = transact!(caller, Scope::CustomersErase, |tx| {
-        let customer = load(tx, id, "id").await?;
+        // Whoever is writing about it ends first; whoever comes now waits, and finds it erased.
+        let found = Entity::of_customer(tx.account.id, id).lock_exclusive().one(tx.db()).await?;
+        let customer = found.ok_or_else(|| Refusal::not_found("id", "customer"))?;
         let again = customer.erased_at;
         if let Some(running) = running_subscription(tx, id).await? {
             let message = format!("Its subscription {running} still runs and would be charged. Cancel it first.");

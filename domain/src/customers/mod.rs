@@ -5,7 +5,7 @@ pub mod export;
 mod find;
 mod terms;
 
-pub use erase::erase;
+pub use erase::{NOBODY, erase};
 pub use find::{Search, by_email, by_external_id, by_ids, search, tags};
 
 use entity::customer::{ActiveModel, Column, Entity, Model};
@@ -198,6 +198,29 @@ async fn tags_of(tx: &Tx, id: CustomerId) -> Result<Vec<String>> {
 async fn load(tx: &Tx, id: CustomerId, field: &str) -> Result<Model> {
     let found = Entity::of_customer(tx.account.id, id).lock(LockType::NoKeyUpdate).one(tx.db()).await?;
     found.ok_or_else(|| Refusal::not_found(field, "customer").into())
+}
+
+/// A customer about whom something is written: it is not erased before the transaction ends. None that was erased.
+pub(super) async fn about(tx: &Tx, id: CustomerId, field: &str) -> Result<Model> {
+    let found = Entity::of_customer(tx.account.id, id).lock(LockType::KeyShare).one(tx.db()).await?;
+    not_erased(found.ok_or_else(|| Refusal::not_found(field, "customer"))?, field)
+}
+
+/// Refuses to write about who was erased.
+pub(super) fn not_erased(customer: Model, field: &str) -> Result<Model> {
+    if customer.erased_at.is_some() {
+        return Err(Refusal::invalid(field, "This customer was erased: nothing more is written about it.").into());
+    }
+    Ok(customer)
+}
+
+/// What is said about what a customer bought; nothing where it was erased, or is before the transaction ends.
+pub(super) async fn said_of(tx: &Tx, id: CustomerId, words: Option<String>) -> Result<Option<String>> {
+    if words.is_none() {
+        return Ok(None);
+    }
+    let found = Entity::of_customer(tx.account.id, id).lock(LockType::KeyShare).one(tx.db()).await?;
+    Ok(words.filter(|_| found.is_some_and(|customer| customer.erased_at.is_none())))
 }
 
 /// A customer that an input names and that was not erased, locked likewise.

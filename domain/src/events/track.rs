@@ -2,7 +2,8 @@
 
 use entity::customer::{Column, Entity};
 use entity::{CustomerId, CustomerOwned, EventId, event};
-use sea_orm::{ColumnTrait, QueryFilter};
+use sea_orm::sea_query::LockType;
+use sea_orm::{ColumnTrait, QueryFilter, QuerySelect, Select};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -10,6 +11,7 @@ use super::catalogue;
 use super::followed::is_followed;
 use crate::caller::{Caller, Scope};
 use crate::clock::fresh_id;
+use crate::customers::not_erased;
 use crate::error::{Error, Refusal, Result};
 use crate::input;
 use crate::once::{Operation, once};
@@ -96,23 +98,25 @@ pub fn check_name(field: &str, name: &str) -> Result<String, Refusal> {
     Ok(name.to_owned())
 }
 
+/// It is not erased before the transaction ends.
+fn locked(customer: Select<Entity>) -> Select<Entity> {
+    customer.lock(LockType::KeyShare)
+}
+
 async fn find(tx: &Tx, who: &Who) -> Result<CustomerId> {
     let (select, field) = (tx.rows::<Entity>(), "customer");
     let found = match who {
-        Who::Id(id) => Entity::of_customer(tx.account.id, *id).one(tx.db()).await?,
+        Who::Id(id) => locked(Entity::of_customer(tx.account.id, *id)).one(tx.db()).await?,
         Who::Email(email) => {
-            select.filter(Column::Email.eq(input::email("customer.email", email)?)).one(tx.db()).await?
+            locked(select.filter(Column::Email.eq(input::email("customer.email", email)?))).one(tx.db()).await?
         }
         Who::ExternalId(id) => {
             let id = input::text("customer.externalId", id, input::NAME)?;
-            select.filter(Column::ExternalId.eq(id)).one(tx.db()).await?
+            locked(select.filter(Column::ExternalId.eq(id))).one(tx.db()).await?
         }
     };
     let found = found.ok_or_else(|| Refusal::not_found(field, "customer"))?;
-    if found.erased_at.is_some() {
-        return Err(Refusal::invalid(field, "This customer was erased: nothing more is written about it.").into());
-    }
-    Ok(found.id)
+    Ok(not_erased(found, field)?.id)
 }
 
 fn depth(value: &Value) -> usize {

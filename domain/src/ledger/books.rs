@@ -2,7 +2,7 @@
 //!
 //! Whoever writes gets each entry just before it becomes true, and answers the hash that its activity carries.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use entity::activity::Source;
@@ -24,6 +24,8 @@ pub struct Books {
     pub types: HashMap<CreditTypeId, credit_type::Model>,
     /// Since when each customer is archived; looked up for those who get credits.
     pub customers: HashMap<CustomerId, Option<Instant>>,
+    /// Who was erased, of those who get credits and about whom something is said.
+    pub erased: HashSet<CustomerId>,
     /// What reverses are to undo.
     pub used: HashMap<ActivityId, Used>,
     /// The thresholds that were crossed, in the order in which they were.
@@ -58,6 +60,7 @@ impl Books {
             wallets: HashMap::new(),
             types: HashMap::new(),
             customers: HashMap::new(),
+            erased: HashSet::new(),
             used: HashMap::new(),
             noticed: Vec::new(),
         }
@@ -71,6 +74,7 @@ impl Books {
     ) -> Result<(), Refusal> {
         let key = ask.command.wallet();
         let credit_type = self.existing(ask.command)?.clone();
+        self.may_be_said(ask)?;
         let mut keys = vec![key];
         keys.extend(ask.command.receives().filter(|other| *other != key));
         keys.sort_unstable();
@@ -106,6 +110,17 @@ impl Books {
         Ok(())
     }
 
+    /// Refuses what says something about who was erased, unless it was agreed before.
+    fn may_be_said(&self, ask: &Ask<'_>) -> Result<(), Refusal> {
+        let agreed = matches!(ask.source, Source::Order | Source::Renewal);
+        let Some(field) = said_in(ask.command).filter(|_| !agreed) else { return Ok(()) };
+        if ask.command.customers().any(|customer| self.erased.contains(&customer)) {
+            let message = "This customer was erased: nothing more is said about it. Leave the notes out.";
+            return Err(Refusal::invalid(field, message));
+        }
+        Ok(())
+    }
+
     /// The credit type, if everything that the command names exists.
     fn existing(&self, command: &Command) -> Result<&credit_type::Model, Refusal> {
         let (customer, credit_type) = command.wallet();
@@ -124,6 +139,12 @@ impl Books {
         let Some(used) = entry.reverses.and_then(|id| self.used.get_mut(&id)) else { return };
         used.follow(entry.kind, &entry.draws);
     }
+}
+
+/// The field in which a command says something about a customer that an erasure would have to blank, if it does.
+pub(super) fn said_in(command: &Command) -> Option<&'static str> {
+    let words = command.words();
+    words.note.map(|_| "note").or(words.internal_note.map(|_| "internalNote"))
 }
 
 fn make_true(

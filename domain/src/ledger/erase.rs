@@ -26,6 +26,8 @@ pub(crate) async fn notes(tx: &Tx, customer: CustomerId) -> Result<()> {
         .col_expr(credit_grant::Column::Metadata, Expr::value(serde_json::json!({})))
         .filter(credit_grant::Column::AccountId.eq(account))
         .filter(credit_grant::Column::CustomerId.eq(customer))
+        // Only these: whoever moves others need not wait.
+        .filter(credit_grant::Column::Metadata.ne(serde_json::json!({})))
         .exec(tx.db())
         .await?;
     Ok(())

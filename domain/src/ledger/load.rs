@@ -4,18 +4,19 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use entity::{
     AccountId, ActivityId, CreditTypeId, Credits, CustomerId, GrantId, HoldId, Owned, account, among, credit_grant,
-    credit_type, customer, hold, wallet,
+    credit_type, hold, wallet,
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
     QuerySelect, TryInsertResult, Value,
 };
 
-use super::books::Books;
+use super::books::{Books, said_in};
 use super::chain;
 use super::command::Command;
 use super::decide::Used;
 use super::drawn;
+use super::named;
 use super::part::{self, WholeUpTo};
 use super::state::{Held, Wallet, WalletKey};
 use super::watch;
@@ -68,15 +69,23 @@ pub async fn library(
     let receive = commands.iter().filter_map(|(account, command)| Some((*account, command.receives()?)));
     let receive = receive.collect::<BTreeSet<Place>>();
     places.extend(&receive);
+    // Whoever gets new grants, and about whom something is said, is not erased before this ends: locked before wallets, as
+    // orders do.
+    let said = commands.iter().filter(|(_, command)| said_in(command).is_some());
+    let said = said.flat_map(|(account, command)| command.customers().map(|customer| (*account, customer)));
+    let asked = receive.iter().map(|(account, (customer, _))| (*account, *customer)).chain(said);
+    let asked = asked.collect::<BTreeSet<_>>();
+    let mut looked_up = named::customers(txn, asked, purpose).await?;
     let mut rows = wallets(txn, &places, purpose).await?;
-    let types = self::types(txn, &places, known).await?;
+    let types = named::types(txn, &places, known).await?;
     let found = rows.iter().map(place).collect::<BTreeSet<_>>();
     let missing = places.difference(&found).copied().collect::<BTreeSet<_>>();
+    let unknown = missing.iter().map(|(account, (customer, _))| (*account, *customer));
+    let unknown = unknown.filter(|key| !looked_up.contains_key(key)).collect();
+    looked_up.extend(named::customers(txn, unknown, Purpose::Glance).await?);
     let mut customers = rows.iter().map(|row| ((row.account_id, row.customer_id), None)).collect::<BTreeMap<_, _>>();
-    let asked = missing.union(&receive).map(|(account, (customer, _))| (*account, *customer)).collect::<BTreeSet<_>>();
-    if !asked.is_empty() {
-        customers.extend(self::customers(txn, asked).await?);
-    }
+    let erased = looked_up.iter().filter(|(_, row)| row.erased_at.is_some()).map(|(key, _)| *key).collect::<Vec<_>>();
+    customers.extend(looked_up.into_iter().map(|(key, row)| (key, row.archived_at)));
     let is_known = |(account, (customer, credit_type)): &&Place| {
         customers.contains_key(&(*account, *customer)) && types.contains_key(&(*account, *credit_type))
     };
@@ -106,6 +115,9 @@ pub async fn library(
     }
     for ((account, id), archived) in customers {
         library.entry(account).and_modify(|books| books.customers.extend([(id, archived)]));
+    }
+    for (account, id) in erased {
+        library.entry(account).and_modify(|books| books.erased.extend([id]));
     }
     for ((account, id), used) in used {
         library.entry(account).and_modify(|books| books.used.extend([(id, used)]));
@@ -328,33 +340,6 @@ async fn holds(
         rows.extend(Entity::keyed(txn.get_database_backend(), [Column::Id], ids(named))?.all(txn).await?);
     }
     drawn::with_draws(txn, rows).await
-}
-
-async fn types(
-    txn: &DatabaseTransaction,
-    places: &BTreeSet<Place>,
-    known: Vec<credit_type::Model>,
-) -> Result<BTreeMap<(AccountId, CreditTypeId), credit_type::Model>, DbErr> {
-    use credit_type::{Column, Entity};
-    let named = places.iter().map(|(account, (_, credit_type))| (*account, *credit_type)).collect::<BTreeSet<_>>();
-    let known = known.into_iter().map(|row| ((row.account_id, row.id), row)).filter(|(key, _)| named.contains(key));
-    let mut types = known.collect::<BTreeMap<_, _>>();
-    let unknown = named.into_iter().filter(|key| !types.contains_key(key)).collect::<Vec<_>>();
-    if !unknown.is_empty() {
-        let rows = Entity::keyed(txn.get_database_backend(), [Column::Id], ids(unknown))?.all(txn).await?;
-        types.extend(rows.into_iter().map(|row| ((row.account_id, row.id), row)));
-    }
-    Ok(types)
-}
-
-/// Since when customers are archived.
-async fn customers(
-    txn: &DatabaseTransaction,
-    named: BTreeSet<(AccountId, CustomerId)>,
-) -> Result<Vec<((AccountId, CustomerId), Option<Instant>)>, DbErr> {
-    let rows =
-        customer::Entity::keyed(txn.get_database_backend(), [customer::Column::Id], ids(named))?.all(txn).await?;
-    Ok(rows.into_iter().map(|row| ((row.account_id, row.id), row.archived_at)).collect())
 }
 
 /// Makes wallets, which are locked with that; answers whether all of them are new. Another transaction may have made some

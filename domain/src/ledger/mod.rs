@@ -47,6 +47,7 @@ pub mod grants;
 pub mod holds;
 pub mod load;
 pub mod movement;
+mod named;
 pub mod opening;
 pub(super) mod part;
 pub(super) mod post;

@@ -13,6 +13,7 @@ use crate::clock::Instant;
 #[derive(Debug, PartialEq, Eq)]
 struct Placed {
     activity: ActivityId,
+    sequence: i64,
     status: Status,
     captured: Credits,
     reference: Option<String>,
@@ -188,7 +189,15 @@ impl<'a> Walk<'a> {
             None => {
                 let (captured, closed_at) = (Credits::ZERO, (status != Status::Open).then_some(activity.at));
                 let reference = activity.reference.clone();
-                self.placed.insert(id, Placed { activity: activity.id, status, captured, reference, closed_at });
+                let placed = Placed {
+                    activity: activity.id,
+                    sequence: activity.sequence,
+                    status,
+                    captured,
+                    reference,
+                    closed_at,
+                };
+                self.placed.insert(id, placed);
             }
             Some(placed) if placed.status == Status::Open => {
                 placed.status = status;
@@ -273,6 +282,7 @@ impl<'a> Walk<'a> {
         for (id, hold) in self.holds {
             let stored = Placed {
                 activity: hold.activity_id,
+                sequence: hold.sequence,
                 status: hold.status,
                 captured: hold.captured,
                 reference: hold.reference.clone(),

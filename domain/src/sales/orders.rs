@@ -18,6 +18,7 @@ use super::sale::taken::{self, Whose};
 use super::{payments, sale, subscriptions, unpaid};
 use crate::caller::{Caller, Role, Scope};
 use crate::clock::fresh_id;
+use crate::customers;
 use crate::error::{Refusal, Result};
 use crate::events::Fact;
 use crate::input;
@@ -174,7 +175,8 @@ impl Operation for Cancel {
         let kept = payments::kept(&payments::paid_for(tx.db(), &order).await?);
         if is_to_cancel(&order, kept, only.is_some())? {
             let store = caller.app().store();
-            let cancelled = cancel_in(tx, store, order, self.reason.clone(), caller.actor()).await?;
+            let reason = customers::said_of(tx, order.customer_id, self.reason.clone()).await?;
+            let cancelled = cancel_in(tx, store, order, reason, caller.actor()).await?;
             if let (Some(subscription), Some(number)) = (subscription, cancelled.renewal_number) {
                 unpaid::order_cancelled(tx, subscription, number).await?;
             }

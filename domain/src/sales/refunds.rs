@@ -20,6 +20,7 @@ use super::sale::taken::{self, By, Whose};
 use super::{change, collect, fulfil, payments, renewals, sale};
 use crate::caller::{Caller, Scope};
 use crate::clock::fresh_id;
+use crate::customers;
 use crate::error::{Error, Refusal, Result};
 use crate::input;
 use crate::ledger::fault::{self, Fault};
@@ -128,11 +129,13 @@ impl Operation for NewRefund {
 
     async fn run(&self, tx: &Tx, caller: &Caller) -> Result<OrderId> {
         let order = lock(tx, self.order, None).await?.order;
+        let said = customers::said_of(tx, order.customer_id, Some(self.reason.clone())).await?;
+        let new = Self { reason: said.unwrap_or_else(|| customers::NOBODY.to_owned()), ..self.clone() };
         if order.currency.is_none() {
             ensure_paid(&order)?;
-            return give_credits_back(tx, caller, &order, self).await;
+            return give_credits_back(tx, caller, &order, &new).await;
         }
-        give_money_back(tx, caller, order, self).await
+        give_money_back(tx, caller, order, &new).await
     }
 }
 

@@ -14,6 +14,7 @@ use super::sale::{self, Sale};
 use crate::caller::{Caller, Scope};
 use crate::catalog::credit_types;
 use crate::clock::Instant;
+use crate::customers;
 use crate::error::{Refusal, Result};
 use crate::input;
 use crate::ledger::{self, Command, Cost, Issue, Words};
@@ -93,8 +94,10 @@ impl Operation for Fulfil {
 
     async fn run(&self, tx: &Tx, caller: &Caller) -> Result<OrderId> {
         let order = lock(tx, self.order, None).await?.order;
+        let said = customers::said_of(tx, order.customer_id, Some(self.reason.clone())).await?;
+        let wanted = Self { reason: said.unwrap_or_else(|| customers::NOBODY.to_owned()), ..self.clone() };
         let sale = sale::load::sale(tx.db(), order, tx.now, false).await?;
-        let parts = decide(&sale, self)?;
+        let parts = decide(&sale, &wanted)?;
         let (rows, issues): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
         let by = (caller.actor(), Source::Order);
         let commands = issues.into_iter().map(Command::Issue).collect();

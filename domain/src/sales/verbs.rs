@@ -20,6 +20,7 @@ use super::subscriptions::{emit, end, in_words, lock};
 use super::{anew, change, collect, renewals, unpaid};
 use crate::caller::{Caller, Role, Scope};
 use crate::clock::Instant;
+use crate::customers;
 use crate::error::{Error, Refusal, Result};
 use crate::input;
 use crate::ledger::fault::{self, Fault};
@@ -163,8 +164,8 @@ impl Operation for Verb {
             }
             What::Resume if row.status == Status::Paused => Box::pin(resume(tx, caller, row)).await?,
             What::Cancel(reason) if row.status != Status::Cancelled => {
-                let store = caller.app().store();
-                Box::pin(end(tx, store, row, reason.clone(), caller.actor())).await?;
+                let reason = customers::said_of(tx, row.customer_id, reason.clone()).await?;
+                Box::pin(end(tx, caller.app().store(), row, reason, caller.actor())).await?;
             }
             _ => {}
         }
