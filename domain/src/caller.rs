@@ -268,10 +268,16 @@ impl Caller {
         match self.role {
             Role::Customer(customer) => format!("customer:{customer}"),
             Role::Anyone => "public".to_owned(),
-            _ => "staff".to_owned(),
+            Role::Key(id, _) => format!("{OF_KEYS}{id}"),
+            _ => STAFF.to_owned(),
         }
     }
 }
+
+/// Whose idempotency keys staff's are.
+pub(super) const STAFF: &str = "staff";
+/// Whose those of API keys are, each its own.
+pub(super) const OF_KEYS: &str = "key:";
 
 /// How often a transaction was run that met another one.
 #[derive(Default)]

@@ -115,7 +115,7 @@ async fn attempt<O: Operation>(
     let now = caller.app().store().clock.now();
     let place = (tx.account.id, key.clone());
     let known = requests::load(tx.db(), [place.clone()], now).await?;
-    if let Some(known) = known.get(&place) {
+    if let Some(known) = known.get(&place).filter(|known| known.concerns(&fingerprint)) {
         return match (&known.recorded, O::Made::read(&known.recorded)) {
             _ if known.fingerprint != fingerprint => Err(Refusal::IdempotencyKeyReused.into()),
             (_, Some(made)) => Ok(Some((made, true))),
@@ -135,11 +135,11 @@ async fn attempt<O: Operation>(
             drop(tx);
             let tx = caller.begin(scope).await?;
             let twin = requests::load(tx.db(), [place], now).await?;
-            return if twin.is_empty() { Err(error) } else { Ok(None) };
+            return if twin.values().any(|twin| twin.concerns(&fingerprint)) { Ok(None) } else { Err(error) };
         }
         Err(error) => return Err(error),
     };
-    let known = HashMap::from([(place, Known { fingerprint, recorded, fresh: true })]);
+    let known = HashMap::from([(place, Known { fingerprint, recorded, fresh: true, earlier: false })]);
     if !requests::record(tx.db(), &known, now).await? {
         return Ok(None);
     }

@@ -98,6 +98,11 @@ impl Store {
         Ok(migration::pending(&self.writer).await?)
     }
 
+    /// How the tables differ from what the migrations make, a line each.
+    pub async fn differences(&self) -> Result<Vec<String>> {
+        Ok(migration::shape::differences(&self.writer).await?)
+    }
+
     /// By how much the database's clock is ahead of this machine's.
     pub async fn clock_ahead(&self) -> Result<TimeDelta> {
         let txn = self.snapshot().await?;

@@ -11,7 +11,8 @@ use super::scalars::DateTime;
 use domain::accounts::api_keys::{self, KeyScope, KeyScopes, NewKey};
 use domain::{Error, Scope};
 
-/// What an API key may do. A key without `READ` reads only what its own changes answer, and of that what a customer would.
+/// What an API key may do. A key without `READ` gets ids, and the outcome of what it does: a mutation that asks for more
+/// of its answer is refused before anything is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "KeyScope", name = "ApiKeyScope")]
 pub enum ApiKeyScope {

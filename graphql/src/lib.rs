@@ -30,6 +30,7 @@ mod loaders;
 mod node;
 mod ordering;
 mod orders;
+pub mod own_answers;
 pub mod page;
 mod payload;
 mod payments;

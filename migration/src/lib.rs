@@ -8,6 +8,7 @@ mod m2026_11_24_000004_access;
 mod m2026_11_28_000005_parts;
 mod m2026_11_29_000006_closed;
 mod m2026_11_29_000007_repriced;
+pub mod shape;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, TransactionOptions, TransactionTrait};
 

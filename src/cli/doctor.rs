@@ -209,9 +209,21 @@ async fn check_clock(store: &Store, findings: &mut Findings) {
 async fn check_tables(settings: &Settings, store: Store, findings: &mut Findings) {
     match store.pending_migrations().await {
         Err(error) => return findings.fail("tables", house::said(error)),
-        Ok(0) => findings.good("tables", "up to date"),
+        Ok(0) => {}
         Ok(pending) => {
             return findings.fail("tables", format_args!("{pending} migration(s) behind: run `scrip migrate`"));
+        }
+    }
+    match store.differences().await {
+        Err(error) => return findings.fail("tables", house::said(error)),
+        Ok(differences) if differences.is_empty() => {
+            findings.good("tables", "up to date, and as the migrations make them");
+        }
+        Ok(differences) => {
+            for what in differences.iter().take(10) {
+                findings.fail("tables", what);
+            }
+            say("      Somebody altered the tables. Find out who and why, and put them back, or restore a copy.");
         }
     }
     if let Err(error) = accounts::assert_ledger_key(&store).await {

@@ -57,6 +57,16 @@ impl Restore {
             return Err(house::said(error));
         }
         let pending = store.migrate().await.map_err(house::said)?;
+        let differences = store.differences().await.map_err(house::said)?;
+        if !differences.is_empty() {
+            for what in differences.iter().take(10) {
+                say(format_args!("  {what}"));
+            }
+            say(format_args!(
+                "The tables of the copy are not as Scrip makes them: it stays in {unfinished}. Try an older copy."
+            ));
+            return Ok(ExitCode::FAILURE);
+        }
         let house = House::start(&settings, store)?;
         let mut found = 0;
         for account in accounts::all(&Caller::operator(house.app.clone(), "cli")).await.map_err(house::said)? {

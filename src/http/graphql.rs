@@ -185,6 +185,14 @@ impl GraphQL {
             telemetry::operation(kind, false);
             return Ok(request_error(media, errors, id));
         }
+        if let Some(path) = operation.beyond_own_answers(session.caller()) {
+            let message = format!(
+                "This API key may not READ: of what a mutation answers it gets ids, and the outcome of what it did. \
+                 Leave out `{path}`, or make a key with READ. Nothing was done."
+            );
+            telemetry::operation(kind, false);
+            return Err(failed(Rejection::new(StatusCode::FORBIDDEN, "FORBIDDEN", &message)));
+        }
         let answer = self.execute(operation, session, place).await.map_err(failed)?;
         telemetry::operation(kind, answer.is_ok());
         Ok(executed_answer(media, answer, id))

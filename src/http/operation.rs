@@ -14,7 +14,8 @@ use super::budget::{Bill, Purse, unpaid};
 use super::checked::{Kept, Told};
 use super::documents::{Documents, NoDocument};
 use super::guard::{Refused, inspect};
-use crate::graphql::ScripSchema;
+use crate::domain::{Caller, Role, Scope};
+use crate::graphql::{ScripSchema, own_answers};
 
 /// The parameters of a request.
 #[derive(Deserialize)]
@@ -119,6 +120,16 @@ impl Operation {
             self.kept.passed(told, self.cost);
         }
         Ok(())
+    }
+
+    /// The field of a mutation's answer that says more than its caller, an API key that may not read, may hear.
+    pub fn beyond_own_answers(&self, caller: &Caller) -> Option<String> {
+        let reads = !matches!(caller.role(), Role::Key(..)) || caller.role().may(Scope::OwnRead);
+        if reads || self.kind != Some(OperationType::Mutation) {
+            return None;
+        }
+        let operation = selected(&self.kept.document, self.name.as_deref())?;
+        own_answers::beyond(&self.kept.document, operation)
     }
 
     /// What the library runs.

@@ -17,7 +17,7 @@ pub async fn key(house: &House, scopes: &[&str]) -> (String, String) {
 }
 
 const ISSUE: &str = "mutation($input: CreditsIssueInput!) { creditsIssue(input: $input) {
-    activity { actor { kind subject } customer { name tags grants { nodes { amount } } } } userErrors { code } } }";
+    activity { amount balanceAfter actor { kind subject } customer { id } } userErrors { code } } }";
 
 on_both! {
     async fn a_key_does_what_it_was_given_and_no_more(house: House) {
@@ -29,8 +29,7 @@ on_both! {
         assert_eq!(status, 200);
         // It hears what became of what it did, and not what only staff reads.
         assert_eq!(issued["data"]["creditsIssue"]["activity"], json!({
-            "actor": { "kind": "API_KEY", "subject": null }, "customer": { "name": "Ada", "tags": null,
-            "grants": { "nodes": [{ "amount": 3 }] } },
+            "amount": 3, "balanceAfter": 3, "actor": { "kind": "API_KEY", "subject": null }, "customer": { "id": ada },
         }));
         let forbidden = |response: Value| response["errors"][0]["extensions"]["code"].clone();
         for query in [
@@ -55,20 +54,61 @@ on_both! {
         house.assert_verified().await;
     }
 
-    async fn a_key_that_may_not_read_learns_of_nobody_but_whom_it_changed(house: House) {
-        let (ada, bob) = (house.customer("Ada").await, house.customer("Bob").await);
+    /// Without READ it gets ids and outcomes, and is told so before anything is done.
+    async fn a_key_that_may_not_read_learns_of_nobody(house: House) {
+        let ada = house.customer("Ada").await;
         let session = house.credit_type("Session", json!({ "never": true })).await;
         house.issue(json!({ "customerId": ada, "creditTypeId": session, "amount": 3 })).await;
-        let moved = json!({ "fromCustomerId": ada, "toCustomerId": bob, "creditTypeId": session, "amount": 2, "idempotencyKey": "t" });
-        assert_eq!(codes(&house.ledger("creditsTransfer", moved).await), [] as [&str; 0]);
-        let query = "mutation($input: CreditsConsumeInput!) { creditsConsume(input: $input) { activity { allocations {
-            grant { origin { customer { name } } } } } } }";
-        let input = |key: &str| json!({ "input": { "customerId": bob, "creditTypeId": session, "amount": 1, "idempotencyKey": key } });
-        let (_, key) = key(&house, &["CREDITS_WRITE"]).await;
-        let (_, response) = house.ask_with(Some(&key), query, input("one")).await;
-        assert_eq!(response["data"]["creditsConsume"]["activity"]["allocations"][0]["grant"]["origin"], Value::Null, "{response}");
-        let staff = house.data(query, input("two")).await;
-        assert_eq!(staff["creditsConsume"]["activity"]["allocations"][0]["grant"]["origin"]["customer"]["name"], "Ada");
+        let (_, tracks) = key(&house, &["EVENTS_WRITE"]).await;
+        let track = |fields: &str| format!("mutation($input: EventTrackInput!) {{ eventTrack(input: $input) {{ {fields} userErrors {{ code }} }} }}");
+        let input = json!({ "input": { "customer": { "id": ada }, "name": "form.sent", "idempotencyKey": "one" } });
+        for (fields, path) in [
+            ("event { customer { name } }", "event.customer.name"),
+            ("event { customer { balances { available } } }", "event.customer.balances"),
+        ] {
+            let (status, response) = house.ask_with(Some(&tracks), &track(fields), input.clone()).await;
+            assert_eq!((status, &response["errors"][0]["extensions"]["code"]), (403, &json!("FORBIDDEN")), "{fields}: {response}");
+            assert!(response["errors"][0]["message"].as_str().is_some_and(|message| message.contains(&format!("eventTrack.{path}`"))), "{response}");
+        }
+        let spread = format!("{} fragment All on Event {{ name customer {{ ... on Customer {{ id email }} }} }}", track("event { ...All }"));
+        let (_, response) = house.ask_with(Some(&tracks), &spread, input.clone()).await;
+        assert_eq!(response["errors"][0]["extensions"]["code"], "FORBIDDEN", "{response}");
+        assert_eq!(house.data("{ events(name: \"form.sent\") { nodes { id } } }", json!({})).await["events"]["nodes"], json!([]), "nothing was done");
+        let (_, done) = house.ask_with(Some(&tracks), &track("replayed event { name payload customer { id __typename } }"), input).await;
+        assert_eq!(done["data"]["eventTrack"]["event"], json!({ "name": "form.sent", "payload": {}, "customer": { "id": ada, "__typename": "Customer" } }));
+        // What it changes itself it does not read back either.
+        let (_, writes) = key(&house, &["CUSTOMERS_WRITE"]).await;
+        let update = "mutation($id: ID!) { customerUpdate(input: { id: $id }) { customer { id email } userErrors { code } } }";
+        assert_eq!(house.ask_with(Some(&writes), update, json!({ "id": ada })).await.0, 403);
+        let (_, both) = key(&house, &["CUSTOMERS_WRITE", "READ"]).await;
+        assert_eq!(house.ask_with(Some(&both), update, json!({ "id": ada })).await.1["data"]["customerUpdate"]["customer"]["id"], json!(ada));
+    }
+
+    /// Each key has idempotency keys of its own: staff's are not taken by it. What it sent before that is found again.
+    async fn keys_have_keys_of_their_own(house: House) {
+        let ada = house.customer("Ada").await;
+        let session = house.credit_type("Session", json!({ "never": true })).await;
+        let input = |amount: i64, key: &str| json!({ "customerId": ada, "creditTypeId": session, "amount": amount, "idempotencyKey": key });
+        let (_, first) = key(&house, &["CREDITS_WRITE"]).await;
+        let (_, second) = key(&house, &["CREDITS_WRITE"]).await;
+        let issue = "mutation($input: CreditsIssueInput!) { creditsIssue(input: $input) { replayed userErrors { code } } }";
+        let sends = async |key: &str, amount: i64, name: &str| {
+            let answer = house.ask_with(Some(key), issue, json!({ "input": input(amount, name) })).await.1;
+            answer["data"]["creditsIssue"].clone()
+        };
+        let by = async |key: &str, amount: i64| sends(key, amount, "booking-1").await;
+        let done = |replayed: bool| json!({ "replayed": replayed, "userErrors": [] });
+        assert_eq!(by(&first, 2).await, done(false));
+        assert_eq!(codes(&house.issue(input(5, "booking-1")).await), [] as [&str; 0], "staff has the key too");
+        assert_eq!(by(&second, 3).await, done(false));
+        assert_eq!((by(&first, 2).await, by(&second, 3).await), (done(true), done(true)));
+        assert_eq!(by(&first, 3).await["userErrors"][0]["code"], "IDEMPOTENCY_KEY_REUSED");
+        assert_eq!(house.balance(&ada).await["available"], 10);
+        // As an earlier version recorded it.
+        assert_eq!(sends(&first, 1, "old").await, done(false));
+        house.tamper("UPDATE request SET caller = 'staff' WHERE caller LIKE 'key:%' AND key = 'old'").await;
+        assert_eq!(sends(&first, 1, "old").await, done(true));
+        assert_eq!(sends(&second, 4, "old").await, done(false), "another request is no repetition of that");
     }
 
     async fn a_key_that_reads_reads_and_writes_nothing(house: House) {

@@ -9,6 +9,7 @@ mod keys;
 mod limits;
 mod operation;
 mod persons;
+mod planted;
 mod rules;
 mod sessions;
 mod shop;

@@ -65,6 +65,24 @@ impl Naive {
         (0..self.lots.len()).filter(|which| caps(&self.lots[*which])).collect()
     }
 
+    /// How many credits of earlier periods are set aside since before a lot's own was paid.
+    fn set_aside_before(&self, lot: &Lot) -> i64 {
+        let (Some((member, number)), Some((paid, _))) = (lot.period, lot.cap) else { return 0 };
+        let earlier =
+            |of: &Lot| of.owner == lot.owner && of.period.is_some_and(|(who, its)| who == member && its < number);
+        let held =
+            self.bookings.iter().filter(|booking| booking.open && booking.drawn < paid && booking.owner == lot.owner);
+        let held = held.flat_map(|booking| &booking.credits).filter(|credit| earlier(&self.lots[credit.0]));
+        i64::try_from(held.count()).expect("small")
+    }
+
+    /// Less, or again more, for each lot that bears a cap.
+    fn take_off(&mut self, amounts: &[i64], sign: i64) {
+        for (lot, amount) in self.lots.iter_mut().zip(amounts) {
+            lot.cap = lot.cap.map(|(paid, left)| (paid, left + sign * amount));
+        }
+    }
+
     /// Which credits stay and which do not, and what was taken off which allowances: one for each that stays.
     pub(super) fn within_caps(
         &mut self,
@@ -75,7 +93,7 @@ impl Naive {
         let (mut stay, mut beyond, mut allowed) = (Vec::new(), Vec::new(), BTreeSet::new());
         for credit in credits {
             let caps = if self.stays(credit.0, at).is_none() { caps(self, credit.0) } else { Vec::new() };
-            if caps.iter().any(|cap| self.lots[*cap].cap.is_some_and(|(_, left)| left == 0)) {
+            if caps.iter().any(|cap| self.lots[*cap].cap.is_some_and(|(_, left)| left <= 0)) {
                 beyond.push(*credit);
                 continue;
             }
@@ -90,9 +108,14 @@ impl Naive {
     }
 
     /// What arrives of an earlier period after a later one was paid is no more than may come back of it.
-    pub(super) fn arrive(&mut self, mut first: Line) -> Vec<Line> {
+    pub(super) fn arrive(&mut self, mut first: Line, is_paid_late: bool) -> Vec<Line> {
         let credits = first.2.iter().flat_map(|(lot, _)| self.free_of(*lot)).collect::<Vec<_>>();
+        // What was set aside when later ones were paid comes first, as if this period had been there then.
+        let aside = self.lots.iter().map(|lot| if is_paid_late { self.set_aside_before(lot) } else { 0 });
+        let aside = aside.collect::<Vec<_>>();
+        self.take_off(&aside, -1);
         let (_, beyond, allowed) = self.within_caps(&credits, |naive, lot| naive.caps_over(lot, 0), self.now);
+        self.take_off(&aside, 1);
         first.2.extend(allowed);
         let owner = first.0;
         std::iter::once(first).chain(self.do_not_roll_over(owner, &beyond)).collect()

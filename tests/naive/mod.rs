@@ -202,7 +202,7 @@ impl Naive {
         let (owner, number, amount) = (lot.owner, self.lots.len(), lot.credits.len());
         self.lots.push(lot);
         let first = (owner, Kind::Issue, vec![(number, i64::try_from(amount).expect("small"))]);
-        Ok(self.arrive(first))
+        Ok(self.arrive(first, true))
     }
 
     /// Money of used credits of a lot goes back, or of ended ones: nothing moves.
@@ -329,7 +329,7 @@ impl Naive {
     pub fn transfer(&mut self, from: usize, to: usize, amount: usize) -> Answer {
         let credits = self.take(from, amount)?;
         let [out, into] = self.move_to(from, to, &credits, |_, _| {});
-        Ok(std::iter::once(out).chain(self.arrive(into)).collect())
+        Ok(std::iter::once(out).chain(self.arrive(into, false)).collect())
     }
 
     /// Takes away what is free of a lot. Unless it is left open, what comes back later is taken away too; `always` does

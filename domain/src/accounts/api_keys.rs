@@ -147,7 +147,7 @@ pub async fn create(caller: &Caller, new: NewKey) -> Result<(Model, String)> {
             id,
             name: name.clone(),
             scopes: new.scopes.stored(),
-            digest: credential.digest(),
+            digest: credential.digest(&caller.app().store().key),
             ending: text[text.len() - ENDING..].to_owned(),
             created_by: caller.subject().to_owned(),
             created_at: now,
@@ -187,7 +187,7 @@ pub(super) async fn know(app: &App, credential: &Credential) -> Result<Known> {
     let key = Entity::of(account).filter(Column::Id.eq(id)).one(&txn).await?.ok_or(Error::Unauthenticated)?;
     drop(txn);
     let is_over = key.revoked_at.is_some() || key.expires_at.is_some_and(|end| end <= now);
-    if is_over || !credential.is_of(&key.digest) {
+    if is_over || !credential.is_of(&key.digest, &app.store().key) {
         return Err(Error::Unauthenticated);
     }
     if key.last_used_at.is_none_or(|at| now - at >= USED) && app.is_news(id, now, USED) {

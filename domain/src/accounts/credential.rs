@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::clock::fresh_salt;
 use crate::error::Error;
+use crate::ledger::chain::LedgerKey;
 
 /// Characters of an id, of the secret's text, and of the checksum.
 const ID: usize = 26;
@@ -65,16 +66,16 @@ impl Credential {
         Kind::ALL.iter().any(|kind| text.starts_with(kind.prefix()))
     }
 
-    /// What is stored of it.
+    /// What is stored of it: an HMAC under a key that is kept outside the database, so that none can be planted there.
     #[must_use]
-    pub fn digest(&self) -> Vec<u8> {
-        Sha256::digest(&self.secret).to_vec()
+    pub fn digest(&self, key: &LedgerKey) -> Vec<u8> {
+        key.credential(self.account, self.id, &self.secret)
     }
 
     /// Whether it is the one whose digest was stored; takes as long whatever differs.
     #[must_use]
-    pub fn is_of(&self, digest: &[u8]) -> bool {
-        self.digest().ct_eq(digest).into()
+    pub fn is_of(&self, digest: &[u8], key: &LedgerKey) -> bool {
+        self.digest(key).ct_eq(digest).into()
     }
 
     fn body(&self) -> String {
@@ -133,13 +134,15 @@ mod tests {
 
     #[test]
     fn a_credential_is_read_as_it_was_written() {
+        let key = LedgerKey::new("a key".to_owned().into());
         for kind in Kind::ALL {
             let made = Credential::fresh(kind, AccountId(fresh_id()), fresh_id());
             let read: Credential = made.to_string().parse().unwrap_or_else(|_| panic!("{kind:?}"));
             assert_eq!((read.kind, read.account, read.id), (kind, made.account, made.id));
-            assert!(Credential::is_meant(&made.to_string()) && read.is_of(&made.digest()));
+            assert!(Credential::is_meant(&made.to_string()) && read.is_of(&made.digest(&key), &key));
             let other = Credential::fresh(kind, made.account, made.id);
-            assert!(!other.is_of(&made.digest()));
+            assert!(!other.is_of(&made.digest(&key), &key));
+            assert!(!read.is_of(&made.digest(&key), &LedgerKey::new("another".to_owned().into())));
         }
     }
 

@@ -35,7 +35,7 @@ pub async fn create(caller: &Caller, customer: CustomerId, minutes: i32) -> Resu
             account_id: tx.account.id,
             id,
             customer_id: customer,
-            digest: credential.digest(),
+            digest: credential.digest(&caller.app().store().key),
             created_by: caller.subject().to_owned(),
             created_at: now,
             expires_at: now + TimeDelta::minutes(i64::from(minutes)),
@@ -75,7 +75,8 @@ pub(super) async fn know(app: &App, credential: &Credential) -> Result<Known> {
     let (account, id) = (credential.account, CustomerSessionId(credential.id));
     let (txn, now) = (app.store().snapshot().await?, app.store().clock.now());
     let session = Entity::of(account).filter(Column::Id.eq(id)).one(&txn).await?.ok_or(Error::Unauthenticated)?;
-    if session.revoked_at.is_some() || session.expires_at <= now || !credential.is_of(&session.digest) {
+    if session.revoked_at.is_some() || session.expires_at <= now || !credential.is_of(&session.digest, &app.store().key)
+    {
         return Err(Error::Unauthenticated);
     }
     let role = Role::Customer(session.customer_id);

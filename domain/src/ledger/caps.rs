@@ -9,7 +9,7 @@ use entity::{Credits, GrantId, Minor, credit_grant};
 
 use super::draw::split;
 use super::fault::{self, Fault};
-use super::state::{Draw, Entry, Wallet};
+use super::state::{Draw, Entry, Held, Wallet};
 use crate::clock::Instant;
 
 /// Why credits ended before their time.
@@ -61,6 +61,36 @@ impl Wallet {
     /// nothing stays anyhow.
     #[must_use]
     pub fn within_caps(&self, coming: &[Draw], drawn: i64, at: Instant) -> (Vec<Draw>, Vec<Draw>) {
+        self.within(coming, (drawn, at), |_| Credits::ZERO)
+    }
+
+    /// The same of a period that is paid after later ones: what was set aside when those were paid comes first, as if this
+    /// period had been there then.
+    #[must_use]
+    pub fn within_caps_late(&self, coming: &[Draw], at: Instant) -> (Vec<Draw>, Vec<Draw>) {
+        self.within(coming, (-1, at), |bearer| self.set_aside_before(bearer))
+    }
+
+    /// What is set aside of earlier periods since before one was paid.
+    fn set_aside_before(&self, bearer: &credit_grant::Model) -> Credits {
+        let since = |held: &&Held| held.row.open && bearer.capped_at.is_some_and(|at| held.row.sequence < at);
+        let is_earlier = |draw: &&Draw| {
+            self.grant(draw.grant).is_some_and(|grant| {
+                grant.rollover_limit.is_some()
+                    && grant.subscription_id == bearer.subscription_id
+                    && grant.period < bearer.period
+            })
+        };
+        let draws = self.holds.iter().filter(since).flat_map(|held| &held.draws).filter(is_earlier);
+        draws.map(|draw| draw.amount).sum()
+    }
+
+    fn within(
+        &self,
+        coming: &[Draw],
+        (drawn, at): (i64, Instant),
+        reserved: impl Fn(&credit_grant::Model) -> Credits,
+    ) -> (Vec<Draw>, Vec<Draw>) {
         if self.row.caps == 0 || fault::is(Fault::Cap) {
             return (Vec::new(), Vec::new());
         }
@@ -70,11 +100,12 @@ impl Wallet {
             let Some(grant) = self.grant(draw.grant).filter(|_| self.goes_on(draw.grant, at).is_none()) else {
                 continue;
             };
-            let caps = self.caps_over(grant, drawn).map(|bearer| (bearer.id, bearer.allowance.unwrap_or_default()));
+            let caps = self.caps_over(grant, drawn);
+            let caps = caps.map(|bearer| (bearer.id, bearer.allowance.unwrap_or_default() - reserved(bearer)));
             let caps = caps.collect::<Vec<_>>();
             let room = caps.iter().map(|(id, left)| *left - taken.get(id).copied().unwrap_or_default()).min();
             let Some(room) = room else { continue };
-            let stays = draw.amount.min(room);
+            let stays = draw.amount.min(room.max(Credits::ZERO));
             for (id, _) in caps {
                 *taken.entry(id).or_default() += stays;
             }

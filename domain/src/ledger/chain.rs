@@ -81,6 +81,17 @@ impl LedgerKey {
         mac.finalize().into_bytes().to_vec()
     }
 
+    /// What is stored of a credential's secret: without this key, nobody who writes into the database makes one.
+    #[must_use]
+    pub fn credential(&self, account: AccountId, id: uuid::Uuid, secret: &[u8]) -> Vec<u8> {
+        let mut mac = self.mac();
+        mac.update(b"scrip credential");
+        mac.update(account.0.as_bytes());
+        mac.update(id.as_bytes());
+        mac.update(secret);
+        mac.finalize().into_bytes().to_vec()
+    }
+
     /// The signature of a text that is kept outside the database.
     #[must_use]
     pub fn sign_text(&self, text: &str) -> Vec<u8> {

@@ -133,7 +133,8 @@ pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outco
     for job in jobs {
         let before = match &job.once {
             Once::Key(key, fingerprint) => {
-                known.get(&(job.account, key.clone())).map(|known| known.answer(fingerprint))
+                let known = known.get(&(job.account, key.clone())).filter(|known| known.concerns(fingerprint));
+                known.map(|known| known.answer(fingerprint))
             }
             Once::Run { id, .. } => runs.answer((job.account, *id))?,
             Once::Elsewhere => None,
@@ -156,7 +157,7 @@ pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outco
             (Once::Key(..), Recorded::Refused(refusal)) if !refusal.is_recorded() => {}
             (Once::Key(key, fingerprint), recorded) => {
                 let place = (job.account, key.clone());
-                known.insert(place, Known { fingerprint: fingerprint.clone(), recorded, fresh: true });
+                known.insert(place, Known { fingerprint: fingerprint.clone(), recorded, fresh: true, earlier: false });
             }
             (Once::Run { id, ends_job }, recorded) => {
                 runs.end((job.account, *id), &recorded, *ends_job, clock)?;

@@ -15,6 +15,7 @@ use super::command::Outcome;
 use super::fault::{self, Fault};
 use super::record::Posted;
 use super::rows::{self, add_new};
+use crate::caller::{OF_KEYS, STAFF};
 use crate::clock::Instant;
 use crate::error::{Error, Refusal};
 use crate::tx::View;
@@ -56,14 +57,22 @@ pub enum Answer {
 }
 
 /// A key that was used.
+#[derive(Clone)]
 pub struct Known {
     pub fingerprint: Vec<u8>,
     pub recorded: Recorded,
     /// Written by this transaction, or found.
     pub fresh: bool,
+    /// Found among staff's, for an API key: it is that request, or has nothing to do with it.
+    pub earlier: bool,
 }
 
 impl Known {
+    /// Whether it is about a request: not one of staff's that only has the same key as an API key's.
+    pub fn concerns(&self, fingerprint: &[u8]) -> bool {
+        !self.earlier || self.fingerprint == fingerprint
+    }
+
     /// What a request under this key is answered: the first answer once more, if it is the same request.
     pub fn answer(&self, fingerprint: &[u8]) -> Answer {
         if self.fingerprint != fingerprint && !fault::is(Fault::Idempotency) {
@@ -84,10 +93,15 @@ pub async fn load(
     keys: impl IntoIterator<Item = Place>,
     now: Instant,
 ) -> Result<HashMap<Place, Known>, DbErr> {
-    let keys = keys.into_iter().collect::<BTreeSet<_>>();
-    if keys.is_empty() {
+    let asked = keys.into_iter().collect::<BTreeSet<_>>();
+    if asked.is_empty() {
         return Ok(HashMap::new());
     }
+    // What an API key sent before it had keys of its own is among staff's.
+    let earlier = |(account, (caller, key)): &Place| {
+        caller.starts_with(OF_KEYS).then(|| (*account, (STAFF.to_owned(), key.clone())))
+    };
+    let keys = asked.iter().filter_map(earlier).chain(asked.iter().cloned()).collect::<BTreeSet<_>>();
     let keys = keys.into_iter().map(|(account, (caller, key))| (account, [caller.into(), key.into()]));
     let columns = [request::Column::Caller, request::Column::Key];
     let rows = request::Entity::keyed(txn.get_database_backend(), columns, keys)?.all(txn).await?;
@@ -106,8 +120,14 @@ pub async fn load(
         }
         let recorded = serde_json::from_value(row.outcome).map_err(|error| DbErr::Json(error.to_string()))?;
         let place = (row.account_id, (row.caller, row.key));
-        known.insert(place, Known { fingerprint: row.fingerprint, recorded, fresh: false });
+        known.insert(place, Known { fingerprint: row.fingerprint, recorded, fresh: false, earlier: false });
     }
+    for place in &asked {
+        if let Some(before) = earlier(place).filter(|_| !known.contains_key(place)).and_then(|it| known.get(&it)) {
+            known.insert(place.clone(), Known { earlier: true, ..before.clone() });
+        }
+    }
+    known.retain(|place, _| asked.contains(place));
     Ok(known)
 }
 
@@ -122,7 +142,7 @@ pub async fn used(view: &View, caller: &str, keys: &[String]) -> Result<HashMap<
     let mut known = HashMap::new();
     for row in rows {
         let recorded = serde_json::from_value(row.outcome).map_err(|error| DbErr::Json(error.to_string()))?;
-        known.insert(row.key, Known { fingerprint: row.fingerprint, recorded, fresh: false });
+        known.insert(row.key, Known { fingerprint: row.fingerprint, recorded, fresh: false, earlier: false });
     }
     Ok(known)
 }

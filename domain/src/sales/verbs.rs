@@ -295,8 +295,7 @@ async fn outlasted(tx: &Tx, row: &Model) -> Result<Option<renewal::Model>> {
 
 /// Refuses what renews at a price that is over: it would be charged for nothing.
 async fn still_sold(tx: &Tx, row: &Model) -> Result<()> {
-    let next = row.pending_price_id.unwrap_or(row.price_id);
-    let line = renewals::line_of(tx, row, &renewals::price_of(tx, next).await?).await?;
+    let line = standing_line(tx, row).await?;
     let issued = renewals::issued_by(tx, &line).await?;
     let begins = row.next_at.unwrap_or(tx.now).max(tx.now);
     if issued.is_some_and(|issued| basket::is_over(&line, &tx.account, &issued, begins)) {
@@ -315,6 +314,13 @@ async fn set_status(tx: &Tx, row: Model, status: Status, name: &'static str) -> 
     Ok(())
 }
 
+/// What the next period is, as things stand: at the price and the quantity that are to come.
+async fn standing_line(tx: &Tx, row: &Model) -> Result<Line> {
+    let price = renewals::price_of(tx, row.pending_price_id.unwrap_or(row.price_id)).await?;
+    let quantity = row.pending_quantity.unwrap_or(row.quantity);
+    renewals::line_of(tx, &Model { quantity, ..row.clone() }, &price).await
+}
+
 /// What it would come to. What is due happens first, as it would anyhow; nothing else is written.
 pub async fn preview(caller: &Caller, verb: Verb) -> Result<Preview> {
     let verb = check(verb)?;
@@ -323,21 +329,23 @@ pub async fn preview(caller: &Caller, verb: Verb) -> Result<Preview> {
     let tx = caller.begin(Scope::Buy).await?;
     let row = lock(&tx, verb.subscription, only(caller)).await?;
     may(&row, &verb.what)?;
-    let present = Changes { price: Some(None), ..Changes::default() };
-    let at = (&tx.account, tx.now);
-    let wanted = if let What::Update(changes) = &verb.what { changes } else { &present };
-    let line = next_line(tx.db(), at, &row, wanted).await?;
-    let total = |line: &Option<Line>| line.as_ref().map(|line| line.amount).unwrap_or_default();
-    let currency = line.as_ref().and_then(|line| line.price.currency.clone()).unwrap_or_default();
+    let changed = match &verb.what {
+        What::Update(changes) => next_line(tx.db(), (&tx.account, tx.now), &row, changes).await?,
+        _ => None,
+    };
+    let line = match changed.clone() {
+        Some(line) => line,
+        None => standing_line(&tx, &row).await?,
+    };
     let runs = row.status != Status::Cancelled && row.status != Status::Paused;
     let stays = Preview {
-        currency,
+        currency: line.price.currency.clone().unwrap_or_default(),
         next_at: row.next_at.filter(|_| runs && !row.cancel_at_period_end),
-        next_total: total(&line),
+        next_total: line.amount,
         ..Preview::default()
     };
     let nothing_more = |preview: Preview| Preview { next_at: None, next_total: Minor::ZERO, ..preview };
-    match (&verb.what, line) {
+    match (&verb.what, changed) {
         (What::Update(changes), Some(line)) if changes.now => {
             owes_nothing(&tx, &row).await?;
             let outlook = change::outlook(tx.db(), &row, &line, tx.now).await?;
@@ -345,7 +353,7 @@ pub async fn preview(caller: &Caller, verb: Verb) -> Result<Preview> {
             Ok(Preview { charged: outlook.charged, returned, next_at: Some(outlook.ends_at), ..stays })
         }
         (What::Update(changes), _) if changes.cancel_at_period_end == Some(true) => Ok(nothing_more(stays)),
-        (What::Resume, Some(line)) if row.status == Status::Paused => {
+        (What::Resume, _) if row.status == Status::Paused => {
             still_sold(&tx, &row).await?;
             if outlasted(&tx, &row).await?.is_none() {
                 return Ok(Preview { next_at: row.next_at, ..stays });

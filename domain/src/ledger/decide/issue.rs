@@ -4,7 +4,6 @@ use entity::activity::Kind;
 use entity::{Credits, GrantId, Minor, credit_grant};
 
 use super::Circumstances;
-use crate::clock::Instant;
 use crate::error::Refusal;
 use crate::input;
 use crate::ledger::caps::REASON;
@@ -89,21 +88,26 @@ pub(super) fn decide(wallet: &Wallet, command: &Issue, around: &Circumstances<'_
     let allowance = opens.map(|((subscription, period, _), keep)| wallet.allowance(subscription, period, keep));
     let draw = Draw { ends_after: expires_at, allowance, ..Draw::of(grant.id, command.amount, cost) };
     let issue = Entry { issued: vec![grant], ..Entry::new(Kind::Issue, at, vec![draw]) };
-    Ok(arrived(wallet, issue, at))
+    Ok(arrived(wallet, issue, |after, coming| after.within_caps_late(coming, at)))
 }
 
 /// What arrives of an earlier period after a later one was paid falls under that one's cap: what is beyond ends in the same
 /// instant (selling.md, S11).
-pub(super) fn arrived(wallet: &Wallet, mut entry: Entry, at: Instant) -> Vec<Entry> {
+pub(super) fn arrived(
+    wallet: &Wallet,
+    mut entry: Entry,
+    within_caps: impl Fn(&Wallet, &[Draw]) -> (Vec<Draw>, Vec<Draw>),
+) -> Vec<Entry> {
     let mut after = wallet.clone();
     if after.row.caps == 0 {
         return vec![entry];
     }
     after.apply(&entry);
     let coming = entry.draws.iter().map(|draw| Draw::of(draw.grant, draw.amount, draw.cost)).collect::<Vec<_>>();
-    let (allowances, beyond) = after.within_caps(&coming, -1, at);
+    let (allowances, beyond) = within_caps(&after, &coming);
     // What it opens itself is no cap over it: its period is not earlier than its own.
     entry.draws.extend(allowances);
-    let beyond = (!beyond.is_empty()).then(|| Entry { reason: Some(REASON), ..Entry::new(Kind::Expire, at, beyond) });
+    let (at, reason) = (entry.at, Some(REASON));
+    let beyond = (!beyond.is_empty()).then(|| Entry { reason, ..Entry::new(Kind::Expire, at, beyond) });
     std::iter::once(entry).chain(beyond).collect()
 }

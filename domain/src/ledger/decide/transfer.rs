@@ -20,7 +20,7 @@ pub(super) fn decide(wallet: &Wallet, command: &Transfer, around: &Circumstances
     let [out, into] = entries(&draws, grants, Source::Transfer, around.at);
     let into = match around.receiver {
         // What was given away before a renewal, and comes back after it, falls under its cap.
-        Some(receiver) => arrived(receiver, into, around.at),
+        Some(receiver) => arrived(receiver, into, |after, coming| after.within_caps(coming, -1, around.at)),
         None => vec![into],
     };
     let to = (command.to, command.credit_type);
