@@ -111,6 +111,13 @@ impl BulkOperation {
         Credits(entity::Credits(self.0.refused))
     }
 
+    /// How many were not there any more when their turn came: erased or archived meanwhile, or without the tag. Known once
+    /// it is done: `total` is `done + refused + gone`, unless others came meanwhile.
+    fn gone(&self) -> Credits {
+        let gone = self.0.total - self.0.done - self.0.refused;
+        Credits(entity::Credits(if self.0.status == Status::Done { gone.max(0) } else { 0 }))
+    }
+
     /// Those that were refused, and why.
     #[graphql(complexity = "page::cost(first, last, child_complexity)")]
     async fn refusals(

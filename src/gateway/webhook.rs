@@ -40,6 +40,11 @@ impl Names for SystemNames {
 #[error("{0} does not lead to public addresses only")]
 struct NotPublic(String);
 
+/// A host leads nowhere.
+#[derive(Debug, thiserror::Error)]
+#[error("the name cannot be looked up")]
+struct LooksUp;
+
 /// What a request resolves its host with: the addresses that it gets are those that were looked at.
 struct Guarded {
     names: Arc<dyn Names>,
@@ -48,7 +53,7 @@ struct Guarded {
 
 impl Guarded {
     async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, Box<dyn std::error::Error + Send + Sync>> {
-        let addresses = self.names.look_up(host).await?;
+        let addresses = self.names.look_up(host).await.map_err(|_| LooksUp)?;
         if !self.private && !addresses.iter().copied().all(is_public) {
             return Err(Box::new(NotPublic(host.to_owned())));
         }
@@ -120,9 +125,8 @@ impl WebhookPost for Poster {
         let looked = tokio::time::timeout(CONNECT, self.guarded.addresses(host)).await;
         match looked {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) if error.is::<NotPublic>() => Err(Unanswered::NotPublic(host.to_owned())),
-            Ok(Err(error)) => Err(Unanswered::Away(error.to_string())),
-            Err(_) => Err(Unanswered::Away("its name takes too long to look up".to_owned())),
+            // Whether it leads nowhere, or into our own network, is not told.
+            Ok(Err(_)) | Err(_) => Err(Unanswered::NotPublic(host.to_owned())),
         }
     }
 
@@ -154,20 +158,27 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::now()).ok()
 }
 
-/// In words, without the URL: its path may be a secret of its owner.
+/// In words of ours: neither the URL, whose path may be a secret of its owner, nor what the other side says of itself, such
+/// as the names in its certificate.
 fn unanswered(error: &reqwest::Error, host: &str) -> Unanswered {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    let mut innermost = String::new();
+    let (mut refused, mut certificate) = (false, false);
     while let Some(cause) = source {
-        if cause.is::<NotPublic>() {
+        if cause.is::<NotPublic>() || cause.is::<LooksUp>() {
             return Unanswered::NotPublic(host.to_owned());
         }
-        if !cause.is::<reqwest::Error>() {
-            innermost = cause.to_string();
+        if let Some(error) = cause.downcast_ref::<std::io::Error>() {
+            refused |= error.kind() == std::io::ErrorKind::ConnectionRefused;
+            // What a TLS library says is within.
+            certificate |= error.kind() == std::io::ErrorKind::InvalidData || error.to_string().contains("certificate");
         }
         source = cause.source();
     }
-    let what = if error.is_timeout() { "took too long to answer" } else { "could not be reached" };
-    let why = if innermost.is_empty() || error.is_timeout() { String::new() } else { format!(": {innermost}") };
-    Unanswered::Away(format!("{host} {what}{why}"))
+    let what = match (error.is_timeout(), refused, certificate) {
+        (true, ..) => "took too long to answer",
+        (_, true, _) => "refused the connection",
+        (_, _, true) => "has a certificate, or speaks a TLS, that is not accepted",
+        _ => "could not be reached",
+    };
+    Unanswered::Away(format!("{host} {what}"))
 }

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use async_graphql::parser::types::{
-    Directive, ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet,
+    BaseType, Directive, ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet,
 };
 use async_graphql::{Name, Value, Variables};
 
@@ -45,7 +45,8 @@ pub fn inspect(
     operation: Option<&OperationDefinition>,
     variables: &Variables,
 ) -> Result<(), Refused> {
-    let mut walk = Walk { document, measured: HashMap::new(), unknown: None };
+    let mut walk =
+        Walk { document, measured: HashMap::new(), unknown: None, conditions: HashSet::new(), unconditional: false };
     let mut total = Size::default();
     for name in document.fragments.keys() {
         total = total.and(walk.fragment(name, 0));
@@ -76,7 +77,44 @@ pub fn inspect(
             return Err(Refused::Invalid(message.to_owned()));
         }
     }
+    check_conditions(document, &walk)?;
     operation.map_or(Ok(()), |operation| check_variables(operation, variables))
+}
+
+/// What the `if` of a directive is, if the directive is a condition.
+enum Condition {
+    Constant,
+    /// A variable, whose name this is.
+    Variable(String),
+    /// Neither true nor false: the library would take it for false.
+    None,
+}
+
+fn condition(directive: &Directive) -> Option<Condition> {
+    if !matches!(directive.name.node.as_str(), "include" | "skip") {
+        return None;
+    }
+    let Some(value) = directive.get_argument("if") else { return Some(Condition::None) };
+    let text = value.node.to_string();
+    Some(match (value.node.clone().into_const(), text.strip_prefix('$')) {
+        (Some(Value::Boolean(_)), _) => Condition::Constant,
+        (None, Some(name)) => Condition::Variable(name.to_owned()),
+        _ => Condition::None,
+    })
+}
+
+/// Whether every condition is true, false, or a variable that is one.
+fn check_conditions(document: &ExecutableDocument, walk: &Walk<'_>) -> Result<(), Refused> {
+    let variables = document.operations.iter().flat_map(|(_, operation)| &operation.node.variable_definitions);
+    let is_other = |name: &str, of: &BaseType| {
+        walk.conditions.contains(name) && !matches!(of, BaseType::Named(name) if name == "Boolean")
+    };
+    let mut other = variables.filter(|it| is_other(&it.node.name.node, &it.node.var_type.node.base));
+    if walk.unconditional || other.next().is_some() {
+        let message = "`if` of @include and @skip must be true, false, or a variable of the type Boolean!.";
+        return Err(Refused::Invalid(message.to_owned()));
+    }
+    Ok(())
 }
 
 /// What an operation carries before its selections.
@@ -155,6 +193,10 @@ struct Walk<'a> {
     measured: HashMap<&'a str, Option<Size>>,
     /// A fragment that is spread and not there.
     unknown: Option<&'a str>,
+    /// The variables that are conditions.
+    conditions: HashSet<String>,
+    /// Whether there is a condition that is none.
+    unconditional: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -164,6 +206,13 @@ impl<'a> Walk<'a> {
         }
         let mut total = Size::default();
         for item in &set.items {
+            for found in item.node.directives().iter().filter_map(|directive| condition(&directive.node)) {
+                match found {
+                    Condition::Constant => {}
+                    Condition::Variable(name) => drop(self.conditions.insert(name)),
+                    Condition::None => self.unconditional = true,
+                }
+            }
             let directives = of_directives(item.node.directives().iter().map(|directive| &directive.node));
             // A spread counts too: what spreads nothing but spreads is visited all the same.
             let itself = Size { selections: 1, ..Size::default() }.and(directives);

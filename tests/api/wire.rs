@@ -68,6 +68,34 @@ async fn what_is_too_large_is_refused_at_once() {
     refused(&house, 400, nested).await;
 }
 
+/// A condition is true, false, or a variable that is one: nothing else is taken for false.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_condition_that_is_none_is_refused() {
+    let house = house().await;
+    for wrong in [
+        "{ account { id name @include(if: \"text\") } }",
+        "{ account { id name @skip(if: 0) } }",
+        "{ account { id ...All @include(if: null) } } fragment All on Account { name }",
+        "{ account { id ... @skip(if: [true]) { name } } }",
+        "query($v: String! = \"x\") { account { id name @include(if: $v) } }",
+        "{ account { id name @include } }",
+    ] {
+        let answer = house.ask(Role::Staff, wrong, json!({})).await;
+        assert_eq!(
+            (&answer["errors"][0]["extensions"]["code"], answer.get("data")),
+            (&json!("BAD_REQUEST"), None),
+            "{wrong}: {answer}"
+        );
+    }
+    let right = "query($v: Boolean!) { account { slug @skip(if: true) name @include(if: $v) } }";
+    assert_eq!(
+        house.ask(Role::Staff, right, json!({ "v": true })).await["data"]["account"]
+            .as_object()
+            .map(serde_json::Map::len),
+        Some(1)
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_request_is_refused_at_once() {
     let house = house().await;

@@ -264,7 +264,7 @@ on_both! {
         house.tracked("form.submitted", &ada, json!({})).await;
         until("it is tried", async || house.about(&endpoint).await["deliveries"]["nodes"][0]["attempts"][0]["at"].is_string()).await;
         let delivery = house.about(&endpoint).await["deliveries"]["nodes"][0].clone();
-        assert_eq!((&delivery["status"], &delivery["attempts"][0]["error"]), (&json!("PENDING"), &json!("rebinding.example does not lead to public addresses only")));
+        assert_eq!((&delivery["status"], &delivery["attempts"][0]["error"]), (&json!("PENDING"), &json!("rebinding.example does not lead to a public address")));
         worker.stop().await;
         assert_eq!(receiver.count(), 0);
     }
@@ -348,4 +348,34 @@ async fn an_address_that_turns_private_between_check_and_use_gets_nothing() {
     assert_eq!(receiver.count(), 0);
     let allowed = Poster::new(Arc::new(Rebinding(AtomicUsize::new(1))), true).expect("a poster");
     assert_eq!(allowed.post(&url, &[], "{}".to_owned()).await.map(|answer| answer.status), Ok(204));
+}
+
+/// Names that lead into a private network, and names that lead nowhere.
+struct Inside;
+
+#[async_trait::async_trait]
+impl Names for Inside {
+    async fn look_up(&self, host: &str) -> std::io::Result<Vec<IpAddr>> {
+        if host.starts_with("inside") {
+            Ok(vec!["10.0.0.7".parse().expect("an address")])
+        } else {
+            Err(std::io::Error::other("no such host"))
+        }
+    }
+}
+
+/// Nobody learns which names there are behind our walls.
+#[tokio::test]
+async fn a_private_name_and_one_that_is_not_there_look_alike() {
+    let poster = Poster::new(Arc::new(Inside), false).expect("a poster");
+    let words = |host: &str, found: Result<(), Unanswered>| format!("{found:?}").replace(host, "it");
+    for (inside, nowhere) in [("inside.example", "nowhere.example")] {
+        let look = async |host: &str| words(host, poster.look(&format!("https://{host}/")).await);
+        let post = async |host: &str| {
+            words(host, poster.post(&format!("https://{host}/"), &[], "{}".to_owned()).await.map(drop))
+        };
+        assert_eq!(look(inside).await, look(nowhere).await);
+        assert_eq!(post(inside).await, post(nowhere).await);
+        assert!(post(inside).await.contains("NotPublic"));
+    }
 }

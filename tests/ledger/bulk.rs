@@ -268,4 +268,18 @@ on_both! {
         assert_eq!(house.balance(&everybody[0]).await["totals"]["issued"], 2, "nobody gets twice");
         house.assert_verified().await;
     }
+
+    /// Whoever is erased, or loses the tag, before its turn is counted: nobody is lost.
+    async fn whoever_is_gone_when_its_turn_comes_is_counted(house: House) {
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        let everybody = members(&house, 6).await;
+        let input = json!({ "tag": "member", "creditTypeId": class, "amount": 3 });
+        let begun = begin(&house, "creditsIssueBulk", input).await;
+        house.by_owner("customerErase", "customer { id }", json!({ "id": everybody[1] })).await;
+        house.mutate("customerUpdate", "customer { id }", json!({ "id": everybody[4], "tags": [] })).await;
+        work(&house).await;
+        let query = "query($id: ID!) { node(id: $id) { ... on BulkOperation { status total done refused gone } } }";
+        let done = house.data(query, json!({ "id": begun["operation"]["id"] })).await["node"].clone();
+        assert_eq!(done, json!({ "status": "DONE", "total": 6, "done": 4, "refused": 0, "gone": 2 }));
+    }
 }

@@ -63,7 +63,7 @@ impl Flow {
             }
             Self::DeliveryPending => "This delivery is under way, and is tried again by itself.".to_owned(),
             Self::AddressNotPublic { host, .. } => format!(
-                "{host} does not lead to public addresses only. Use a public address, or let whoever runs the server set webhook_private."
+                "{host} does not lead to a public address, as far as this server can see. Check how it is written, use a public address, or let whoever runs the server set webhook_private."
             ),
         }
     }

@@ -120,9 +120,7 @@ async fn attempt(app: &App, endpoint: &webhook_endpoint::Model, event: Option<&e
     let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (status, error, retry_after) = match answer {
         Ok(Answered { status, retry_after }) => (Some(status), None, retry_after),
-        Err(Unanswered::NotPublic(host)) => {
-            (None, Some(format!("{host} does not lead to public addresses only")), None)
-        }
+        Err(Unanswered::NotPublic(host)) => (None, Some(format!("{host} does not lead to a public address")), None),
         Err(Unanswered::Away(why)) => (None, Some(why.chars().take(SAID).collect()), None),
     };
     Outcome { attempt: Attempt { at, status, error, millis }, retry_after, is_over: event.is_none() }

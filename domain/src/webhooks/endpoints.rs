@@ -239,7 +239,6 @@ async fn check_url(caller: &Caller, url: &str) -> Result<String> {
         );
     }
     match caller.app().poster().look(&url).await {
-        // One that cannot be reached yet may be later.
         Ok(()) | Err(Unanswered::Away(_)) => Ok(url),
         Err(Unanswered::NotPublic(host)) => Err(Flow::AddressNotPublic { field: "url".to_owned(), host }.into()),
     }
