@@ -14,6 +14,7 @@ use super::jobs;
 use super::ledger::commit::Lanes;
 use super::live::Hub;
 use super::sales::provider::Providers;
+use super::sales::trials::Trials;
 use super::store::Store;
 use super::tx;
 use super::webhooks::WebhookPost;
@@ -28,6 +29,7 @@ struct Parts {
     access: AccessLog,
     providers: Providers,
     poster: Arc<dyn WebhookPost>,
+    trials: Trials,
     /// Whether accounts are sandboxes, which never changes.
     sandboxes: Mutex<HashMap<AccountId, bool>>,
     /// When it was last written that an API key was used.
@@ -53,6 +55,7 @@ impl App {
             access,
             providers,
             poster,
+            trials: Trials::default(),
             sandboxes: Mutex::default(),
             used: Mutex::default(),
         }))
@@ -67,6 +70,11 @@ impl App {
     /// Who settles orders.
     pub(super) fn providers(&self) -> &Providers {
         &self.0.providers
+    }
+
+    /// What strangers ordered that costs nothing.
+    pub(super) fn trials(&self) -> &Trials {
+        &self.0.trials
     }
 
     /// Who posts webhooks.

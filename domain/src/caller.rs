@@ -1,5 +1,7 @@
 //! Who asks, what they may do, and the only two doors to an account's data: [`Caller::begin`] and [`Caller::view`].
 
+use std::net::IpAddr;
+
 use entity::{AccountId, ApiKeyId, CustomerId, activity::ActorKind};
 
 use super::access::Noted;
@@ -119,13 +121,15 @@ pub struct Caller {
     account: Option<AccountId>,
     role: Role,
     subject: String,
+    /// The address that the request came from, if it came over the network.
+    from: Option<IpAddr>,
 }
 
 impl Caller {
     /// Nobody we know.
     #[must_use]
     pub fn anyone(app: App) -> Self {
-        Self { app, account: None, role: Role::Anyone, subject: String::new() }
+        Self { app, account: None, role: Role::Anyone, subject: String::new(), from: None }
     }
 
     /// Whoever stands before the order forms of an account: this caller if it belongs to the account, and anyone if not.
@@ -136,25 +140,42 @@ impl Caller {
         if self.account == Some(account) && self.role != Role::Anyone {
             return Ok(Some(self.clone()));
         }
-        Ok(Some(Self { app: self.app.clone(), account: Some(account), role: Role::Anyone, subject: String::new() }))
+        Ok(Some(Self {
+            app: self.app.clone(),
+            account: Some(account),
+            role: Role::Anyone,
+            subject: String::new(),
+            from: self.from,
+        }))
     }
 
     /// Who runs the server.
     #[must_use]
     pub fn operator(app: App, subject: &str) -> Self {
-        Self { app, account: None, role: Role::Operator, subject: subject.to_owned() }
+        Self { app, account: None, role: Role::Operator, subject: subject.to_owned(), from: None }
     }
 
     /// Someone of an account.
     #[must_use]
     pub fn of(app: App, account: AccountId, role: Role, subject: &str) -> Self {
-        Self { app, account: Some(account), role, subject: subject.to_owned() }
+        Self { app, account: Some(account), role, subject: subject.to_owned(), from: None }
     }
 
     /// The same, at another server.
     #[must_use]
     pub fn on(&self, app: App) -> Self {
         Self { app, ..self.clone() }
+    }
+
+    /// The same, from an address.
+    #[must_use]
+    pub fn seen_at(self, from: IpAddr) -> Self {
+        Self { from: Some(from), ..self }
+    }
+
+    /// The address that the request came from, if it came over the network.
+    pub(super) fn from(&self) -> Option<IpAddr> {
+        self.from
     }
 
     /// What the caller is.

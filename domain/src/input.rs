@@ -1,7 +1,9 @@
 //! The limits of what people type: each check answers with the field and the limit.
 
+use email_address::{EmailAddress, Options};
 use entity::{Credits, Minor};
 use serde_json::Value;
+use unicode_normalization::UnicodeNormalization;
 
 use super::clock::Instant;
 use super::error::{Refusal, Result};
@@ -17,7 +19,7 @@ pub const TAGS: usize = 50;
 
 /// A text of 1 to `most` characters, trimmed.
 pub fn text(field: &str, value: &str, most: usize) -> Result<String, Refusal> {
-    let value = value.trim();
+    let value = value.trim().replace("\r\n", "\n").nfc().collect::<String>();
     let length = value.chars().count();
     if length == 0 || length > most {
         return Err(Refusal::invalid(field, format!("Must have 1 to {most} characters; this has {length}.")));
@@ -28,7 +30,7 @@ pub fn text(field: &str, value: &str, most: usize) -> Result<String, Refusal> {
     if value.chars().all(|c| c.is_whitespace() || is_invisible(c)) {
         return Err(Refusal::invalid(field, "Must have a character that can be seen."));
     }
-    Ok(value.to_owned())
+    Ok(value)
 }
 
 /// Whether a character shows as nothing, or turns what is around it: Unicode's `Default_Ignorable_Code_Point`
@@ -105,23 +107,21 @@ pub fn money(field: &str, text: &str, currency: &str) -> Result<Minor, Refusal> 
     format!("{whole}{part:0<places$}").parse().map(Minor).map_err(|_| refuse())
 }
 
-/// An e-mail address, lower-cased and trimmed: something, an @, a domain with a dot or `localhost`. None in which a letter
+/// An e-mail address as RFC 5322 and 6531 have it, in NFC, lower-cased and trimmed; no quoted one, and none at an address in
+/// brackets: the domain has a dot, or is `localhost`. None in which a letter
 /// outside ASCII would become one of ASCII (U+212A, the sign of the kelvin, is no `k`), and none with what cannot be seen:
 /// whoever has such an address is not whoever has the one that it looks like.
 pub fn email(field: &str, value: &str) -> Result<String, Refusal> {
     let turns = |c: char| !c.is_ascii() && c.to_lowercase().any(|lower| lower.is_ascii());
     let is_another = value.chars().any(turns);
-    let address = value.trim().to_lowercase();
+    let address = value.trim().nfc().collect::<String>().to_lowercase();
+    let options = Options::default().without_display_text().without_domain_literal();
     let well_formed = address.len() <= 254
         && !is_another
+        && !address.starts_with('"')
         && !address.chars().any(|c| c.is_whitespace() || c.is_control() || is_invisible(c))
-        && address.rsplit_once('@').is_some_and(|(local, domain)| {
-            !local.is_empty()
-                && !local.contains('@')
-                && !domain.starts_with(['.', '-'])
-                && !domain.ends_with(['.', '-'])
-                && (domain.contains('.') || domain == "localhost")
-        });
+        && EmailAddress::parse_with_options(&address, options)
+            .is_ok_and(|parsed| parsed.domain().contains('.') || parsed.domain() == "localhost");
     if well_formed {
         Ok(address)
     } else {

@@ -165,7 +165,7 @@ impl GraphQL {
         })?;
         let failed = |rejection| (media, rejection);
         let changes = operation.kind == Some(OperationType::Mutation);
-        let session = Session::new(known.caller, self.tokens.clone(), id, changes);
+        let session = Session::new(known.caller.seen_at(from), self.tokens.clone(), id, changes);
         if media == Media::Events {
             let full = || failed(Rejection::busy("The server has no place for another stream."));
             let place = self.streams.take(from).ok_or_else(full)?;

@@ -166,6 +166,28 @@ async fn tokens_of_each_algorithm_are_good_and_none_is_mistaken_for_another() {
         let made = house.mutate("customerCreate", "customer { id }", json!({ "name": "Eve", "email": email })).await;
         assert_eq!(made["userErrors"][0]["code"], "INVALID", "{email:?}");
     }
+    // As RFC 5322 has it, without quotes: what a spreadsheet takes for a formula is none.
+    for email in [
+        "=hyperlink(\"x\")@example.com",
+        "\"=a b\"@example.com",
+        "a..b@example.com",
+        "a@[127.0.0.1]",
+        "a@b@example.com",
+        "a@-example.com",
+        "Ada <ada2@example.com>",
+    ] {
+        let made = house.mutate("customerCreate", "customer { id }", json!({ "name": "Eve", "email": email })).await;
+        assert_eq!(made["userErrors"][0]["code"], "INVALID", "{email:?}");
+    }
+    // Composed or not, a text is one text.
+    let made = house
+        .mutate(
+            "customerCreate",
+            "customer { name email }",
+            json!({ "name": "Rene\u{301}\r\nLine", "email": "rene\u{301}@example.com" }),
+        )
+        .await;
+    assert_eq!(made["customer"], json!({ "name": "Ren\u{e9}\nLine", "email": "ren\u{e9}@example.com" }), "{made}");
     let unseen = house.mutate("customerCreate", "customer { id }", json!({ "name": "\u{200b}" })).await;
     assert_eq!(unseen["userErrors"][0]["message"], "Must have a character that can be seen.");
     // What must be understood, and is not, is refused (RFC 7515, 4.1.11).

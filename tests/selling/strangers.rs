@@ -148,4 +148,25 @@ on_both! {
         let (_, offer) = house.on_sale(product, json!({ "paid": { "oneTime": { "currency": "CHF", "tiers": flat(500) } }, "maxPerCustomer": 1 })).await;
         assert_eq!(refusal(&house.stranger("Eve", "eve@example.com", &offer, 1, &uuid()).await).0, "SIGN_IN_REQUIRED", "money is not taken for nothing");
     }
+
+    /// Addresses that look alike, or have a `+`, are others: what is free is limited by where it is ordered from.
+    async fn so_many_free_trials_come_from_one_address(house: House) {
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        let product = json!({ "kind": "CREDIT", "slug": "trial", "name": "Trial", "creditTypeId": class });
+        let mut free = json!({ "paid": { "oneTime": { "currency": "CHF", "tiers": flat(0) } } });
+        free["maxPerCustomer"] = json!(1);
+        let (_, trial) = house.on_sale(product, free).await;
+        let pack = house.ten_pack(&class).await;
+        for number in 0..10 {
+            let placed = house.stranger("Eve", &format!("eve+{number}@example.com"), &trial, 1, &uuid()).await;
+            assert_eq!((codes(&placed), &placed["receipt"]["status"]), (vec![], &json!("PAID")));
+        }
+        let input = json!({ "account": "studio", "buyer": { "name": "Eve", "email": "eve+11@example.com" },
+            "lines": [{ "priceId": trial, "quantity": 1 }], "idempotencyKey": uuid() });
+        let (status, refused) = house.ask_with(None, PLACE, json!({ "input": input })).await;
+        assert_eq!(refused["errors"][0]["extensions"]["code"], "RATE_LIMITED", "{status} {refused}");
+        assert_eq!(house.data("{ customers(search: \"eve+11\") { nodes { id } } }", json!({})).await["customers"]["nodes"], json!([]));
+        // What costs something goes on.
+        assert_eq!(codes(&house.stranger("Eve", "eve+12@example.com", &pack, 1, &uuid()).await), Vec::<&str>::new());
+    }
 }

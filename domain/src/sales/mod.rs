@@ -40,6 +40,7 @@ pub mod refusal;
 pub mod renewals;
 pub mod sale;
 pub mod subscriptions;
+pub mod trials;
 pub mod unfulfilled;
 mod unpaid;
 pub mod verbs;
