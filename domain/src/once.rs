@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use entity::{BulkOperationId, EnrolmentId, EventId, OrderId, SubscriptionId};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::caller::{Caller, Scope, transact};
 use super::error::{Error, Refusal, Result};
@@ -22,11 +21,9 @@ pub(super) trait Operation: Serialize + Sync {
     /// What it does, in a transaction that is committed with its key; answers what it is about.
     fn run(&self, tx: &Tx, caller: &Caller) -> impl Future<Output = Result<Self::Made>> + Send;
 
-    /// What tells two requests under one key apart: a version, then SHA-256 of the mutation and the arguments given.
+    /// What tells two requests under one key apart: the mutation and the arguments given.
     fn fingerprint(&self) -> Vec<u8> {
-        const VERSION: u8 = 1;
-        let canonical = serde_json::to_vec(&(Self::NAME, self)).expect("arguments are plain data");
-        [&[VERSION], Sha256::digest(canonical).as_slice()].concat()
+        requests::fingerprint(&(Self::NAME, self))
     }
 }
 

@@ -135,12 +135,14 @@ on_both! {
 
     async fn a_key_erases_if_it_may(house: House) {
         let ada = house.customer("Ada").await;
-        let query = "mutation($id: ID!) { customerErase(input: { id: $id }) { customer { name } userErrors { code } } }";
+        let query = "mutation($id: ID!) { customerErase(input: { id: $id }) { customer { id } userErrors { code } } }";
         let (_, reader) = key(&house, &["READ", "CUSTOMERS_WRITE"]).await;
         let (_, refused) = house.ask_with(Some(&reader), query, json!({ "id": ada })).await;
         assert_eq!(refused["errors"][0]["extensions"]["code"], "FORBIDDEN");
         let (_, program) = key(&house, &["CUSTOMERS_ERASE"]).await;
         let (_, erased) = house.ask_with(Some(&program), query, json!({ "id": ada })).await;
-        assert_eq!(erased["data"]["customerErase"]["customer"]["name"], "(erased)", "{erased}");
+        assert_eq!(erased["data"]["customerErase"]["customer"]["id"], json!(ada), "{erased}");
+        let read = house.data("query($id: ID!) { customer(by: { id: $id }) { name } }", json!({ "id": ada })).await;
+        assert_eq!(read["customer"]["name"], "(erased)");
     }
 }

@@ -1,6 +1,7 @@
 //! What follows from what happens: events, triggers, automations, webhooks, live updates.
 
 mod automations;
+mod certificates;
 mod crash;
 mod events;
 mod follow;

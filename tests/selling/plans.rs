@@ -181,9 +181,17 @@ impl Studio<'_> {
         }
     }
 
-    /// Each order gives no more than is paid for it.
+    /// Each order gives no more than is paid for it, and a renewal that is not paid ends nothing.
     async fn check(&self, twin: &Twin) {
-        for period in self.periods(twin).await {
+        let periods = self.periods(twin).await;
+        if !periods.iter().any(|period| period["number"] != 0 && period["status"] == "PAID") {
+            let query =
+                "query($id: ID!) { customer(by: { id: $id }) { activity(first: 50) { nodes { kind reason } } } }";
+            let read = self.house.data(query, json!({ "id": twin.customer })).await;
+            let nodes = read["customer"]["activity"]["nodes"].as_array().expect("activities").clone();
+            assert!(nodes.iter().all(|node| node["reason"] != "Not rolled over"), "S11: {nodes:#?}");
+        }
+        for period in periods {
             let Some(order) = period["order"]["id"].as_str() else { continue };
             let view = self.house.staff().view(Scope::OrdersWrite).await.expect("a view");
             let sale = load::now(&view, order.parse().expect("an id"), false).await.expect("a sale");

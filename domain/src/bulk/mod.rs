@@ -19,7 +19,6 @@ use entity::{
 use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveModelTrait, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::automations::refusal::Flow;
 use super::caller::{Caller, Scope};
@@ -27,7 +26,7 @@ use super::clock::{Instant, fresh_id};
 use super::error::{Error, Refusal, Result};
 use super::input;
 use super::jobs;
-use super::ledger::{self, Command, Extend, Extension, Issue, Words};
+use super::ledger::{self, Command, Extend, Extension, Issue, Words, requests};
 use super::once::{Operation, once_in};
 use super::page::{Page, Slice};
 use super::tx::{Tx, View};
@@ -112,7 +111,7 @@ impl Operation for Beginning {
 
     /// Of the plan alone: how many it is about changes from one time to the next.
     fn fingerprint(&self) -> Vec<u8> {
-        fingerprint(&self.plan)
+        requests::fingerprint(&self.plan)
     }
 }
 
@@ -228,12 +227,6 @@ async fn exists(txn: &DatabaseTransaction, account: &entity::account::Model, pla
         }
     }
     Ok(())
-}
-
-fn fingerprint(plan: &Plan) -> Vec<u8> {
-    const VERSION: u8 = 1;
-    let canonical = serde_json::to_vec(plan).expect("a plan is plain data");
-    [&[VERSION], Sha256::digest(canonical).as_slice()].concat()
 }
 
 fn of_job(job: &job::Model) -> Result<BulkOperationId> {

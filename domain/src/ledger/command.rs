@@ -5,10 +5,10 @@ use entity::{
     activity, allocation,
 };
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::decide::PRIORITY;
 use super::fault::{self, Fault};
+use super::requests;
 pub use super::selling::{Closing, Freeze, Reprice, RollOver};
 use super::state::WalletKey;
 use crate::clock::Instant;
@@ -366,12 +366,10 @@ impl Command {
         }
     }
 
-    /// What tells two requests under one key apart: a version, then SHA-256 of the mutation and the arguments given.
+    /// What tells two requests under one key apart: the mutation and the arguments given.
     #[must_use]
     pub(super) fn fingerprint(&self) -> Vec<u8> {
-        const VERSION: u8 = 1;
-        let canonical = serde_json::to_vec(self).expect("a command is plain data");
-        [&[VERSION], Sha256::digest(canonical).as_slice()].concat()
+        requests::fingerprint(self)
     }
 }
 

@@ -10,6 +10,7 @@ use entity::{
 };
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::command::Outcome;
 use super::fault::{self, Fault};
@@ -54,6 +55,14 @@ pub enum Answer {
     Replayed(Vec<ActivityId>),
     Refused(Refusal),
     RefusedBefore(Refusal),
+}
+
+/// What tells two requests under one key apart: a version, then SHA-256 of what was asked, defaults left out.
+#[must_use]
+pub fn fingerprint(asked: &impl Serialize) -> Vec<u8> {
+    const VERSION: u8 = 1;
+    let canonical = serde_json::to_vec(asked).expect("what is asked is plain data");
+    [&[VERSION], Sha256::digest(canonical).as_slice()].concat()
 }
 
 /// A key that was used.

@@ -329,11 +329,11 @@ pub async fn preview(caller: &Caller, verb: Verb) -> Result<Preview> {
     let tx = caller.begin(Scope::Buy).await?;
     let row = lock(&tx, verb.subscription, only(caller)).await?;
     may(&row, &verb.what)?;
-    let changed = match &verb.what {
+    let wanted = match &verb.what {
         What::Update(changes) => next_line(tx.db(), (&tx.account, tx.now), &row, changes).await?,
         _ => None,
     };
-    let line = match changed.clone() {
+    let line = match wanted.clone() {
         Some(line) => line,
         None => standing_line(&tx, &row).await?,
     };
@@ -345,7 +345,7 @@ pub async fn preview(caller: &Caller, verb: Verb) -> Result<Preview> {
         ..Preview::default()
     };
     let nothing_more = |preview: Preview| Preview { next_at: None, next_total: Minor::ZERO, ..preview };
-    match (&verb.what, changed) {
+    match (&verb.what, wanted) {
         (What::Update(changes), Some(line)) if changes.now => {
             owes_nothing(&tx, &row).await?;
             let outlook = change::outlook(tx.db(), &row, &line, tx.now).await?;
