@@ -18,6 +18,14 @@ use super::store::Store;
 /// How often a transaction that met another (40001, 40P01, busy), or a twin with its key, is run: one bound for all.
 pub(super) const TRIES: u32 = 8;
 
+/// What was read in a transaction.
+#[derive(Clone, Default)]
+pub struct Known {
+    pub types: Vec<credit_type::Model>,
+    /// Those of locked orders: what was promised to them is kept, archived or not.
+    pub customers: BTreeSet<CustomerId>,
+}
+
 /// An open transaction that writes in one account.
 pub struct Tx {
     txn: DatabaseTransaction,
@@ -30,8 +38,8 @@ pub struct Tx {
     touched: Mutex<BTreeSet<CustomerId>>,
     /// What happened in it, in that order: written all at once, at the end.
     facts: Mutex<Vec<event::Model>>,
-    /// Credit types that were read in it, so that nobody reads them again.
-    types: Mutex<Vec<credit_type::Model>>,
+    /// What was read in it, so that nobody reads it again.
+    known: Mutex<Known>,
 }
 
 impl Tx {
@@ -41,8 +49,8 @@ impl Tx {
         let account = find_account(&txn, account).await?.ok_or(Error::Unauthenticated)?;
         let now = account_now(&account, store);
         let hub = store.hub.clone();
-        let (touched, facts, types) = Default::default();
-        Ok(Self { txn, account, now, depth: 0, hub, touched, facts, types })
+        let (touched, facts, known) = Default::default();
+        Ok(Self { txn, account, now, depth: 0, hub, touched, facts, known })
     }
 
     /// The same, for what so many triggers and automations led to.
@@ -72,14 +80,16 @@ impl Tx {
         Ok(written.await.map(drop)?)
     }
 
-    /// Remembers credit types that were read in it.
-    pub(super) fn know(&self, types: impl IntoIterator<Item = credit_type::Model>) {
-        self.types.lock().expect("nobody panics while remembering").extend(types);
+    /// Remembers what was read in it: a credit type, and that a customer is there, to whom something was promised before.
+    pub(super) fn know(&self, credit_type: Option<credit_type::Model>, customer: CustomerId) {
+        let mut known = self.known.lock().expect("nobody panics while remembering");
+        known.types.extend(credit_type);
+        known.customers.insert(customer);
     }
 
-    /// The credit types that were read in it.
-    pub(super) fn known_types(&self) -> Vec<credit_type::Model> {
-        self.types.lock().expect("nobody panics while remembering").clone()
+    /// What was read in it.
+    pub(super) fn known(&self) -> Known {
+        self.known.lock().expect("nobody panics while remembering").clone()
     }
 
     /// The rows of this account in a table.

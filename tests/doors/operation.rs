@@ -230,6 +230,23 @@ fn a_backup_of_a_running_server_is_restored_and_goes_on() {
     }
     let refused = run(folder.path(), &["restore", "damaged.db"], &SECRETS);
     assert!(!refused.status.success() && !folder.path().join("scrip.db").exists(), "{}", said(&refused));
+    // Nor is one in which somebody has planted something.
+    std::fs::copy(folder.path().join("copy.db"), folder.path().join("planted.db")).expect("a copy");
+    let planted = "CREATE TRIGGER planted AFTER INSERT ON activity BEGIN UPDATE wallet SET balance = 1; END";
+    alter(&folder.path().join("planted.db"), planted);
+    let refused = run(folder.path(), &["restore", "planted.db"], &SECRETS);
+    assert!(!refused.status.success() && !folder.path().join("scrip.db").exists(), "{}", said(&refused));
+    assert!(said(&refused).contains("trigger activity.planted"), "{}", said(&refused));
+}
+
+/// Runs SQL on a database as somebody who has its file could.
+fn alter(file: &Path, sql: &'static str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", file.display())).await.expect("a connection");
+        sqlx::query(sql).execute(&pool).await.expect(sql);
+        pool.close().await;
+    });
 }
 
 fn assert_private(file: &Path) {
@@ -256,6 +273,10 @@ fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
     assert!(server.stop());
     let (well, text) = doctor(&SECRETS);
     assert!(well && text.contains("Ready to serve.") && text.contains("1 wallets of 1 account(s)"), "{text}");
+    alter(&path.join("scrip.db"), "CREATE VIEW planted AS SELECT * FROM customer");
+    let (well, text) = doctor(&SECRETS);
+    assert!(!well && text.contains("no migration makes: view planted"), "{text}");
+    alter(&path.join("scrip.db"), "DROP VIEW planted");
     for (name, value, said) in [
         ("SCRIP_TRUSTED_PROXIES", "10.0.0.0/99", "trusted_proxies"),
         ("SCRIP_ALLOWED_ORIGINS", "https://app.example/", "allowed_origins"),

@@ -1,5 +1,9 @@
 //! What somebody with the database's password plants or drops there is seen: `scrip doctor` says so, `scrip restore` refuses.
 
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::doors::keys::key;
 use crate::harness::{Backend, House};
 use crate::on_both;
 
@@ -26,6 +30,21 @@ on_both! {
             assert!(found.iter().any(|line| line.contains(named)), "{named}: {found:#?}");
         }
         assert_eq!(house.app.store().differences().await.expect("a look").len(), planted.len());
+    }
+}
+
+on_both! {
+    /// A credential whose digest somebody wrote into the database without the ledger key lets nobody in.
+    async fn a_planted_credential_lets_nobody_in(house: House) {
+        let (_, text) = key(&house, &["READ"]).await;
+        assert_eq!(house.ask_with(Some(&text), "{ account { slug } }", json!({})).await.0, 200);
+        // What it was when it was SHA-256 of the secret alone, which everybody can reckon.
+        let secret = text.rsplit_once('_').expect("a secret").1;
+        let secret = data_encoding::BASE32_DNSSEC.decode(&secret.as_bytes()[..52]).expect("as it is written");
+        let digest = data_encoding::HEXLOWER.encode(&Sha256::digest(&secret));
+        let digest = if house.backend == Backend::Sqlite { format!("x'{digest}'") } else { format!("'\\x{digest}'") };
+        assert_eq!(house.tamper(&format!("UPDATE api_key SET digest = {digest}")).await, 1);
+        assert_eq!(house.ask_with(Some(&text), "{ account { slug } }", json!({})).await.0, 401);
     }
 }
 

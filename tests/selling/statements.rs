@@ -43,10 +43,11 @@ async fn sent(work: impl Future) -> Vec<String> {
     log.clone()
 }
 
-/// What a payment may take: the account, the key, the order with its lines, payments, a payment, the wallet, the customer,
-/// grants, the wallet, a grant, its activity and allocation, what was given, the order, the key, what happened.
-const ORDER: usize = 16;
-/// And of a subscription's first order: where it is none of the others, the subscription, its row, its job, its period.
+/// What a payment may take: the account, the key, the order with its lines, payments, a payment, the wallet, grants, the
+/// wallet, a grant, its activity and allocation, what was given, the order, the key, what happened. Of a new wallet, the
+/// making of it in place of grants; of credits that end, one more: the job that ends them.
+const ORDER: usize = 15;
+/// And of a subscription's first order: that it is none of the others, the subscription, its row, its job, its period.
 const FIRST: usize = ORDER + 5;
 
 on_both! {
@@ -60,7 +61,9 @@ on_both! {
         let paid = json!({ "currency": "CHF", "tiers": flat(9_900), "interval": { "count": 1, "unit": "MONTH" }, "creditsPerRenewal": 4, "rollover": { "upTo": 2 } });
         let (_, club) = house.on_sale(product, json!({ "paid": { "subscription": paid } })).await;
         let ada = house.customer("Ada").await;
-        for (price, most) in [(&pack, ORDER), (&pack, ORDER), (&club, FIRST)] {
+        let month = json!({ "kind": "CREDIT", "slug": "month", "name": "Month", "creditTypeId": class, "expiration": { "after": { "count": 30, "unit": "DAY" } } });
+        let (_, month) = house.on_sale(month, json!({ "paid": { "oneTime": { "currency": "CHF", "tiers": flat(9_900) } } })).await;
+        for (price, most) in [(&pack, ORDER), (&pack, ORDER), (&month, ORDER + 1), (&club, FIRST)] {
             let order = house.ordered(&ada, price, 1).await;
             let input = json!({ "orderId": order["id"], "idempotencyKey": house.key() });
             let mut log = sent(house.done("orderMarkPaid", "replayed", input)).await;

@@ -21,6 +21,7 @@ use super::part::{self, WholeUpTo};
 use super::state::{Held, Wallet, WalletKey};
 use super::watch;
 use crate::clock::Instant;
+use crate::tx::Known;
 
 /// Values of one statement: SQLite binds 32,766 at most.
 pub const VALUES: usize = 20_000;
@@ -50,7 +51,8 @@ pub async fn books(
     clock: impl FnOnce() -> Instant,
 ) -> Result<Books, DbErr> {
     let commands = commands.iter().map(|command| (account.id, *command)).collect::<Vec<_>>();
-    let (mut library, _) = library(txn, (std::slice::from_ref(account), Vec::new()), &commands, purpose, clock).await?;
+    let (mut library, _) =
+        library(txn, (std::slice::from_ref(account), Known::default()), &commands, purpose, clock).await?;
     Ok(library.remove(&account.id).expect("each account that was named has its books"))
 }
 
@@ -60,7 +62,7 @@ pub async fn books(
 /// not read again.
 pub async fn library(
     txn: &DatabaseTransaction,
-    (accounts, known): (&[account::Model], Vec<credit_type::Model>),
+    (accounts, known): (&[account::Model], Known),
     commands: &[(AccountId, &Command)],
     purpose: Purpose,
     clock: impl FnOnce() -> Instant,
@@ -74,16 +76,18 @@ pub async fn library(
     let said = commands.iter().filter(|(_, command)| said_in(command).is_some());
     let said = said.flat_map(|(account, command)| command.customers().map(|customer| (*account, customer)));
     let asked = receive.iter().map(|(account, (customer, _))| (*account, *customer)).chain(said);
-    let asked = asked.collect::<BTreeSet<_>>();
+    let asked = asked.filter(|(_, customer)| !known.customers.contains(customer)).collect::<BTreeSet<_>>();
     let mut looked_up = named::customers(txn, asked, purpose).await?;
     let mut rows = wallets(txn, &places, purpose).await?;
-    let types = named::types(txn, &places, known).await?;
+    let types = named::types(txn, &places, known.types).await?;
     let found = rows.iter().map(place).collect::<BTreeSet<_>>();
     let missing = places.difference(&found).copied().collect::<BTreeSet<_>>();
     let unknown = missing.iter().map(|(account, (customer, _))| (*account, *customer));
-    let unknown = unknown.filter(|key| !looked_up.contains_key(key)).collect();
+    let unknown = unknown.filter(|key| !looked_up.contains_key(key) && !known.customers.contains(&key.1)).collect();
     looked_up.extend(named::customers(txn, unknown, Purpose::Glance).await?);
     let mut customers = rows.iter().map(|row| ((row.account_id, row.customer_id), None)).collect::<BTreeMap<_, _>>();
+    let missing_known = missing.iter().filter(|(_, (customer, _))| known.customers.contains(customer));
+    customers.extend(missing_known.map(|(account, (customer, _))| ((*account, *customer), None)));
     let erased = looked_up.iter().filter(|(_, row)| row.erased_at.is_some()).map(|(key, _)| *key).collect::<Vec<_>>();
     customers.extend(looked_up.into_iter().map(|(key, row)| (key, row.archived_at)));
     let is_known = |(account, (customer, credit_type)): &&Place| {

@@ -113,7 +113,7 @@ impl From<DbErr> for Failure {
 pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outcome>>, Failure> {
     let commands = jobs.iter().map(|job| (job.account, &job.command)).collect::<Vec<_>>();
     let purpose = Purpose::Change(ground.store.whole_wallets);
-    let known = ground.within.map(Tx::known_types).unwrap_or_default();
+    let known = ground.within.map(Tx::known).unwrap_or_default();
     let (mut library, server_clock) =
         load::library(ground.txn, (ground.accounts, known), &commands, purpose, || ground.store.clock.now()).await?;
     let due_before = due(&library);

@@ -102,10 +102,10 @@ pub async fn locked(
     select.lock_with_tables(LockType::Update, [product_order::Entity]);
     let rows = tx.db().query_all(&select).await?;
     let Some(first) = rows.first() else { return Ok(None) };
-    for row in &rows {
-        // What a line issues or costs is known from here on.
-        tx.know(credit_type::Model::from_query_result_optional(row, TYPE)?);
-    }
     let order = product_order::Model::from_query_result(first, ORDER)?;
+    for row in &rows {
+        // Who ordered, and what a line issues or costs, is known from here on.
+        tx.know(credit_type::Model::from_query_result_optional(row, TYPE)?, order.customer_id);
+    }
     Ok(Some((order, rows.iter().map(line).collect::<Result<_>>()?)))
 }
