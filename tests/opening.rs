@@ -318,3 +318,19 @@ async fn an_anchor_finds_a_cut_tail() {
     let altered = verify();
     assert!(!altered.0 && altered.1.contains("or the file was altered"), "{}", altered.1);
 }
+
+/// A quote that is not closed takes in the rest of the file: it is said, and not read into memory first.
+#[test]
+fn a_row_has_an_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    business(here);
+    let rest = "grace@example.com,Class,1,never,k\n".repeat(100_000);
+    write(
+        here,
+        "open.csv",
+        &format!("customer,credit_type,amount,expires,key\n\"ada@example.com,Class,1,never,k1\n{rest}"),
+    );
+    let (clean, text) = import(here, "open.csv", true);
+    assert!(!clean && text.contains("a quote is not closed") && text.contains("line 2"), "{text}");
+}

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use crate::client::Client;
 use crate::grow::grow;
 use crate::house::{Backend, Purse};
-use crate::http::{CUSTOMER, Server, token};
+use crate::http::{CUSTOMER, Server, free_address, token};
 use crate::load::{Asks, Dice, Figures, closed_loop, median};
 
 #[derive(Args)]
@@ -111,7 +111,7 @@ impl Beside {
         if !program.is_file() {
             bail!("PostGraphile is not in {0}. Run `npm ci --prefix {0}` first.", self.folder.display());
         }
-        let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.to_string();
+        let address = free_address().await?;
         let port = address.rsplit(':').next().context("a port")?;
         let workers = self.workers.to_string();
         let cluster = if self.workers > 1 { vec!["--cluster-workers", &workers] } else { Vec::new() };

@@ -28,6 +28,11 @@ use crate::load::{Asks, Chooser, Dice, Figures, Mix, Verb, closed_loop, median, 
 
 /// Says that this program is to be the server.
 pub const SERVES: &str = "BENCH_SERVES";
+/// How an answer begins that has what was asked for.
+const OK: &[u8; 13] = b"HTTP/1.1 200 ";
+/// How often a server is started that ends before it answers, and how long it may take to answer.
+const TRIES: u32 = 3;
+const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Args)]
 pub struct Http {
@@ -81,20 +86,28 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one on a database and waits until it is ready.
+    /// Starts one on a database and waits until it is ready, at ports that were free just now: where another program takes
+    /// one first, at others.
     pub async fn start(url: &str, batch: usize) -> Result<Self> {
-        let (one, other) = (TcpListener::bind("127.0.0.1:0").await?, TcpListener::bind("127.0.0.1:0").await?);
-        let (address, metrics) = (one.local_addr()?.to_string(), other.local_addr()?.to_string());
-        drop((one, other));
+        for _ in 0..TRIES {
+            if let Some(server) = Self::start_at(&free_address().await?, &free_address().await?, url, batch).await? {
+                return Ok(server);
+            }
+        }
+        bail!("the server ended {TRIES} times before it answered; what it said is above")
+    }
+
+    /// Starts one at these addresses; none if it ended before it was ready.
+    async fn start_at(address: &str, metrics: &str, url: &str, batch: usize) -> Result<Option<Self>> {
         let began = Instant::now();
-        let child = Command::new(std::env::current_exe()?)
-            .args(["serve", "--listen", &address])
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(["serve", "--listen", address])
             .env(SERVES, "1")
             .env("SCRIP_DATABASE_URL", url)
             .env("SCRIP_LEDGER_KEY", LEDGER_KEY)
             .env("SCRIP_SIGNING_SECRET", SIGNING_SECRET)
             .env("SCRIP_LOG", "error")
-            .env("SCRIP_METRICS_LISTEN", &metrics)
+            .env("SCRIP_METRICS_LISTEN", metrics)
             .env("SCRIP_COMMANDS_PER_COMMIT", batch.to_string())
             // What is measured is the server, not its budgets for strangers.
             .env("SCRIP_LIMIT_CALLER", "1000000000")
@@ -103,22 +116,25 @@ impl Server {
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()?;
-        while TcpStream::connect(&address).await.is_err() {
-            if began.elapsed() > Duration::from_secs(20) {
-                bail!("the server did not listen within 20 seconds");
+        // That somebody can be connected to says nothing: it may be this connection itself, which found its own port.
+        while get(address, "/health/ready").await.is_err() {
+            if child.try_wait()?.is_some() {
+                return Ok(None);
             }
+            ensure!(began.elapsed() < PATIENCE, "the server did not answer within {} seconds", PATIENCE.as_secs());
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        Ok(Self { child, address, metrics, ready: began.elapsed() })
+        let ready = began.elapsed();
+        while get(metrics, "/metrics").await.is_err() {
+            ensure!(began.elapsed() < PATIENCE, "no metrics within {} seconds", PATIENCE.as_secs());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok(Some(Self { child, address: address.to_owned(), metrics: metrics.to_owned(), ready }))
     }
 
     /// What it has counted.
     async fn metrics(&self) -> Result<BTreeMap<String, f64>> {
-        let mut stream = TcpStream::connect(&self.metrics).await?;
-        let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.metrics);
-        stream.write_all(request.as_bytes()).await?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await?;
+        let text = get(&self.metrics, "/metrics").await.context("the server's metrics")?;
         Ok(read_metrics(&text))
     }
 
@@ -129,6 +145,24 @@ impl Server {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("it has memory")?;
         Ok(line.split_whitespace().next().context("a number")?.parse()?)
     }
+}
+
+/// An address that nobody listens at just now.
+pub async fn free_address() -> Result<String> {
+    Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?.to_string())
+}
+
+/// What is served at a path of an address: what follows the status, which is 200.
+async fn get(address: &str, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut begins = [0; OK.len()];
+    stream.read_exact(&mut begins).await?;
+    ensure!(begins == *OK, "{address}{path} does not answer yet");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await?;
+    Ok(text)
 }
 
 /// A token of staff of an account.

@@ -36,6 +36,15 @@ struct Parts {
     used: Mutex<HashMap<ApiKeyId, Instant>>,
 }
 
+/// What is not finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Commands that wait in the ledger's lanes.
+    pub commands: usize,
+    /// Database connections that are in use.
+    pub connections: usize,
+}
+
 fn count(number: usize) -> f64 {
     f64::from(u32::try_from(number).unwrap_or(u32::MAX))
 }
@@ -161,9 +170,17 @@ impl App {
             let used = count(usize::try_from(all).unwrap_or(usize::MAX).saturating_sub(idle));
             metrics::gauge!("scrip_pool_connections", "pool" => pool, "state" => "used").set(used);
         }
+        metrics::gauge!("scrip_longest_read_seconds").set(self.0.store.readers().longest().as_secs_f64());
         let age = jobs::oldest_due(&self.0.store).await?;
         metrics::gauge!("scrip_job_age_seconds").set(age.as_secs_f64());
         Ok(())
+    }
+
+    /// What is not finished yet.
+    #[must_use]
+    pub fn left(&self) -> Left {
+        let used = |(_, all, idle): (_, u32, usize)| usize::try_from(all).unwrap_or(usize::MAX).saturating_sub(idle);
+        Left { commands: self.0.lanes.waiting(), connections: self.0.store.pools().map(used).iter().sum() }
     }
 
     /// Finishes every write that was accepted, takes no more, and closes the database.

@@ -1,14 +1,17 @@
 //! Who asks, what they may do, and the only two doors to an account's data: [`Caller::begin`] and [`Caller::view`].
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use entity::{AccountId, ApiKeyId, CustomerId, activity::ActorKind};
+use tokio_util::sync::CancellationToken;
 
 use super::access::Noted;
 use super::accounts;
 use super::accounts::api_keys::KeyScopes;
 use super::app::App;
 use super::error::{Error, Result};
+use super::readers::Reader;
 use super::tx::{Sight, TRIES, Tx, View};
 
 /// What a caller is.
@@ -123,19 +126,21 @@ pub struct Caller {
     subject: String,
     /// The address that the request came from, if it came over the network.
     from: Option<IpAddr>,
+    /// As whom it takes turns to read, and until when somebody waits; none where it takes none.
+    reader: Option<Reader>,
 }
 
 impl Caller {
     /// Nobody we know.
     #[must_use]
     pub fn anyone(app: App) -> Self {
-        Self { app, account: None, role: Role::Anyone, subject: String::new(), from: None }
+        Self { app, account: None, role: Role::Anyone, subject: String::new(), from: None, reader: None }
     }
 
     /// Whoever stands before the order forms of an account: this caller if it belongs to the account, and anyone if not.
     /// None if there is no such account.
     pub async fn at_counter(&self, slug: &str) -> Result<Option<Self>> {
-        let txn = self.app.store().snapshot().await?;
+        let txn = self.app.store().snapshot_for(self.reader()).await?;
         let Some(account) = accounts::of_slug(&txn, slug).await? else { return Ok(None) };
         if self.account == Some(account) && self.role != Role::Anyone {
             return Ok(Some(self.clone()));
@@ -146,19 +151,20 @@ impl Caller {
             role: Role::Anyone,
             subject: String::new(),
             from: self.from,
+            reader: self.reader.clone(),
         }))
     }
 
     /// Who runs the server.
     #[must_use]
     pub fn operator(app: App, subject: &str) -> Self {
-        Self { app, account: None, role: Role::Operator, subject: subject.to_owned(), from: None }
+        Self { app, account: None, role: Role::Operator, subject: subject.to_owned(), from: None, reader: None }
     }
 
     /// Someone of an account.
     #[must_use]
     pub fn of(app: App, account: AccountId, role: Role, subject: &str) -> Self {
-        Self { app, account: Some(account), role, subject: subject.to_owned(), from: None }
+        Self { app, account: Some(account), role, subject: subject.to_owned(), from: None, reader: None }
     }
 
     /// The same, at another server.
@@ -171,6 +177,41 @@ impl Caller {
     #[must_use]
     pub fn seen_at(self, from: IpAddr) -> Self {
         Self { from: Some(from), ..self }
+    }
+
+    /// The same, which takes turns to read with others, for somebody who waits until `gone`. What nobody waits for any more
+    /// is ended.
+    #[must_use]
+    pub fn waited_for(self, gone: CancellationToken) -> Self {
+        let role = match self.role {
+            Role::Customer(customer) => Some(customer.0),
+            Role::Key(key, _) => Some(key.0),
+            _ => None,
+        };
+        let reader =
+            Reader::new(&(self.account, role, &self.subject, self.from.filter(|_| self.account.is_none())), gone);
+        Self { reader: Some(reader), ..self }
+    }
+
+    /// The same, which comes again [`at_length`](Self::at_length) where no turn to read much is free.
+    #[must_use]
+    pub fn comes_again(self) -> Self {
+        Self { reader: self.reader.map(Reader::comes_again), ..self }
+    }
+
+    /// The same, with a turn to read much, once it has come.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where it takes too long.
+    pub async fn at_length(self) -> Result<Self> {
+        let Some(reader) = self.reader.clone() else { return Ok(self) };
+        let turn = Arc::new(self.app.store().turn(&reader).await?);
+        Ok(Self { reader: Some(reader.with(turn)), ..self })
+    }
+
+    /// As whom it takes turns to read.
+    pub(super) fn reader(&self) -> Option<&Reader> {
+        self.reader.as_ref()
     }
 
     /// The address that the request came from, if it came over the network.
@@ -222,7 +263,7 @@ impl Caller {
     /// The way to read: a snapshot of what the caller may see.
     pub async fn view(&self, scope: Scope) -> Result<View> {
         let account = self.authorise(scope)?;
-        View::open(self.app.store(), account, self.sight()).await
+        View::open(self.app.store(), account, self.sight(), self.reader()).await
     }
 
     /// What the caller sees, if it may read: who sees the same may be shown the same snapshot.
@@ -244,7 +285,7 @@ impl Caller {
     /// became of it.
     pub async fn view_of_answer(&self) -> Result<View> {
         match (self.role, self.account) {
-            (Role::Key(..), Some(account)) => View::open(self.app.store(), account, Sight::All).await,
+            (Role::Key(..), Some(account)) => View::open(self.app.store(), account, Sight::All, self.reader()).await,
             _ => self.view(Scope::OwnRead).await,
         }
     }

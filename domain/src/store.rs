@@ -1,7 +1,7 @@
 //! Where rows are kept, by what time, and with which key: connections, migrations, durability.
 //!
-//! SQLite has one writer and a pool of readers (`BEGIN IMMEDIATE`, WAL, `synchronous=FULL`); PostgreSQL has two pools,
-//! so that a burst of queries never keeps the ledger from a connection.
+//! SQLite has one writer (`BEGIN IMMEDIATE`, WAL, `synchronous=FULL`), PostgreSQL a pool of them; both have readers of their
+//! own, so that a burst of queries never keeps the ledger from a connection.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, Statement,
+    TransactionOptions, TransactionTrait,
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -24,18 +24,24 @@ use super::ledger::chain::LedgerKey;
 use super::ledger::fault::{self as broken, Fault as Broken};
 use super::ledger::part::WholeUpTo;
 use super::live::Hub;
+use super::readers::{Ending, Long, Reader, Readers, Snapshot};
+use super::spent;
 
 /// How long a statement waits for a lock or a connection before the caller hears `UNAVAILABLE`.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// Pages that SQLite's one writer keeps, in KiB (negative: a size, not a count): 64 MiB, taken as they are needed.
 const WRITER_CACHE: &str = "-65536";
-/// Connections that read; on PostgreSQL as many again may write.
-const READERS: u32 = 8;
+/// Connections that write, on PostgreSQL.
+const WRITERS: u32 = 8;
+/// Connections for what is part of no transaction.
+const BESIDE: u32 = 2;
+/// After how many of its steps SQLite asks whether to go on: some tenths of a millisecond.
+const STEPS: i32 = 4_000;
 
 /// The database, the clock and the ledger's key.
 pub struct Store {
     writer: DatabaseConnection,
-    reader: DatabaseConnection,
+    readers: Arc<Readers>,
     statements: Arc<AtomicU64>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) key: LedgerKey,
@@ -57,26 +63,29 @@ pub enum Missing {
 impl Store {
     /// Connects to `sqlite:PATH` or `postgres://…` and makes sure that what it promises to keep, it keeps.
     pub async fn connect(url: &str, missing: Missing, clock: Arc<dyn Clock>, key: LedgerKey) -> Result<Self> {
-        let (mut writer, mut reader) = if url.starts_with("sqlite:") {
-            connect_sqlite(url, missing).await?
-        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            connect_postgres(url).await?
-        } else {
-            return Err(Error::Unavailable("the database URL must begin with sqlite: or postgres://".into()));
-        };
         let statements = Arc::new(AtomicU64::new(0));
-        for connection in [&mut writer, &mut reader] {
-            let counter = statements.clone();
+        let counter = statements.clone();
+        let counted = move |mut connection: DatabaseConnection| {
+            let counter = counter.clone();
             connection.set_metric_callback(move |info| {
                 counter.fetch_add(1, Ordering::Relaxed);
+                spent::add(info.elapsed);
                 metrics::counter!("scrip_statements_total").increment(1);
                 // Without its values: `log = scrip::sql=trace` shows what takes how long, and nobody's data.
                 let micros = u64::try_from(info.elapsed.as_micros()).unwrap_or(u64::MAX);
                 tracing::trace!(target: "scrip::sql", micros, sql = info.statement.sql, "a statement");
             });
-        }
+            connection
+        };
+        let (writer, readers) = if url.starts_with("sqlite:") {
+            connect_sqlite(url, missing, counted).await?
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            connect_postgres(url, counted).await?
+        } else {
+            return Err(Error::Unavailable("the database URL must begin with sqlite: or postgres://".into()));
+        };
         let (hub, whole_wallets, url) = (Arc::default(), WholeUpTo::default(), url.to_owned());
-        let store = Self { writer, reader, statements, clock, key, whole_wallets, hub, url };
+        let store = Self { writer, readers, statements, clock, key, whole_wallets, hub, url };
         store.assert_durable().await?;
         Ok(store)
     }
@@ -121,7 +130,7 @@ impl Store {
 
     /// Answers if the database does.
     pub async fn ping(&self) -> Result<()> {
-        self.reader.execute_unprepared("SELECT 1").await?;
+        self.readers.beside().execute_unprepared("SELECT 1").await?;
         Ok(())
     }
 
@@ -131,19 +140,22 @@ impl Store {
         self.statements.load(Ordering::Relaxed)
     }
 
-    /// The pools of connections: what each is for, how many it has, and how many of these do nothing.
+    /// The connections: what each kind is for, how many there are, and how many of these do nothing.
     pub(super) fn pools(&self) -> [(&'static str, u32, usize); 2] {
-        let look = |connection: &DatabaseConnection| {
-            if self.has_one_writer() {
-                let pool = connection.get_sqlite_connection_pool();
-                (pool.size(), pool.num_idle())
-            } else {
-                let pool = connection.get_postgres_connection_pool();
-                (pool.size(), pool.num_idle())
-            }
+        let (writers, idle_writers) = if self.has_one_writer() {
+            let pool = self.writer.get_sqlite_connection_pool();
+            (pool.size(), pool.num_idle())
+        } else {
+            let pool = self.writer.get_postgres_connection_pool();
+            (pool.size(), pool.num_idle())
         };
-        let ((writers, idle_writers), (readers, idle_readers)) = (look(&self.writer), look(&self.reader));
+        let (readers, idle_readers) = self.readers.count();
         [("write", writers, idle_writers), ("read", readers, idle_readers)]
+    }
+
+    /// Those that read.
+    pub(super) fn readers(&self) -> &Readers {
+        &self.readers
     }
 
     /// Takes care that what was overwritten does not stay readable beside the tables: on SQLite the log of changes begins
@@ -157,7 +169,7 @@ impl Store {
 
     /// A connection for what is part of no transaction.
     pub(super) fn outside(&self) -> &DatabaseConnection {
-        &self.reader
+        self.readers.beside()
     }
 
     /// Where the database is.
@@ -186,25 +198,25 @@ impl Store {
         self.writer.begin_with_options(options).await
     }
 
-    /// Opens a transaction that sees one snapshot and writes nothing.
-    pub(super) async fn snapshot(&self) -> Result<DatabaseTransaction, DbErr> {
-        let options = match self.reader.get_database_backend() {
-            // A reader's connection cannot write (query_only), and a WAL reader sees one snapshot per transaction.
-            DbBackend::Sqlite => TransactionOptions::default(),
-            _ => TransactionOptions {
-                isolation_level: Some(IsolationLevel::RepeatableRead),
-                access_mode: Some(AccessMode::ReadOnly),
-                ..TransactionOptions::default()
-            },
-        };
-        #[expect(clippy::disallowed_methods, reason = "the door to reading: Caller::view comes here")]
-        self.reader.begin_with_options(options).await
+    /// Opens a transaction that sees one snapshot and writes nothing, for this server's own work.
+    pub(super) async fn snapshot(&self) -> Result<Snapshot> {
+        self.readers.snapshot(None).await
+    }
+
+    /// The same, for somebody who takes turns with others, where it is known who that is.
+    pub(super) async fn snapshot_for(&self, reader: Option<&Reader>) -> Result<Snapshot> {
+        self.readers.snapshot(reader).await
+    }
+
+    /// A turn to read much.
+    pub(super) async fn turn(&self, reader: &Reader) -> Result<Long> {
+        self.readers.long(reader).await
     }
 
     /// Closes every connection once its work is done.
     pub(super) async fn close(&self) {
-        for connection in [&self.writer, &self.reader] {
-            if let Err(error) = connection.close_by_ref().await {
+        for closed in [self.writer.close_by_ref().await, self.readers.close().await] {
+            if let Err(error) = closed {
                 tracing::warn!(%error, "a database connection did not close cleanly");
             }
         }
@@ -247,7 +259,16 @@ impl Store {
     }
 }
 
-async fn connect_sqlite(url: &str, missing: Missing) -> Result<(DatabaseConnection, DatabaseConnection)> {
+/// What is done to every connection before it is used.
+trait Counted: Fn(DatabaseConnection) -> DatabaseConnection + Clone + Send + Sync + 'static {}
+
+impl<F: Fn(DatabaseConnection) -> DatabaseConnection + Clone + Send + Sync + 'static> Counted for F {}
+
+async fn connect_sqlite(
+    url: &str,
+    missing: Missing,
+    counted: impl Counted,
+) -> Result<(DatabaseConnection, Arc<Readers>)> {
     let options = SqliteConnectOptions::from_str(url)
         .map_err(|error| Error::Unavailable(format!("the database URL is not understood: {error}").into()))?
         .create_if_missing(missing == Missing::Create)
@@ -256,27 +277,34 @@ async fn connect_sqlite(url: &str, missing: Missing) -> Result<(DatabaseConnecti
         .foreign_keys(true)
         .busy_timeout(PATIENCE)
         .disable_statement_logging();
-    let writer = SqlitePoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(PATIENCE)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .before_acquire(|connection, _| Box::pin(async { Ok(is_clean(connection)) }))
+    let pool = || {
+        let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(PATIENCE);
+        let pool = pool.idle_timeout(None).max_lifetime(None);
+        pool.before_acquire(|connection, _| Box::pin(async { Ok(is_clean(connection)) }))
+    };
+    let writer = pool()
         // What is erased is not to be read in the file either.
         .connect_with(options.clone().pragma("cache_size", WRITER_CACHE).pragma("secure_delete", "ON"))
         .await
         .map_err(|error| unreachable(&error))?;
-    let reader = SqlitePoolOptions::new()
-        .max_connections(READERS)
-        .acquire_timeout(PATIENCE)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .before_acquire(|connection, _| Box::pin(async { Ok(is_clean(connection)) }))
-        .connect_lazy_with(options.create_if_missing(false).pragma("query_only", "1"));
-    Ok((writer.into(), reader.into()))
+    let options = options.create_if_missing(false).pragma("query_only", "1");
+    let beside = counted(pool().connect_lazy_with(options.clone()).into());
+    let (writer, connect) = (counted(writer.into()), move |ending: &Arc<Ending>| {
+        let ending = ending.clone();
+        let pool = pool().after_connect(move |connection, _| {
+            let ending = ending.clone();
+            Box::pin(async move {
+                let mut handle = connection.lock_handle().await?;
+                handle.set_progress_handler(STEPS, move || !ending.cut.load(Ordering::Relaxed));
+                Ok(())
+            })
+        });
+        counted(pool.connect_lazy_with(options.clone()).into())
+    });
+    Ok((writer, Readers::new(Box::new(connect), beside)))
 }
 
-async fn connect_postgres(url: &str) -> Result<(DatabaseConnection, DatabaseConnection)> {
+async fn connect_postgres(url: &str, counted: impl Counted) -> Result<(DatabaseConnection, Arc<Readers>)> {
     let patience = format!("{}ms", PATIENCE.as_millis());
     let options = PgConnectOptions::from_str(url)
         .map_err(|error| Error::Unavailable(format!("the database URL is not understood: {error}").into()))?
@@ -287,12 +315,25 @@ async fn connect_postgres(url: &str) -> Result<(DatabaseConnection, DatabaseConn
             ("idle_in_transaction_session_timeout", "60s"),
         ])
         .disable_statement_logging();
-    let pool = || {
-        let pool = PgPoolOptions::new().max_connections(READERS).acquire_timeout(PATIENCE);
+    let pool = |most| {
+        let pool = PgPoolOptions::new().max_connections(most).acquire_timeout(PATIENCE);
         pool.before_acquire(|connection, _| Box::pin(async { Ok(is_clean(connection)) }))
     };
-    let writer = pool().connect_with(options.clone()).await.map_err(|error| unreachable(&error))?;
-    Ok((writer.into(), pool().connect_lazy_with(options).into()))
+    let writer = pool(WRITERS).connect_with(options.clone()).await.map_err(|error| unreachable(&error))?;
+    let beside = counted(pool(BESIDE).connect_lazy_with(options.clone()).into());
+    let (writer, connect) = (counted(writer.into()), move |ending: &Arc<Ending>| {
+        let ending = ending.clone();
+        let pool = pool(1).after_connect(move |connection, _| {
+            let ending = ending.clone();
+            Box::pin(async move {
+                let backend = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(connection).await?;
+                ending.backend.store(backend, Ordering::Relaxed);
+                Ok(())
+            })
+        });
+        counted(pool.connect_lazy_with(options.clone()).into())
+    });
+    Ok((writer, Readers::new(Box::new(connect), beside)))
 }
 
 /// Whether a connection can be used again. One whose commit and rollback both failed, as they do on a full disk, still has

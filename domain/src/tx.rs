@@ -8,11 +8,13 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, Select, Value};
 
 use super::caller::Scope;
+use super::cause::Cause;
 use super::clock::Instant;
 use super::error::{Error, Result};
 use super::ledger::part::WholeUpTo;
 use super::ledger::rows;
 use super::live::Hub;
+use super::readers::{Reader, Snapshot};
 use super::store::Store;
 
 /// How often a transaction that met another (40001, 40P01, busy), or a twin with its key, is run: one bound for all.
@@ -32,8 +34,8 @@ pub struct Tx {
     pub(super) account: account::Model,
     /// The account's time, read once.
     pub(super) now: Instant,
-    /// How many triggers and automations led to what is done in it, one after another.
-    pub(super) depth: i16,
+    /// What led to what is done in it.
+    pub(super) cause: Cause,
     hub: Arc<Hub>,
     touched: Mutex<BTreeSet<CustomerId>>,
     /// What happened in it, in that order: written all at once, at the end.
@@ -50,12 +52,12 @@ impl Tx {
         let now = account_now(&account, store);
         let hub = store.hub.clone();
         let (touched, facts, known) = Default::default();
-        Ok(Self { txn, account, now, depth: 0, hub, touched, facts, known })
+        Ok(Self { txn, account, now, cause: Cause::default(), hub, touched, facts, known })
     }
 
-    /// The same, for what so many triggers and automations led to.
-    pub(super) fn at_depth(self, depth: i16) -> Self {
-        Self { depth, ..self }
+    /// The same, for what this led to.
+    pub(super) fn because(self, cause: Cause) -> Self {
+        Self { cause, ..self }
     }
 
     /// The connection, for statements.
@@ -123,7 +125,7 @@ pub(super) enum Sight {
 
 /// One snapshot of one account, as one caller may see it.
 pub struct View {
-    txn: DatabaseTransaction,
+    txn: Snapshot,
     account: account::Model,
     now: Instant,
     sight: Sight,
@@ -131,9 +133,9 @@ pub struct View {
 }
 
 impl View {
-    /// Opens one, in which so much is there.
-    pub(super) async fn open(store: &Store, account: AccountId, sight: Sight) -> Result<Self> {
-        let txn = store.snapshot().await?;
+    /// Opens one, in which so much is there, for whoever takes turns with others, or for this server itself.
+    pub(super) async fn open(store: &Store, account: AccountId, sight: Sight, reader: Option<&Reader>) -> Result<Self> {
+        let txn = store.snapshot_for(reader).await?;
         let account = find_account(&txn, account).await?.ok_or(Error::Unauthenticated)?;
         let now = account_now(&account, store);
         Ok(Self { txn, account, now, sight, whole_wallets: store.whole_wallets })
@@ -142,6 +144,14 @@ impl View {
     /// The connection, for statements.
     pub(super) fn db(&self) -> &DatabaseTransaction {
         &self.txn
+    }
+
+    /// Waits for a turn to read much, where turns are taken.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where too many wait already, or it takes too long.
+    pub async fn lengthen(&self) -> Result<()> {
+        self.txn.lengthen().await
     }
 
     /// The account.

@@ -49,6 +49,8 @@ pub struct Model {
     pub followed: Json,
     /// Days for which events are kept.
     pub event_days: i32,
+    /// Days for which an order of a stranger that nobody pays is kept.
+    pub order_days: i32,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }

@@ -46,6 +46,8 @@ pub struct Model {
     /// When it goes on, while it waits.
     pub wake_at: Option<DateTime<Utc>>,
     pub depth: i16,
+    /// The event that all began with; none if somebody began it by hand.
+    pub origin_id: Option<EventId>,
     /// Why it ended, or was stopped.
     pub reason: Option<String>,
     pub started_at: DateTime<Utc>,

@@ -24,6 +24,8 @@ pub struct Model {
     pub at: DateTime<Utc>,
     /// How many triggers and automations led to it, one after another: 0 for what people and time do.
     pub depth: i16,
+    /// The event that all of these began with; none for what people and time do.
+    pub origin_id: Option<EventId>,
     /// Whether nobody has yet looked at what follows from it.
     pub pending: bool,
 }

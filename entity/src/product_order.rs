@@ -49,6 +49,9 @@ pub struct Model {
     /// As an anonymous buyer wrote it; likewise the address.
     pub buyer_name: Option<String>,
     pub buyer_email: Option<String>,
+    /// What is kept of the address that a stranger ordered from, by which its open orders are counted.
+    #[serde(skip)]
+    pub stranger: Option<Vec<u8>>,
     pub note: Option<String>,
     pub metadata: Json,
     /// Who placed it.

@@ -18,6 +18,8 @@ pub enum Status {
     Refused,
     /// It could not be carried out, by a fault.
     Failed,
+    /// Its trigger was deleted or disabled before it was carried out.
+    Cancelled,
 }
 
 #[derive(Clone, Debug, PartialEq, serde::Serialize, DeriveEntityModel)]
@@ -39,6 +41,8 @@ pub struct Model {
     /// What is done, as it was decided at the time.
     pub action: Json,
     pub depth: i16,
+    /// The event that all began with; none for a step of an enrolment that somebody began by hand.
+    pub origin_id: Option<EventId>,
     pub status: Status,
     /// What it wrote in the ledger.
     pub activity_id: Option<ActivityId>,

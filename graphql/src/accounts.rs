@@ -97,6 +97,11 @@ impl Account {
         self.0.event_days
     }
 
+    /// Days for which an order is kept that somebody without a token placed and nobody pays.
+    fn order_days(&self) -> i32 {
+        self.0.order_days
+    }
+
     /// The name that messages to customers come from.
     fn sender_name(&self) -> Option<&str> {
         self.0.sender_name.as_deref()
@@ -224,6 +229,9 @@ pub struct AccountUpdateInput {
     renewal_grace_days: MaybeUndefined<Whole>,
     /// Days for which events are kept: 1 to 3,660. 90 unless it is changed.
     event_days: MaybeUndefined<Whole>,
+    /// Days for which an order is kept that somebody without a token placed and nobody pays: 1 to 366. 30 unless it is
+    /// changed.
+    order_days: MaybeUndefined<Whole>,
     /// The name that messages to customers come from.
     sender_name: MaybeUndefined<String>,
     /// The address of its logo.
@@ -290,6 +298,7 @@ impl AccountMutation {
                 renewal_due_days: kept("renewalDueDays", input.renewal_due_days)?.map(|days| days.0),
                 renewal_grace_days: kept("renewalGraceDays", input.renewal_grace_days)?.map(|days| days.0),
                 event_days: kept("eventDays", input.event_days)?.map(|days| days.0),
+                order_days: kept("orderDays", input.order_days)?.map(|days| days.0),
                 sender_name: changed(input.sender_name),
                 logo_url: changed(input.logo_url).map(|url| url.map(|url| url.0)),
                 support_address: changed(input.support_address),

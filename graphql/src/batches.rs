@@ -17,7 +17,7 @@ use futures_util::task::AtomicWaker;
 
 /// The reads of one request that wait for everything else.
 #[derive(Clone, Default)]
-pub struct Batches(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);
+pub struct Batches(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>, Arc<AtomicBool>);
 
 impl Batches {
     /// Adds a read that sends its answers to those who wait for them.
@@ -25,12 +25,21 @@ impl Batches {
         self.0.lock().expect("nobody panics while adding a read").push(read);
     }
 
+    /// Whether something was being read when the request had its answer: a field beside it failed.
+    #[must_use]
+    pub fn are_unfinished(&self) -> bool {
+        self.1.load(Ordering::Relaxed)
+    }
+
     fn take(&self) -> Vec<BoxFuture<'static, ()>> {
         std::mem::take(&mut *self.0.lock().expect("nobody panics while taking reads"))
     }
 
-    /// Runs a request, and reads its batches whenever nothing else of it can go on.
+    /// Runs a request, and reads its batches whenever nothing else of it can go on. What was asked for and is not wanted any
+    /// more, since a field beside it failed or nobody waits, is forgotten: it would keep the snapshot for ever, which keeps
+    /// what asks.
     pub async fn run<T>(self, request: impl Future<Output = T>) -> T {
+        let _forgotten = Forgotten(self.clone());
         // What Tokio's budget interrupts would look as if it could go on, for ever.
         let mut request = pin!(tokio::task::unconstrained(request));
         let mut reading = FuturesUnordered::new();
@@ -41,6 +50,7 @@ impl Batches {
             loop {
                 progress.made.store(false, Ordering::Release);
                 if let Poll::Ready(answer) = request.as_mut().poll(&mut Context::from_waker(&waker)) {
+                    self.1.store(!reading.is_empty(), Ordering::Relaxed);
                     return Poll::Ready(answer);
                 }
                 if progress.made.load(Ordering::Acquire) {
@@ -54,6 +64,17 @@ impl Batches {
             }
         })
         .await
+    }
+}
+
+/// Forgets what was not read.
+struct Forgotten(Batches);
+
+impl Drop for Forgotten {
+    fn drop(&mut self) {
+        // Dropped out of the lock: what is forgotten may forget in turn.
+        let left = self.0.take();
+        drop(left);
     }
 }
 

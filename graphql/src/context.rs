@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_graphql::Context;
 use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
 
 use super::batches::Batches;
 use super::loaders::Reads;
@@ -36,6 +37,26 @@ impl Session {
     #[must_use]
     pub fn beside(&self, snapshot: &Snapshot, batches: &Batches) -> Self {
         Self { reads: snapshot.clone(), batches: batches.clone(), ..self.clone() }
+    }
+
+    /// The same, for somebody who waits until `gone`: what is read for it takes turns, and ends with that.
+    #[must_use]
+    pub fn waited_for(self, gone: CancellationToken) -> Self {
+        Self { caller: self.caller.waited_for(gone), ..self }
+    }
+
+    /// The same, which comes again [`at_length`](Self::at_length) where it would have to wait for a turn to read much.
+    #[must_use]
+    pub fn comes_again(self) -> Self {
+        Self { caller: self.caller.comes_again(), ..self }
+    }
+
+    /// The same, with a turn to read much, once it has come.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where that takes too long.
+    pub async fn at_length(self) -> Result<Self> {
+        Ok(Self { caller: self.caller.at_length().await?, ..self })
     }
 
     /// Who asks.
@@ -85,11 +106,24 @@ pub struct Snapshot {
 /// What came of opening a snapshot, once somebody needed it.
 type Opened = Arc<OnceCell<Result<Arc<Reads>>>>;
 
-/// Whether a snapshot is read from for several queries, and whether one of them wanted to read past the loaders.
+/// How a question is read, from what is known of it the longer the farther down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Manner {
+    /// By the loaders, together with others who ask the same.
+    Together,
+    /// By reads of its own.
+    Alone,
+    /// By reads of its own which may be long, and take turns.
+    Long,
+}
+
+/// Whether a snapshot is read from for several queries, and whether one of them wanted to read past the loaders, and much.
 #[derive(Default)]
 pub struct Company {
     several: bool,
     left: AtomicBool,
+    long: AtomicBool,
+    turned_away: AtomicBool,
 }
 
 impl Company {
@@ -97,6 +131,17 @@ impl Company {
     pub fn leave(&self) -> Result<()> {
         self.left.store(true, Ordering::Relaxed);
         if self.several { Err(Error::Conflict("the rest of its group".to_owned())) } else { Ok(()) }
+    }
+
+    /// The same, for what may read much.
+    pub fn leave_for_long(&self) -> Result<()> {
+        self.long.store(true, Ordering::Relaxed);
+        self.leave()
+    }
+
+    /// There was no turn to read much: it is asked again, with one.
+    pub fn turn_away(&self) {
+        self.turned_away.store(true, Ordering::Relaxed);
     }
 }
 
@@ -112,13 +157,22 @@ impl Snapshot {
         *self.reads.lock().expect("nobody panics while changing snapshots") = Arc::default();
     }
 
-    /// Whether all that was read was read by the loaders; unknown if nothing was.
+    /// How it was read; unknown if nothing was.
     #[must_use]
-    pub fn suits_company(&self) -> Option<bool> {
-        if self.company.left.load(Ordering::Relaxed) {
-            return Some(false);
+    pub fn manner(&self) -> Option<Manner> {
+        if self.company.long.load(Ordering::Relaxed) {
+            return Some(Manner::Long);
         }
-        matches!(self.cell().get(), Some(Ok(_))).then_some(true)
+        if self.company.left.load(Ordering::Relaxed) {
+            return Some(Manner::Alone);
+        }
+        matches!(self.cell().get(), Some(Ok(_))).then_some(Manner::Together)
+    }
+
+    /// Whether somebody wanted to read much, and is to come again with a turn.
+    #[must_use]
+    pub fn is_turned_away(&self) -> bool {
+        self.company.turned_away.load(Ordering::Relaxed)
     }
 
     fn cell(&self) -> Opened {

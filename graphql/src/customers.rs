@@ -241,8 +241,8 @@ impl CustomerQuery {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let reads = ctx.reads(Scope::StaffRead).await?;
-            let slice =
-                customers::search(reads.alone()?, &Search { text: search, tag, include_archived, page }).await?;
+            let view = if search.is_some() { reads.at_length().await? } else { reads.alone()? };
+            let slice = customers::search(view, &Search { text: search, tag, include_archived, page }).await?;
             Ok(page::connection(slice, |row| row.id, Customer))
         };
         Some(found.await)

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use async_graphql::{ErrorExtensionValues, Response, ServerError};
+use async_graphql::{ErrorExtensionValues, PathSegment, Response, ServerError};
 
 use super::{COMPLEXITY, DEPTH};
 use domain::{Error, Refusal};
 
 /// Errors of one answer that are told.
 const ERRORS: usize = 50;
-/// Characters of the library's own words, which repeat what was asked.
-const MESSAGE: usize = 500;
+/// Characters of one message, and of all of one answer: some repeat what was asked.
+const MESSAGE: usize = 400;
+const MESSAGES: usize = 3_000;
+/// Characters of a path's names.
+const PATH: usize = 300;
 
 /// How bad an answer is, for the status code of the door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +34,15 @@ pub enum Masked {
 pub fn mask(response: &mut Response, request_id: &str) -> Masked {
     let mut worst = Masked::Fine;
     response.errors.truncate(ERRORS);
+    let mut left = MESSAGES;
     for error in &mut response.errors {
         let wait = wait(error);
         let code = code_of(error, request_id);
+        error.message = cut_to(&error.message, MESSAGE.min(left));
+        left = left.saturating_sub(error.message.len());
+        if path_length(error) > PATH {
+            error.path.clear();
+        }
         metrics::counter!("scrip_errors_total", "code" => code).increment(1);
         worst = match (code, worst) {
             ("RATE_LIMITED", _) => Masked::RateLimited(wait.unwrap_or(1)),
@@ -51,6 +60,24 @@ pub fn mask(response: &mut Response, request_id: &str) -> Masked {
         error.source = None;
     }
     worst
+}
+
+/// A message that may repeat what was asked, as far as it is told.
+#[must_use]
+pub fn cut(message: &str) -> String {
+    cut_to(message, MESSAGE)
+}
+
+fn cut_to(message: &str, most: usize) -> String {
+    match message.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &message[..end]),
+        None => message.to_owned(),
+    }
+}
+
+fn path_length(error: &ServerError) -> usize {
+    let length = |part: &PathSegment| if let PathSegment::Field(name) = part { name.len() } else { 1 };
+    error.path.iter().map(length).sum()
 }
 
 /// Whether something in an answer went wrong that has nothing to do with what was asked.
@@ -90,7 +117,7 @@ fn code_of(error: &mut ServerError, request_id: &str) -> &'static str {
             "Query is nested too deep." => {
                 ("QUERY_TOO_LARGE", format!("The query is nested deeper than {DEPTH} levels."))
             }
-            message => ("BAD_REQUEST", message.chars().take(MESSAGE).collect()),
+            message => ("BAD_REQUEST", message.to_owned()),
         },
         Some(Error::Refused(refusal) | Error::RefusedBefore(refusal)) => ("BAD_REQUEST", with_field(refusal)),
         Some(Error::Unauthenticated) => {

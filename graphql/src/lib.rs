@@ -56,7 +56,7 @@ mod why;
 use async_graphql::connection::Connection;
 use async_graphql::{MergedObject, SDLExportOptions, Schema, SchemaBuilder};
 
-pub use error::{Masked, broke, mask};
+pub use error::{Masked, broke, cut, mask};
 
 /// Everything that can be read. A query sees one snapshot: all of its answers are true at the same instant.
 #[derive(MergedObject, Default)]

@@ -290,6 +290,17 @@ impl Reads {
         Ok(&self.view)
     }
 
+    /// The same, for what may read much: it waits for its turn.
+    pub async fn at_length(&self) -> Result<&Arc<View>> {
+        self.company.leave_for_long()?;
+        self.view.lengthen().await.inspect_err(|error| {
+            if matches!(error, Error::Conflict(_)) {
+                self.company.turn_away();
+            }
+        })?;
+        Ok(&self.view)
+    }
+
     /// The account.
     pub fn account(&self) -> &account::Model {
         self.view.account()

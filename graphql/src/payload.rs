@@ -96,6 +96,8 @@ pub enum UserErrorCode {
     TooManyWallets,
     /// Some of the order's money is here: it has to go back before the order is given up.
     OrderPartlyPaid,
+    /// Too many orders of strangers await payment.
+    TooManyUnpaid,
     /// What this price gives would end before it begins: its last day is over.
     PriceOver,
     /// The part was given already, or its money went back.
@@ -116,6 +118,8 @@ pub enum UserErrorCode {
     EnrolmentStatus,
     /// Triggers and automations led to one another more often than they may.
     LoopLimit,
+    /// More would come of one event than may.
+    RunLimit,
     /// The webhook endpoint is disabled.
     EndpointDisabled,
     /// The delivery is under way already.
@@ -189,7 +193,7 @@ impl UserErrorInterface {
 
 impl From<Refusal> for UserErrorInterface {
     fn from(refusal: Refusal) -> Self {
-        let (code, message, field) = (refusal.code().into(), refusal.message(), refusal.field());
+        let (code, message, field) = (refusal.code().into(), super::cut(&refusal.message()), refusal.field());
         match refusal {
             Refusal::InsufficientCredits { requested, available, held, expired, not_yet_effective, frozen, .. } => {
                 Self::InsufficientCredits(InsufficientCredits {

@@ -147,7 +147,7 @@ impl ReportQuery {
     ) -> Option<Result<Vec<CreditLiability>>> {
         let found = async {
             let reads = ctx.reads(Scope::StaffRead).await?;
-            let (as_of, lines) = reports::liability(reads.alone()?, as_of.map(|at| at.0)).await?;
+            let (as_of, lines) = reports::liability(reads.at_length().await?, as_of.map(|at| at.0)).await?;
             Ok(lines.into_iter().map(|line| CreditLiability { line, as_of }).collect())
         };
         Some(found.await)
@@ -163,7 +163,7 @@ impl ReportQuery {
     ) -> Option<Result<Vec<CreditFlow>>> {
         let found = async {
             let reads = ctx.reads(Scope::StaffRead).await?;
-            let lines = reports::breakage(reads.alone()?, Stretch { from: from.0, to: to.0 }).await?;
+            let lines = reports::breakage(reads.at_length().await?, Stretch { from: from.0, to: to.0 }).await?;
             Ok(lines.into_iter().map(CreditFlow).collect())
         };
         Some(found.await)
@@ -185,7 +185,7 @@ impl ReportQuery {
         let found = async {
             let reads = ctx.reads(Scope::StaffRead).await?;
             let stretch = Stretch { from: from.0, to: to.0 };
-            let lines = reports::consumption(reads.alone()?, stretch, group_by.into()).await?;
+            let lines = reports::consumption(reads.at_length().await?, stretch, group_by.into()).await?;
             if lines.len() > LINES {
                 let message = format!("Comes to more than {LINES} lines: they are in /reports/consumption.csv.");
                 return Err(Error::from(Refusal::invalid("groupBy", message)).into());

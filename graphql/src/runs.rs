@@ -31,6 +31,8 @@ pub enum RunStatus {
     /// It could not be carried out, by a fault. See `jobs(dead: true)`, and `jobRetry` to try again. A trigger whose stored
     /// form cannot be read has no job, and no action.
     Failed,
+    /// Its trigger was deleted or disabled before it was carried out.
+    Cancelled,
 }
 
 /// One action of a trigger about one event, or one step of an enrolment: carried out once.

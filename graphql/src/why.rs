@@ -276,7 +276,7 @@ impl CustomerWhy {
         let Some(wallet) = wallet else { return Ok(None) };
         let at = at.map_or_else(|| wallet.instant(reads.now()), |at| truncate(at.0));
         let at = input::instant("at", at).map_err(Error::from)?;
-        Ok(Some(BalanceExplanation(explanation::explain(reads.alone()?, self.0, credit_type, at).await?)))
+        Ok(Some(BalanceExplanation(explanation::explain(reads.at_length().await?, self.0, credit_type, at).await?)))
     }
 
     /// What will end in the days to come, soonest first, if nothing more happens.
@@ -313,7 +313,7 @@ impl WhyQuery {
         let found = async {
             let reads = ctx.reads(Scope::StaffRead).await?;
             let until = forecast::horizon(reads.now(), days).map_err(Error::from)?;
-            Ok(forecast::of_account(reads.alone()?, until).await?.into_iter().map(ExpiryForecast).collect())
+            Ok(forecast::of_account(reads.at_length().await?, until).await?.into_iter().map(ExpiryForecast).collect())
         };
         Some(found.await)
     }

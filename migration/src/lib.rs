@@ -8,6 +8,7 @@ mod m2026_11_24_000004_access;
 mod m2026_11_28_000005_parts;
 mod m2026_11_29_000006_closed;
 mod m2026_11_29_000007_repriced;
+mod m2026_11_30_000008_bounded;
 pub mod shape;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, TransactionOptions, TransactionTrait};
@@ -19,7 +20,7 @@ struct Migration {
 }
 
 /// All migrations, oldest first.
-const MIGRATIONS: [Migration; 7] = [
+const MIGRATIONS: [Migration; 8] = [
     Migration { name: "m2026_11_22_000001_ledger", up: m2026_11_22_000001_ledger::UP },
     Migration { name: "m2026_11_24_000002_selling", up: m2026_11_24_000002_selling::UP },
     Migration { name: "m2026_11_24_000003_events", up: m2026_11_24_000003_events::UP },
@@ -27,6 +28,7 @@ const MIGRATIONS: [Migration; 7] = [
     Migration { name: "m2026_11_28_000005_parts", up: m2026_11_28_000005_parts::UP },
     Migration { name: "m2026_11_29_000006_closed", up: m2026_11_29_000006_closed::UP },
     Migration { name: "m2026_11_29_000007_repriced", up: m2026_11_29_000007_repriced::UP },
+    Migration { name: "m2026_11_30_000008_bounded", up: m2026_11_30_000008_bounded::UP },
 ];
 
 /// The table in which the database remembers what has run; earlier versions made it under this name.

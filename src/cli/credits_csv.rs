@@ -1,7 +1,10 @@
 //! Credits as CSV: the form that `import` reads and `export` writes.
 
+use std::cell::Cell;
 use std::fs::File;
+use std::io::Read;
 use std::path::Path;
+use std::rc::Rc;
 
 use anyhow::{Context, Result, bail};
 use chrono::{NaiveDate, SecondsFormat};
@@ -19,6 +22,24 @@ const COLUMNS: [&str; 10] =
 /// Those that must be there.
 const NEEDED: [&str; 4] = ["customer", "credit_type", "amount", "key"];
 
+/// Bytes of a row: far more than its texts may have.
+const ROW: usize = 1024 * 1024;
+
+/// A file of which one row is so long at most: a quote that is not closed takes in the rest.
+struct Bounded<R> {
+    inner: R,
+    left: Rc<Cell<usize>>,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        let too_long = || std::io::Error::other("the row is longer than 1 MiB: perhaps a quote is not closed");
+        self.left.set(self.left.get().checked_sub(read).ok_or_else(too_long)?);
+        Ok(read)
+    }
+}
+
 /// What stands on a line of the file: its key as far as it can be told, and the row, understood or refused.
 pub struct Entry {
     pub line: u64,
@@ -29,6 +50,8 @@ pub struct Entry {
 /// The rows of a file. Fails if the file cannot be read at all.
 pub fn read(path: &Path) -> Result<Vec<Entry>> {
     let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let left = Rc::new(Cell::new(ROW));
+    let file = Bounded { inner: file, left: left.clone() };
     let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(file);
     let header = reader.headers();
     let header =
@@ -55,6 +78,7 @@ pub fn read(path: &Path) -> Result<Vec<Entry>> {
     let mut record = StringRecord::new();
     loop {
         let line = reader.position().line();
+        left.set(ROW);
         match reader.read_record(&mut record) {
             Ok(false) if rows.is_empty() => bail!("{} has no rows", path.display()),
             Ok(false) => return Ok(rows),
@@ -67,7 +91,9 @@ pub fn read(path: &Path) -> Result<Vec<Entry>> {
                 let row = Err(Refusal::invalid("row", "Is not UTF-8 text. Save the file as UTF-8."));
                 rows.push(Entry { line, key: String::new(), row });
             }
-            Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
+            Err(error) => {
+                return Err(error).with_context(|| format!("{} cannot be read from line {line} on", path.display()));
+            }
         }
     }
 }

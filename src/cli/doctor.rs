@@ -23,7 +23,7 @@ use crate::gateway::Jwks;
 const WORTH_A_WORD: TimeDelta = TimeDelta::seconds(1);
 const TOO_MUCH: TimeDelta = TimeDelta::seconds(10);
 /// Connections that one server keeps to PostgreSQL.
-const POOLS: u32 = 17;
+const POOLS: u32 = 19;
 /// Files that a server needs beside one for each connection.
 const FILES: u64 = 128;
 

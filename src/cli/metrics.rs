@@ -84,6 +84,15 @@ fn describe() {
     );
     describe_gauge!("scrip_pool_connections", "Database connections by pool: all of them, and those in use.");
     describe_gauge!(
+        "scrip_longest_read_seconds",
+        Unit::Seconds,
+        "How long the oldest read has gone on; 0 if none does."
+    );
+    describe_counter!(
+        "scrip_connections_lost_total",
+        "Connections that read, did not come back, and were given up: the database or the network between is at fault."
+    );
+    describe_gauge!(
         "scrip_job_age_seconds",
         Unit::Seconds,
         "How long the oldest due job has waited; 0 if none is due."
@@ -99,7 +108,12 @@ fn describe() {
     {
         metrics::counter!("scrip_errors_total", "code" => code).increment(0);
     }
-    for name in ["scrip_jobs_dead_total", "scrip_access_entries_lost_total", "scrip_connections_refused_total"] {
+    for name in [
+        "scrip_jobs_dead_total",
+        "scrip_access_entries_lost_total",
+        "scrip_connections_refused_total",
+        "scrip_connections_lost_total",
+    ] {
         metrics::counter!(name).increment(0);
     }
     metrics::gauge!("scrip_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);

@@ -1,8 +1,11 @@
 //! `scrip serve`: the production form.
 
-use anyhow::{Context, Result};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use super::doors;
 use super::house::{self, House};
@@ -10,6 +13,9 @@ use super::metrics::Metrics;
 use crate::config::Settings;
 use crate::http::{self, Doors, Start};
 use crate::worker::Worker;
+
+/// How long what is under way may take once the server takes no more.
+const LAST: Duration = Duration::from_secs(25);
 
 #[derive(Args)]
 pub struct Serve {
@@ -55,14 +61,37 @@ impl Serve {
     }
 }
 
-/// Serves and works until it is asked to stop, then finishes what is under way.
+/// Serves and works until it is asked to stop, then finishes what is under way, as far as [`LAST`] lets it.
 pub async fn serve(listener: TcpListener, doors: Doors, stop: impl Future<Output = ()>) -> Result<()> {
-    let app = doors.app.clone();
+    let (app, requests, closed) = (doors.app.clone(), doors.tracker.clone(), CancellationToken::new());
     let worker = Worker::start(app.clone());
-    let served = http::serve(listener, doors, stop).await;
-    worker.stop().await;
-    app.close().await;
-    served.context("the server ended")
+    let work = async {
+        closed.cancelled().await;
+        worker.stop().await;
+    };
+    let all = async {
+        let (served, ()) = tokio::join!(http::serve(listener, doors, stop, closed.clone()), work);
+        app.close().await;
+        served.context("the server ended")
+    };
+    let late = async {
+        closed.cancelled().await;
+        tokio::time::sleep(LAST).await;
+    };
+    tokio::select! {
+        served = all => served,
+        () = late => {
+            let left = app.left();
+            tracing::error!(
+                requests = requests.len(),
+                commands = left.commands,
+                connections = left.connections,
+                "stopped after {} s with work left: what was acknowledged is kept, the rest is not done",
+                LAST.as_secs()
+            );
+            bail!("it stopped with work left; the log says how much")
+        }
+    }
 }
 
 /// Takes the address that the settings name.

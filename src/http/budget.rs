@@ -1,20 +1,24 @@
 //! How much anybody may ask for: points that come back with time, by the generic cell rate algorithm
 //! (<https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm>).
 //!
-//! A request costs a point, and an operation what it could answer: its complexity. Who has spent what is there is told
-//! how long to wait. Kept per server, in memory.
+//! A request costs a point for each 256 bytes of it, before it is read, and an operation what it could answer: its
+//! complexity. What an operation read is known only afterwards: what took the database long is owed, paid with what is
+//! asked next, and from then on expected of the same question. Who has spent what is there is told how long to wait. Kept per
+//! server, in memory.
 
-use std::hash::Hash;
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextValidation};
 use async_graphql::{ServerError, ValidationResult};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use moka::sync::Cache;
 
 use super::rules::Rules;
 use crate::domain::{Caller, Error, Refusal, Role};
@@ -26,6 +30,18 @@ const BURST: u32 = 10;
 pub const WRONG_TOKEN: u32 = 100;
 /// What a page costs that needs no token, and a payment provider's message.
 pub const OPEN_PAGE: u32 = 10;
+/// Bytes that are read for a point.
+const BYTES: usize = 256;
+/// What a change costs that is written for somebody without a token: it stays.
+pub const STRANGERS_CHANGE: usize = 200;
+/// How long the database works for an operation before that is owed, and what each millisecond beyond costs.
+const QUICK: Duration = Duration::from_millis(100);
+const MILLISECOND: u32 = 10;
+/// The most that is expected of a question: what is asked once again is never refused for good.
+const EXPECTED_MOST: u32 = 20_000;
+/// Questions of which it is remembered what they took beyond their price, and for how long.
+const EXPECTED: u64 = 10_000;
+const EXPECTED_FOR: Duration = Duration::from_mins(10);
 /// After how many charges those are forgotten who have all their points.
 const SWEEP: u32 = 10_000;
 
@@ -34,6 +50,8 @@ pub struct Budgets {
     callers: Option<Points<String>>,
     addresses: Option<Points<IpAddr>>,
     strangers: Option<Points<IpAddr>>,
+    /// What a question of somebody took beyond its price, the last time.
+    expected: Cache<u64, u32>,
 }
 
 impl Budgets {
@@ -46,6 +64,7 @@ impl Budgets {
             callers: Points::new(rules.per_caller, most),
             addresses: Points::new(rules.per_address, most),
             strangers: Points::new(rules.per_stranger, 0),
+            expected: Cache::builder().max_capacity(EXPECTED).time_to_live(EXPECTED_FOR).build(),
         }
     }
 
@@ -63,6 +82,10 @@ impl Budgets {
 /// The points of one kind of spender.
 struct Points<K: Clone + Eq + Hash> {
     limiter: DefaultKeyedRateLimiter<K>,
+    /// What is owed, to be paid with what is asked next.
+    owed: Mutex<HashMap<K, u32>>,
+    /// What may be spent at once.
+    burst: u32,
     clock: DefaultClock,
     charges: AtomicU32,
 }
@@ -73,7 +96,27 @@ impl<K: Clone + Eq + Hash> Points<K> {
         let burst =
             per_second.saturating_mul(NonZeroU32::new(BURST)?).max(NonZeroU32::new(least).unwrap_or(per_second));
         let limiter = RateLimiter::keyed(Quota::per_second(per_second).allow_burst(burst));
-        Some(Self { limiter, clock: DefaultClock::default(), charges: AtomicU32::new(0) })
+        let (owed, clock, charges) = Default::default();
+        Some(Self { limiter, owed, burst: burst.get(), clock, charges })
+    }
+
+    /// What somebody owes, as much of it as can be paid beside a cost; taken down as paid.
+    fn due(&self, who: &K, cost: NonZeroU32) -> NonZeroU32 {
+        let mut owed = self.owed.lock().expect("nobody panics while paying");
+        let Some(all) = owed.remove(who) else { return cost };
+        let paid = all.min(self.burst.saturating_sub(cost.get()));
+        if all > paid {
+            owed.insert(who.clone(), all - paid);
+        }
+        cost.saturating_add(paid)
+    }
+
+    fn owe(&self, who: &K, points: u32) {
+        if points > 0 {
+            let mut owed = self.owed.lock().expect("nobody panics while owing");
+            let owes = owed.entry(who.clone()).or_default();
+            *owes = owes.saturating_add(points);
+        }
     }
 }
 
@@ -82,9 +125,11 @@ fn spend<K: Clone + Eq + Hash>(points: Option<&Points<K>>, who: &K, cost: u32) -
     if points.charges.fetch_add(1, Ordering::Relaxed) % SWEEP == SWEEP - 1 {
         points.limiter.retain_recent();
     }
-    match points.limiter.check_key_n(who, cost) {
+    let due = points.due(who, cost);
+    match points.limiter.check_key_n(who, due) {
         Ok(Ok(())) => Ok(()),
         Ok(Err(until)) => {
+            points.owe(who, due.get() - cost.get());
             let wait = until.wait_time_from(points.clock.now());
             Err(Error::RateLimited { wait: wait.max(Duration::from_millis(1)) })
         }
@@ -112,6 +157,44 @@ impl Purse {
         Self { budgets, address, caller: (caller.role() != Role::Anyone).then(name) }
     }
 
+    /// What a question took of the database beyond its price when it was last asked, in points.
+    pub fn expected(&self, question: &str) -> usize {
+        self.budgets.expected.get(&self.named(question)).map_or(0, |points| points as usize)
+    }
+
+    /// Owes for what the database did beyond what was paid, and remembers it for the next time.
+    pub fn took(&self, question: &str, paid: usize, spent: Duration) {
+        let beyond = u32::try_from(spent.saturating_sub(QUICK).as_millis()).unwrap_or(u32::MAX);
+        let (points, paid) = (beyond.saturating_mul(MILLISECOND), u32::try_from(paid).unwrap_or(u32::MAX));
+        let (name, beyond) = (self.named(question), points.saturating_sub(paid));
+        match (points, self.budgets.expected.contains_key(&name)) {
+            (0, false) => return,
+            (0, true) => self.budgets.expected.invalidate(&name),
+            _ => self.budgets.expected.insert(name, points.min(EXPECTED_MOST)),
+        }
+        match &self.caller {
+            Some(caller) => self.budgets.callers.iter().for_each(|points| points.owe(caller, beyond)),
+            None => self.budgets.strangers.iter().for_each(|points| points.owe(&self.address, beyond)),
+        }
+    }
+
+    /// A question of this caller's.
+    fn named(&self, question: &str) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.caller, self.caller.is_none().then_some(self.address), question).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Pays for reading so many bytes: a point, and one for each 256 of them.
+    pub fn spend_on(&self, bytes: usize) -> Result<(), Error> {
+        self.spend(1 + bytes / BYTES)
+    }
+
+    /// Whether somebody pays who brings no token.
+    pub fn is_strangers(&self) -> bool {
+        self.caller.is_none()
+    }
+
     /// Pays for something: first out of its own, so that who has nothing left takes nothing from others at its address.
     pub fn spend(&self, points: usize) -> Result<(), Error> {
         let points = u32::try_from(points.max(1)).unwrap_or(u32::MAX);
@@ -127,19 +210,21 @@ impl Purse {
 #[derive(Clone)]
 pub struct Bill {
     purse: Purse,
+    /// What is paid beside what it comes to.
+    beside: usize,
     points: Arc<AtomicUsize>,
 }
 
 impl Bill {
-    /// One to be paid from a purse.
+    /// One to be paid from a purse, with so much beside it.
     #[must_use]
-    pub fn to(purse: &Purse) -> Self {
-        Self { purse: purse.clone(), points: Arc::default() }
+    pub fn to(purse: &Purse, beside: usize) -> Self {
+        Self { purse: purse.clone(), beside, points: Arc::default() }
     }
 
     fn pay(&self, points: usize) -> Result<(), Error> {
         self.points.store(points, Ordering::Relaxed);
-        self.purse.spend(points)
+        self.purse.spend(points + self.beside)
     }
 
     /// What it came to.
@@ -168,12 +253,12 @@ impl Extension for Charge {
     ) -> Result<ValidationResult, Vec<ServerError>> {
         let valid = next.run(ctx).await?;
         let paid = ctx.data_opt::<Bill>().map_or(Ok(()), |bill| bill.pay(valid.complexity));
-        Err(paid.err().into_iter().map(unpaid).collect())
+        Err(paid.err().into_iter().map(as_error).collect())
     }
 }
 
 /// Why nothing is served, as an error of the request.
-pub fn unpaid(error: Error) -> ServerError {
+pub fn as_error(error: Error) -> ServerError {
     let mut told = ServerError::new(error.to_string(), None);
     told.source = Some(Arc::new(error));
     told

@@ -7,6 +7,8 @@ use std::time::Duration;
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Request, Response};
 
+use tokio_util::sync::{CancellationToken, DropGuard};
+
 use super::bearer;
 use super::budget::{Budgets, Purse, WRONG_TOKEN};
 use super::gate::Gate;
@@ -26,8 +28,8 @@ pub struct Files {
 }
 
 impl Files {
-    /// Who asks for a file, and has paid for it.
-    pub async fn caller(&self, request: &Request) -> Result<Caller> {
+    /// Who asks for a file, and has paid for it. What it reads takes turns, and ends when the guard is dropped.
+    pub async fn caller(&self, request: &Request) -> Result<(Caller, DropGuard)> {
         let from = request.extensions().get::<From>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |from| from.0);
         let known = bearer::known(&self.app, &self.tokens, request).await.inspect_err(|error| {
             if matches!(error, Error::Unauthenticated) {
@@ -35,11 +37,11 @@ impl Files {
             }
         })?;
         Purse::new(self.budgets.clone(), from, &known.caller).spend(FILE)?;
-        Ok(known.caller)
+        let gone = CancellationToken::new();
+        Ok((known.caller.waited_for(gone.clone()), gone.drop_guard()))
     }
 
-    /// Writes a file in a task of its own, once there is a place: who hangs up cuts off no read, which would leave its
-    /// snapshot open in the pool.
+    /// Writes a file in a task of its own, once there is a place: who hangs up ends what it reads, and cuts off nothing.
     pub async fn write<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,

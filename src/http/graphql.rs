@@ -10,34 +10,29 @@ use std::time::Duration;
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Response as Answer, ServerError};
 use async_graphql_poem::GraphQLResponse;
-use poem::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use poem::http::{HeaderValue, Method, StatusCode, header};
 use poem::web::Json;
 use poem::{Endpoint, IntoResponse, Request, Response};
-use serde::Deserialize;
-use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::accept::{Media, negotiate};
+use super::body::{Rejection, announced, body, length_of_url, params, url_params};
 use super::budget::{Budgets, Purse, WRONG_TOKEN};
 use super::gate::{Busy, Gate, Places};
-use super::groups::Groups;
-use super::operation::{Operation, Params, Unfit};
+use super::groups::{Groups, Unanswered};
+use super::operation::{Operation, Unfit};
 use super::rules::Rules;
 use super::shell::{From, RequestId};
 use super::{bearer, events, socket, stream, telemetry};
 use crate::domain::accounts::tokens::{Known, Tokens};
 use crate::domain::{App, Error};
 use crate::graphql::context::Session;
-use crate::graphql::{Masked, ScripSchema, mask};
+use crate::graphql::{Masked, ScripSchema, cut, mask};
 
-/// Bytes of a request's body.
-const BODY: usize = 256 * 1024;
-/// How long a body may take to arrive.
-const ARRIVAL: Duration = Duration::from_secs(10);
 /// How long an answer may take. A write that takes longer goes on, and is found by its key.
-const DEADLINE: Duration = Duration::from_secs(25);
+pub const DEADLINE: Duration = Duration::from_secs(25);
 
 /// The endpoint.
 pub struct GraphQL {
@@ -61,43 +56,6 @@ pub struct GraphQL {
 
 /// The endpoint, shared with what outlives a request.
 pub struct Door(pub Arc<GraphQL>);
-
-/// The parameters of a GET, of which two are JSON in text.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct UrlParams {
-    query: Option<String>,
-    operation_name: Option<String>,
-    variables: Option<String>,
-    extensions: Option<String>,
-    document_id: Option<String>,
-}
-
-/// A request that is not run.
-struct Rejection {
-    status: StatusCode,
-    code: &'static str,
-    message: String,
-    header: Option<(HeaderName, HeaderValue)>,
-}
-
-impl Rejection {
-    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), header: None }
-    }
-
-    fn bad(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "BAD_REQUEST", message)
-    }
-
-    fn with(self, name: HeaderName, value: &'static str) -> Self {
-        Self { header: Some((name, HeaderValue::from_static(value))), ..self }
-    }
-
-    fn busy(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message).with(header::RETRY_AFTER, "1")
-    }
-}
 
 impl Endpoint for Door {
     type Output = Response;
@@ -130,12 +88,24 @@ impl GraphQL {
         let failed = |rejection| (media, rejection);
         let from = request.extensions().get::<From>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |from| from.0);
         let known = self.known(request, from).await.map_err(failed)?;
-        let params = if get { url_params(request) } else { body_params(request).await }.map_err(failed)?;
         let purse = Purse::new(self.budgets.clone(), from, &known.caller);
-        // To read a text costs, whether it is then run or not.
-        if let Err(Error::RateLimited { wait }) = purse.spend(params.points()) {
+        // To read a text costs, whether it is then run or not: who may read nothing now is told before it is taken in.
+        let announced = if get { Some(length_of_url(request)) } else { announced(request).map_err(failed)? };
+        if let Err(Error::RateLimited { wait }) = purse.spend_on(announced.unwrap_or_default()) {
             return Ok(rate_limited(wait, id));
         }
+        let params = if get {
+            url_params(request)
+        } else {
+            let bytes = body(request).await.map_err(failed)?;
+            if announced.is_none()
+                && let Err(Error::RateLimited { wait }) = purse.spend_on(bytes.len())
+            {
+                return Ok(rate_limited(wait, id));
+            }
+            params(&bytes)
+        };
+        let params = params.map_err(failed)?;
         let mut operation = match Operation::of(params, &self.rules.documents, purse) {
             Ok(operation) => operation,
             Err(Unfit::Missing(message)) => return Err(failed(Rejection::bad(message))),
@@ -171,9 +141,7 @@ impl GraphQL {
             let place = self.streams.take(from).ok_or_else(full)?;
             let (to, answers) = mpsc::channel(1);
             let ended = CancellationToken::new();
-            let with = ((&self.checker, &self.schema), &self.tracker);
-            let tokens = (ended.clone(), ended.clone());
-            stream::run(with, (operation, session), tokens, ((), to), (id.clone(), self.gate.clone()));
+            stream::run(self, (operation, session), (ended.clone(), ended.clone()), ((), to), id.clone());
             let value = bearer::value(request).ok().flatten().filter(|_| known.revocable);
             let revoked = value.map(|value| bearer::revoked(&self.app, &self.tokens, value));
             return Ok(events::response(answers, ended, (known.left, revoked), self.stop.clone(), place));
@@ -226,79 +194,20 @@ impl GraphQL {
         session: Session,
         place: OwnedSemaphorePermit,
     ) -> Result<Answer, Rejection> {
-        let running = self.groups.ask(operation, session, place);
-        match tokio::time::timeout(DEADLINE, running).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) => {
+        match self.groups.ask(operation, session, place).answer(DEADLINE).await {
+            Ok(answer) => Ok(answer),
+            Err(Unanswered::Broken) => {
                 tracing::error!("a request ended in a panic");
                 let message = "Something went wrong on our side. Give the requestId to those who run this server.";
                 Err(Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", message))
             }
-            Err(_) => {
+            Err(Unanswered::Late) => {
                 let message = "The answer takes too long. Try again with the same idempotency key: \
                                what was written will be found.";
                 Err(Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message))
             }
         }
     }
-}
-
-fn url_params(request: &Request) -> Result<Params, Rejection> {
-    let params: UrlParams =
-        request.params().map_err(|_| Rejection::bad("The parameters of the address cannot be read."))?;
-    let object = |name: &str, text: Option<String>| {
-        text.filter(|text| !text.is_empty())
-            .map(|text| serde_json::from_str(&text))
-            .transpose()
-            .map_err(|_| Rejection::bad(format!("`{name}` must be a JSON object.")))
-    };
-    Ok(Params {
-        query: params.query,
-        operation_name: params.operation_name.filter(|name| !name.is_empty()),
-        variables: object("variables", params.variables)?,
-        extensions: object("extensions", params.extensions)?,
-        document_id: params.document_id.filter(|id| !id.is_empty()),
-    })
-}
-
-async fn body_params(request: &mut Request) -> Result<Params, Rejection> {
-    let content_type = request.content_type().unwrap_or_default().to_ascii_lowercase();
-    let mut parts = content_type.split(';').map(str::trim);
-    let json = parts.next() == Some("application/json");
-    let other_charset =
-        parts.any(|part| part.strip_prefix("charset=").is_some_and(|charset| charset.trim_matches('"') != "utf-8"));
-    if !json || other_charset {
-        let message = "The content type must be application/json, in UTF-8.";
-        return Err(Rejection::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "BAD_REQUEST", message));
-    }
-    if request.header(header::CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
-        let message = "Nothing that comes in is inflated. Send the body as it is.";
-        return Err(Rejection::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "BAD_REQUEST", message));
-    }
-    let too_large = || {
-        let message = format!("The body must be at most {BODY} bytes.");
-        Rejection::new(StatusCode::PAYLOAD_TOO_LARGE, "QUERY_TOO_LARGE", message)
-    };
-    if request
-        .header(header::CONTENT_LENGTH)
-        .and_then(|length| length.parse().ok())
-        .is_some_and(|length: usize| length > BODY)
-    {
-        return Err(too_large());
-    }
-    let body = request.take_body();
-    let bytes = tokio::time::timeout(ARRIVAL, body.into_bytes_limit(BODY))
-        .await
-        .map_err(|_| Rejection::new(StatusCode::REQUEST_TIMEOUT, "BAD_REQUEST", "The body took too long to arrive."))?
-        .map_err(|error| match error {
-            poem::error::ReadBodyError::PayloadTooLarge => too_large(),
-            _ => Rejection::bad("The body ended too soon."),
-        })?;
-    let value: Value = serde_json::from_slice(&bytes).map_err(|_| Rejection::bad("The body is not JSON."))?;
-    if !value.is_object() {
-        return Err(Rejection::bad("The body must be one JSON object. Batches are not served."));
-    }
-    serde_json::from_value(value).map_err(|error| Rejection::bad(format!("The body is no GraphQL request: {error}.")))
 }
 
 /// The answer to a request that began to run: 200, unless all there is to say is that it could not be answered.
@@ -352,7 +261,7 @@ struct ErrorsOnly<'a> {
 
 fn reject(media: Media, rejection: Rejection, id: &RequestId) -> Response {
     metrics::counter!("scrip_errors_total", "code" => rejection.code).increment(1);
-    let mut error = ServerError::new(rejection.message, None);
+    let mut error = ServerError::new(cut(&rejection.message), None);
     let mut extensions = async_graphql::ErrorExtensionValues::default();
     extensions.set("code", rejection.code);
     extensions.set("requestId", id.as_str());

@@ -11,6 +11,7 @@ use std::collections::{HashMap, VecDeque};
 use std::num::NonZero;
 use std::ops::RangeInclusive;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,13 +21,15 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use moka::sync::Cache;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span};
 
+use super::budget::as_error;
 use super::operation::Operation;
-use crate::domain::Seen;
+use crate::domain::{Seen, spent};
 use crate::graphql::batches::Batches;
-use crate::graphql::context::{Session, Snapshot};
+use crate::graphql::context::{Manner, Session, Snapshot};
 use crate::graphql::{COMPLEXITY, ScripSchema, broke};
 
 /// Groups of one question that run at once: one for each processor, at least one that waits for the database beside one
@@ -34,6 +37,8 @@ use crate::graphql::{COMPLEXITY, ScripSchema, broke};
 const AT_ONCE: RangeInclusive<usize> = 2..=8;
 /// Queries in one group, which together cost no more than one may.
 const MOST: usize = 32;
+/// How long a query goes on that was ended, before it is dropped.
+const GIVEN_UP: Duration = Duration::from_secs(5);
 /// Bytes of questions of which it is known how they are read, and for how long.
 const KNOWN: u64 = 4 * 1024 * 1024;
 const KNOWN_FOR: Duration = Duration::from_mins(10);
@@ -44,8 +49,8 @@ pub struct Groups {
     schema: ScripSchema,
     tracker: TaskTracker,
     asked: Arc<Mutex<HashMap<Arc<Question>, Asked>>>,
-    /// Whether a question that was asked lately takes nothing but what the loaders read.
-    known: Cache<Arc<Question>, bool>,
+    /// How a question that was asked lately is read.
+    known: Cache<Arc<Question>, Manner>,
     at_once: usize,
 }
 
@@ -86,13 +91,38 @@ struct Asking {
     span: Span,
     /// Where the answer goes, once, and the place in the server that is free again then.
     answer: Mutex<Option<(oneshot::Sender<Answer>, OwnedSemaphorePermit)>>,
+    /// Comes true when nobody waits any more.
+    gone: CancellationToken,
+}
+
+/// Waits for an answer. When it is dropped without one, nobody waits any more, and what only reads is ended.
+pub struct Waiting {
+    answer: oneshot::Receiver<Answer>,
+    gone: DropGuard,
+}
+
+/// Why there is no answer.
+pub enum Unanswered {
+    /// It takes too long.
+    Late,
+    /// Answering it ended in a panic.
+    Broken,
+}
+
+impl Waiting {
+    /// The answer, if it comes in time.
+    pub async fn answer(mut self, patience: Duration) -> Result<Answer, Unanswered> {
+        let answer = tokio::time::timeout(patience, &mut self.answer).await.map_err(|_| Unanswered::Late)?;
+        // Who has read it lets its connection go by itself.
+        self.gone.disarm();
+        answer.map_err(|_| Unanswered::Broken)
+    }
 }
 
 impl Asking {
     /// Whether somebody waits: nobody was told, and nobody hung up.
     fn waits(&self) -> bool {
-        let answer = self.answer.lock().expect("nobody panics while answering");
-        answer.as_ref().is_some_and(|(to, _place)| !to.is_closed())
+        !self.gone.is_cancelled() && self.answer.lock().expect("nobody panics while answering").is_some()
     }
 
     /// Who has hung up hears nothing.
@@ -110,26 +140,26 @@ impl Groups {
     pub fn new(schema: ScripSchema, tracker: TaskTracker) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         let at_once = processors.clamp(*AT_ONCE.start(), *AT_ONCE.end());
-        let bytes = |question: &Arc<Question>, _: &bool| u32::try_from(question.text.len() + 256).unwrap_or(u32::MAX);
+        let bytes = |question: &Arc<Question>, _: &Manner| u32::try_from(question.text.len() + 256).unwrap_or(u32::MAX);
         let known = Cache::builder().weigher(bytes).max_capacity(KNOWN).time_to_live(KNOWN_FOR).build();
         Self { schema, tracker, asked: Arc::default(), known, at_once }
     }
 
     /// Runs an operation in a task of its own or, if it is a query, of its group. The receiver fails if that panicked.
-    pub fn ask(
-        &self,
-        operation: Operation,
-        session: Session,
-        place: OwnedSemaphorePermit,
-    ) -> oneshot::Receiver<Answer> {
+    pub fn ask(&self, operation: Operation, session: Session, place: OwnedSemaphorePermit) -> Waiting {
         let (to, answer) = oneshot::channel();
+        let gone = CancellationToken::new();
+        let waiting = Waiting { answer, gone: gone.clone().drop_guard() };
         let question = question(&operation, &session);
         let span = tracing::info_span!("operation");
-        let asking = Asking { operation, session, span, answer: Mutex::new(Some((to, place))) };
-        let suits = |question: &Arc<Question>| self.known.get(question) == Some(true);
+        // What changes something goes on, whoever waits.
+        let reads = operation.kind == Some(OperationType::Query);
+        let session = if reads { session.waited_for(gone.clone()).comes_again() } else { session };
+        let asking = Asking { operation, session, span, answer: Mutex::new(Some((to, place))), gone };
+        let suits = |question: &Arc<Question>| self.known.get(question) == Some(Manner::Together);
         let Some(question) = question.as_ref().filter(|question| suits(question)) else {
             self.tracker.spawn(self.clone().alone(question, asking));
-            return answer;
+            return waiting;
         };
         let mut asked = self.asked.lock().expect("nobody panics while asking");
         let of_question = asked.entry(question.clone()).or_default();
@@ -139,7 +169,7 @@ impl Groups {
             of_question.running += 1;
             self.tracker.spawn(self.clone().run(question.clone(), vec![asking]));
         }
-        answer
+        waiting
     }
 
     /// Answers one group after another, for as long as somebody waits.
@@ -168,30 +198,44 @@ impl Groups {
     async fn answer(&self, question: &Arc<Question>, group: Vec<Asking>) {
         let company = group.len() > 1;
         let together = AssertUnwindSafe(together(&self.schema, &group, company)).catch_unwind();
-        if let Ok(suits) = together.await {
-            self.learn(question, suits);
+        if let Ok(manner) = together.await {
+            self.learn(question, manner);
         } else {
             tracing::error!(queries = group.len(), "a group of queries ended in a panic");
-            self.learn(question, Some(false));
+            self.learn(question, Some(Manner::Alone));
         }
         for asking in group.into_iter().filter(|asking| company && asking.waits()) {
             self.tracker.spawn(self.clone().alone(Some(question.clone()), asking));
         }
     }
 
-    async fn alone(self, question: Option<Arc<Question>>, asking: Asking) {
-        let suits = together(&self.schema, &[asking], false).await;
-        if let Some(question) = question {
-            self.learn(&question, suits);
+    async fn alone(self, question: Option<Arc<Question>>, mut asking: Asking) {
+        let mut known = question.as_ref().and_then(|question| self.known.get(question));
+        loop {
+            // What is known to read much waits for its turn before it has a connection.
+            if known == Some(Manner::Long) {
+                match asking.session.clone().at_length().await {
+                    Ok(session) => asking.session = session,
+                    Err(error) => return asking.tell(Answer::from_errors(vec![as_error(error)])),
+                }
+            }
+            let manner = together(&self.schema, std::slice::from_ref(&asking), false).await;
+            if let Some(question) = &question {
+                self.learn(question, manner);
+            }
+            if known == Some(Manner::Long) || manner != Some(Manner::Long) || !asking.waits() {
+                return;
+            }
+            known = manner;
         }
     }
 
     /// Remembers how a question was read, as far as that is news: once alone, alone for as long as it is known.
-    fn learn(&self, question: &Arc<Question>, suits: Option<bool>) {
-        match (suits, self.known.get(question)) {
-            (Some(suits), None) => self.known.insert(question.clone(), suits),
-            (Some(false), Some(true)) => self.known.insert(question.clone(), false),
-            _ => {}
+    fn learn(&self, question: &Arc<Question>, manner: Option<Manner>) {
+        if let Some(manner) = manner
+            && self.known.get(question).is_none_or(|known| manner > known)
+        {
+            self.known.insert(question.clone(), manner);
         }
     }
 }
@@ -207,16 +251,22 @@ fn question(operation: &Operation, session: &Session) -> Option<Arc<Question>> {
 }
 
 /// Runs a group as one request, each of whose answers is told as soon as it is there. In company what broke is left, but
-/// for what nobody could have read. Answers whether it took nothing but what the loaders read.
-async fn together(schema: &ScripSchema, group: &[Asking], company: bool) -> Option<bool> {
+/// for what nobody could have read. Answers how it was read. Once nobody waits for any of them, what they read is ended; who
+/// does not end with it is dropped.
+async fn together(schema: &ScripSchema, group: &[Asking], company: bool) -> Option<Manner> {
     let snapshot = if company { Snapshot::of_several() } else { Snapshot::default() };
     let batches = Batches::default();
+    let (gone, failed) = (CancellationToken::new(), AtomicBool::new(false));
     let all = group.iter().map(|asking| {
-        let query = asking.operation.query().data(asking.session.beside(&snapshot, &batches));
-        let snapshot = &snapshot;
+        let session = asking.session.beside(&snapshot, &batches);
+        let session = if company { session.waited_for(gone.clone()).comes_again() } else { session };
+        let query = asking.operation.query().data(session);
+        let (snapshot, failed) = (&snapshot, &failed);
         let run = async move {
             let answer = schema.execute(query).await;
-            if !(company && broke(&answer) && snapshot.suits_company().is_some()) {
+            failed.fetch_or(answer.is_err(), Ordering::Relaxed);
+            let again = snapshot.is_turned_away() || company && broke(&answer) && snapshot.manner().is_some();
+            if !again {
                 asking.tell(answer);
             }
         };
@@ -224,6 +274,36 @@ async fn together(schema: &ScripSchema, group: &[Asking], company: bool) -> Opti
     });
     let all = all.collect::<FuturesUnordered<_>>();
     let span = group.first().filter(|_| !company).map_or_else(Span::none, |asking| asking.span.clone());
-    batches.run(all.for_each(|()| std::future::ready(()))).instrument(span).await;
-    snapshot.suits_company()
+    let unfinished = batches.clone();
+    let run = spent::counted(batches.run(all.for_each(|()| std::future::ready(()))).instrument(span));
+    tokio::select! {
+        ((), spent) = run => {
+            let each = spent / u32::try_from(group.len()).unwrap_or(u32::MAX);
+            group.iter().for_each(|asking| asking.operation.took(each));
+        }
+        () = nobody_waits(group, &gone) => {
+            tracing::error!(queries = group.len(), "queries that nobody waits for did not end: they are dropped");
+        }
+    }
+    // A field that failed leaves those beside it unread, in the middle of a statement perhaps.
+    let alone = snapshot.manner().is_some_and(|manner| manner > Manner::Together);
+    if failed.into_inner() && (alone || unfinished.are_unfinished()) {
+        match group {
+            [asking] if !snapshot.is_turned_away() => asking.gone.cancel(),
+            _ => gone.cancel(),
+        }
+    }
+    snapshot.manner()
+}
+
+/// Comes true when queries should long have ended: nobody waits for any of them. What changes something goes on for ever.
+async fn nobody_waits(group: &[Asking], gone: &CancellationToken) {
+    if group.iter().any(|asking| asking.operation.kind != Some(OperationType::Query)) {
+        return std::future::pending().await;
+    }
+    for asking in group {
+        asking.gone.cancelled().await;
+    }
+    gone.cancel();
+    tokio::time::sleep(GIVEN_UP).await;
 }

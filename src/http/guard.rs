@@ -17,6 +17,8 @@ const SELECTIONS: u64 = 2_000;
 const DEPTH: u64 = 16;
 /// Aliases in a query, fragments spread out.
 const ALIASES: u64 = 100;
+/// Characters of an alias.
+const ALIAS: usize = 255;
 /// Directives in a query, fragments spread out.
 const DIRECTIVES: u64 = 100;
 /// Arguments in a query, fragments spread out.
@@ -45,8 +47,14 @@ pub fn inspect(
     operation: Option<&OperationDefinition>,
     variables: &Variables,
 ) -> Result<(), Refused> {
-    let mut walk =
-        Walk { document, measured: HashMap::new(), unknown: None, conditions: HashSet::new(), unconditional: false };
+    let mut walk = Walk {
+        document,
+        measured: HashMap::new(),
+        unknown: None,
+        conditions: HashSet::new(),
+        unconditional: false,
+        longest_alias: 0,
+    };
     let mut total = Size::default();
     for name in document.fragments.keys() {
         total = total.and(walk.fragment(name, 0));
@@ -58,6 +66,9 @@ pub fn inspect(
         return Err(Refused::Invalid(format!("There is no fragment {name}.")));
     }
     total.check()?;
+    if walk.longest_alias > ALIAS {
+        return Err(Refused::TooLarge(format!("An alias of the query is longer than {ALIAS} characters.")));
+    }
     if document.operations.iter().map(|(_, operation)| operation.node.variable_definitions.len()).sum::<usize>()
         > VARIABLES
     {
@@ -197,6 +208,8 @@ struct Walk<'a> {
     conditions: HashSet<String>,
     /// Whether there is a condition that is none.
     unconditional: bool,
+    /// Characters of the longest alias: it comes back with every answer.
+    longest_alias: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -220,6 +233,8 @@ impl<'a> Walk<'a> {
                 Selection::Field(field) => {
                     let inside = self.measure(&field.node.selection_set.node, level + 1);
                     let aliases = u64::from(field.node.alias.is_some());
+                    let length = field.node.alias.as_ref().map_or(0, |alias| alias.node.len());
+                    self.longest_alias = self.longest_alias.max(length);
                     let arguments = field.node.arguments.len() as u64;
                     Size { depth: inside.depth.saturating_add(1), aliases, arguments, ..Size::default() }.and(inside)
                 }

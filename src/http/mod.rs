@@ -3,6 +3,7 @@
 pub(crate) mod accept;
 mod address;
 mod bearer;
+mod body;
 mod budget;
 mod checked;
 mod compression;
@@ -17,6 +18,7 @@ mod groups;
 pub(crate) mod guard;
 mod health;
 mod hooks;
+mod lengths;
 mod operation;
 mod origin;
 mod pages;
@@ -45,8 +47,9 @@ use crate::domain::App;
 use crate::domain::accounts::tokens::Tokens;
 use crate::graphql::builder;
 
-/// How long the server waits for requests that are under way when it is asked to stop.
-const GRACE: Duration = Duration::from_secs(20);
+/// How long the server waits for requests that are under way when it is asked to stop; after that who waits for a query is
+/// cut off, and the query with it.
+const GRACE: Duration = Duration::from_secs(15);
 /// Connections at once to what there is to be measured.
 const METRICS: usize = 16;
 
@@ -96,7 +99,7 @@ pub fn endpoint(doors: Doors) -> impl Endpoint<Output = Response> {
         stop: doors.stop.clone(),
     };
     let routes = Route::new()
-        .at("/", pages::index())
+        .at("/", poem::get(pages::index()).post(pages::nowhere()))
         .at("/graphql", graphql::Door(Arc::new(graphql)))
         .at("/graphiql", pages::graphiql(&doors.start))
         .at("/graphiql/:file", pages::asset())
@@ -109,10 +112,15 @@ pub fn endpoint(doors: Doors) -> impl Endpoint<Output = Response> {
     shell::Shell { inner: routes.map_to_response(), local_only: doors.local_only, rules, budgets }
 }
 
-/// Serves until `stop` comes true, then finishes the requests that are under way. The app stays open.
-pub async fn serve(listener: TcpListener, doors: Doors, stop: impl Future<Output = ()>) -> std::io::Result<()> {
+/// Serves until `stop` comes true, says so by `closed`, then finishes the requests that are under way. The app stays open.
+pub async fn serve(
+    listener: TcpListener,
+    doors: Doors,
+    stop: impl Future<Output = ()>,
+    closed: CancellationToken,
+) -> std::io::Result<()> {
     let (tracker, going, drain) = (doors.tracker.clone(), doors.stop.clone(), doors.rules.drain);
-    let (connections, closed) = (doors.rules.connections, CancellationToken::new());
+    let connections = doors.rules.connections;
     let served = server::run(listener, endpoint(doors), connections, closed.clone(), GRACE);
     let asked = async {
         stop.await;

@@ -1,6 +1,7 @@
 //! A request that can be run: parsed, looked at, and not yet anything else.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{
@@ -10,7 +11,7 @@ use async_graphql::{Request as Query, ServerError, Variables};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::budget::{Bill, Purse, unpaid};
+use super::budget::{Bill, Purse, STRANGERS_CHANGE, as_error};
 use super::checked::{Kept, Told};
 use super::documents::{Documents, NoDocument};
 use super::guard::{Refused, inspect};
@@ -31,11 +32,6 @@ pub struct Params {
 }
 
 impl Params {
-    /// What it costs to read it: a point for each 256 bytes of query.
-    pub fn points(&self) -> usize {
-        1 + self.query.as_ref().map_or(0, String::len) / 256
-    }
-
     /// The id of a trusted document, wherever the client puts it.
     fn document_id(&self) -> Option<String> {
         let hash = || self.extensions.as_ref()?.get("persistedQuery")?.get("sha256Hash")?.as_str();
@@ -54,6 +50,8 @@ pub struct Operation {
     told: Option<Told>,
     /// What it could answer, in fields, once it was checked.
     pub cost: usize,
+    /// What was paid for it.
+    paid: usize,
     /// None where the request does not say which.
     pub kind: Option<OperationType>,
 }
@@ -97,18 +95,22 @@ impl Operation {
             documents.keep(&text, &kept);
         }
         let told = operation.and_then(|it| Told::of(params.operation_name.as_deref(), it, &variables));
-        Ok(Self { text, kept, name: params.operation_name, variables, purse, told, cost: 0, kind })
+        Ok(Self { text, kept, name: params.operation_name, variables, purse, told, cost: 0, paid: 0, kind })
     }
 
     /// Validates it, and charges for what it could answer: whatever is wrong then is no error of running it.
     pub async fn check(&mut self, checker: &ScripSchema) -> Result<(), Vec<ServerError>> {
+        let writes_for_strangers = self.kind == Some(OperationType::Mutation) && self.purse.is_strangers();
+        let beside = self.purse.expected(&self.text) + if writes_for_strangers { STRANGERS_CHANGE } else { 0 };
         if let Some(cost) = self.told.as_ref().and_then(|told| self.kept.cost(told)) {
             self.cost = cost;
-            return self.purse.spend(cost).map_err(|error| vec![unpaid(error)]);
+            self.paid = cost + beside;
+            return self.purse.spend(self.paid).map_err(|error| vec![as_error(error)]);
         }
-        let bill = Bill::to(&self.purse);
+        let bill = Bill::to(&self.purse, beside);
         let mut errors = checker.execute(self.query().data(bill.clone())).await.errors;
         self.cost = bill.points();
+        self.paid = self.cost + beside;
         if errors.is_empty() && self.kind.is_none() {
             let message = "Which operation of the document? `operationName` must be the name of one of them.";
             errors.push(ServerError::new(message, None));
@@ -120,6 +122,11 @@ impl Operation {
             self.kept.passed(told, self.cost);
         }
         Ok(())
+    }
+
+    /// Says how long the database worked for it: what that is beyond its price is owed.
+    pub fn took(&self, spent: Duration) {
+        self.purse.took(&self.text, self.paid, spent);
     }
 
     /// The field of a mutation's answer that says more than its caller, an API key that may not read, may hear.

@@ -52,6 +52,15 @@ pub fn index() -> impl Endpoint<Output = Response> {
     })
 }
 
+/// Says where the API is to whoever posts where it is not.
+pub fn nowhere() -> impl Endpoint<Output = Response> {
+    make_sync(|_| {
+        let text =
+            "There is nothing to post to here. The API is at /graphql: POST {\"query\": \"…\"} as application/json.\n";
+        text.with_status(StatusCode::NOT_FOUND).into_response()
+    })
+}
+
 /// The page, with what it starts with inside.
 pub fn graphiql(start: &Start) -> impl Endpoint<Output = Response> + use<> {
     // Inside a script element only "</" could end it early.

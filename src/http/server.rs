@@ -13,6 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use poem::http::uri::Scheme;
+use poem::http::{StatusCode, header};
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, Response};
 use tokio::io::AsyncWriteExt;
@@ -21,6 +22,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use super::lengths::Lengths;
 
 /// How long the head of a request may take to arrive, the wait for the next one on the same connection included.
 const HEAD: Duration = Duration::from_secs(30);
@@ -95,15 +98,18 @@ async fn serve<E>(
     drop(stream.set_nodelay(true));
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(STALL));
+    let (stream, length_seen) = Lengths::of(Box::pin(stream));
     let place = Arc::new(place);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let (endpoint, local, remote) = (endpoint.clone(), local.clone(), remote.clone());
         let place = place.clone();
+        let contradicts = length_seen.take() && request.headers().contains_key(header::TRANSFER_ENCODING);
         async move {
             let mut request = poem::Request::from((request, local, remote, Scheme::HTTP));
             // A socket keeps its place for as long as it lasts, which is longer than its connection is HTTP.
             request.extensions_mut().insert(Place(place));
-            let answer: hyper::Response<_> = endpoint.get_response(request).await.into();
+            let answer = if contradicts { contradiction() } else { endpoint.get_response(request).await };
+            let answer: hyper::Response<_> = answer.into();
             Ok::<_, std::convert::Infallible>(answer)
         }
     });
@@ -112,7 +118,7 @@ async fn serve<E>(
         .header_read_timeout(HEAD)
         .max_headers(HEADERS)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(Box::pin(stream)), service)
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     tokio::select! {
@@ -124,6 +130,13 @@ async fn serve<E>(
         _ = connection => {}
         () = cut.cancelled() => {}
     }
+}
+
+/// The answer to a request whose head says in two ways how long it is. Its connection ends with it.
+fn contradiction() -> Response {
+    let text = "Content-Length and Transfer-Encoding contradict each other. Send one of them.\n";
+    let response = Response::builder().status(StatusCode::BAD_REQUEST).header(header::CONNECTION, "close");
+    response.content_type("text/plain; charset=utf-8").body(text)
 }
 
 /// The place that a connection takes.

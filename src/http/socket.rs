@@ -32,8 +32,8 @@ use super::shell::{From, RequestId};
 use super::stream::{self, Said};
 use super::telemetry::Counted;
 use super::{bearer, origin};
-use crate::domain::Caller;
 use crate::domain::accounts::tokens::Known;
+use crate::domain::{Caller, Error};
 use crate::graphql::context::Session;
 use crate::graphql::mask;
 
@@ -201,6 +201,15 @@ impl Connection {
         }
     }
 
+    /// Who pays for what is said: whoever it is, or its address.
+    fn purse(&self) -> Purse {
+        let budgets = self.doors.budgets.clone();
+        match &self.caller {
+            Some(caller) => Purse::new(budgets, self.from, caller),
+            None => Purse::new(budgets, self.from, &Caller::anyone(self.doors.app.clone())),
+        }
+    }
+
     async fn sign(&mut self, socket: &mut WebSocketStream) -> Result<(), Close> {
         self.silent += 1;
         if self.silent > SIGNS {
@@ -211,6 +220,12 @@ impl Connection {
 
     async fn hear(&mut self, socket: &mut WebSocketStream, message: Message) -> Result<(), Close> {
         self.silent = 0;
+        // Each costs, whatever it says: a point, and one for each 256 bytes.
+        let purse = self.purse();
+        if let Err(Error::RateLimited { wait }) = purse.spend_on(message.as_bytes().len()) {
+            let seconds = wait.as_secs() + 1;
+            return Err(close(1013, format!("Too much was asked for: come again in {seconds} s")));
+        }
         let text = match message {
             Message::Text(text) => text,
             Message::Ping(_) | Message::Pong(_) => return Ok(()),
@@ -222,7 +237,7 @@ impl Connection {
             Heard::ConnectionInit { payload } => self.init(socket, payload).await,
             Heard::Ping => send(socket, Message::text(r#"{"type":"pong"}"#)).await,
             Heard::Pong => Ok(()),
-            Heard::Subscribe { id, payload } => self.subscribe(socket, id, payload).await,
+            Heard::Subscribe { id, payload } => self.subscribe(socket, (id, payload), purse).await,
             Heard::Complete { id } => {
                 if let Some((_, running)) = self.running.remove(&id) {
                     running.cancel();
@@ -264,7 +279,12 @@ impl Connection {
         send(socket, Message::text(r#"{"type":"connection_ack"}"#)).await
     }
 
-    async fn subscribe(&mut self, socket: &mut WebSocketStream, id: String, params: Params) -> Result<(), Close> {
+    async fn subscribe(
+        &mut self,
+        socket: &mut WebSocketStream,
+        (id, params): (String, Params),
+        purse: Purse,
+    ) -> Result<(), Close> {
         let Some(caller) = self.caller.clone() else { return Err(close(4401, "Unauthorized")) };
         if self.running.contains_key(&id) {
             return Err(close(
@@ -275,13 +295,6 @@ impl Connection {
         if self.running.len() >= OPERATIONS {
             return self.refuse(socket, &id, &format!("A connection runs {OPERATIONS} operations at a time.")).await;
         }
-        let purse = Purse::new(self.doors.budgets.clone(), self.from, &caller);
-        // To read a text costs, whether it is then run or not.
-        if let Err(error) = purse.spend(params.points()) {
-            let mut told = ServerError::new("", None);
-            told.source = Some(Arc::new(error));
-            return self.fail(socket, &id, vec![told]).await;
-        }
         match Operation::of(params, &self.doors.rules.documents, purse) {
             Ok(operation) if operation.kind == Some(OperationType::Mutation) => {
                 self.refuse(socket, &id, "A socket runs queries and subscriptions only. Send mutations by POST.").await
@@ -291,16 +304,8 @@ impl Connection {
                 self.begun += 1;
                 self.running.insert(id.clone(), (self.begun, ended.clone()));
                 let session = Session::new(caller, self.doors.tokens.clone(), &self.id, false);
-                let with = ((&self.doors.checker, &self.doors.schema), &self.doors.tracker);
-                let tokens = (ended, self.ended.clone());
-                let name = (id, self.begun);
-                stream::run(
-                    with,
-                    (operation, session),
-                    tokens,
-                    (name, self.to.clone()),
-                    (self.id.clone(), self.doors.gate.clone()),
-                );
+                let (tokens, name) = ((ended, self.ended.clone()), (id, self.begun));
+                stream::run(&self.doors, (operation, session), tokens, (name, self.to.clone()), self.id.clone());
                 Ok(())
             }
             Err(Unfit::Missing(message) | Unfit::TooLarge(message)) => self.refuse(socket, &id, &message).await,

@@ -1,23 +1,26 @@
 //! One answer after another: a running subscription, whichever protocol carries it.
 //!
-//! It runs in a task of its own and is ended by a token, never cut off: a read that is cut off would leave its snapshot
-//! open in the pool. It runs no faster than its answers are taken, and whoever takes none for too long loses it.
+//! It runs in a task of its own and is ended by a token, which ends what it reads: nothing is cut off half-way. What answers
+//! once has as long for it as by a request. It runs no faster than its answers are taken, and whoever takes none for too long
+//! loses it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Response as Answer, ServerError};
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use super::budget::as_error;
 use super::gate::Gate;
+use super::graphql::{DEADLINE, GraphQL};
+use super::groups::{Groups, Unanswered};
 use super::operation::Operation;
 use super::shell::RequestId;
-use crate::domain::Error;
-use crate::graphql::context::Session;
+use crate::domain::{Error, spent};
+use crate::graphql::batches::Batches;
+use crate::graphql::context::{Session, Snapshot};
 use crate::graphql::live::Ended;
 use crate::graphql::{ScripSchema, mask};
 
@@ -34,63 +37,114 @@ pub enum Said {
     Complete,
 }
 
-fn busy() -> ServerError {
-    let mut error = ServerError::new("", None);
-    error.source = Some(Arc::new(Error::Unavailable("all places are taken".into())));
-    error
-}
-
 /// Runs an operation until it is over, or ended; answers go to `to`, each under a name. `slow` is told of a reader that
-/// takes nothing for too long.
+/// takes nothing for too long. What answers once runs like any other query.
 pub fn run<N>(
-    ((checker, schema), tracker): ((&ScripSchema, &ScripSchema), &TaskTracker),
-    (mut operation, session): (Operation, Session),
+    doors: &GraphQL,
+    (operation, session): (Operation, Session),
     (ended, slow): (CancellationToken, CancellationToken),
     (name, to): (N, mpsc::Sender<(N, Said)>),
-    (id, gate): (RequestId, Gate),
+    id: RequestId,
 ) where
-    N: Clone + Send + 'static,
+    N: Clone + Send + Sync + 'static,
 {
-    let (batches, snapshot) = (session.batches(), session.snapshot());
-    let lives = operation.kind == Some(OperationType::Subscription);
-    let checker = checker.clone();
-    let mut answers = schema.execute_stream(operation.query().data(session).data(Ended(ended.clone())));
-    tracker.spawn(async move {
-        // What lives on waits for changes, and takes no place; what answers once takes one like any other.
-        let place = if lives { None } else { Some(gate.enter().await) };
-        let unfit =
-            if matches!(place, Some(Err(_))) { Some(vec![busy()]) } else { operation.check(&checker).await.err() };
-        if let Some(errors) = unfit {
-            let mut unfit = Answer::from_errors(errors);
-            mask(&mut unfit, &id);
-            drop(tokio::time::timeout(PATIENCE, to.send((name, Said::Error(unfit)))).await);
-            return;
+    let to = Reader { name, to, slow, id };
+    if operation.kind == Some(OperationType::Subscription) {
+        let checker = doors.checker.clone();
+        let session = session.waited_for(ended.child_token());
+        let from = (session.batches(), session.snapshot());
+        let asked = operation.query().data(session).data(Ended(ended.clone()));
+        let answers = doors.schema.execute_stream(asked);
+        doors.tracker.spawn(live_on(checker, operation, (answers, from), ended, to));
+    } else {
+        let (checker, groups, gate) = (doors.checker.clone(), doors.groups.clone(), doors.gate.clone());
+        let once = async move {
+            let told = match once(&checker, &groups, &gate, (operation, session)).await {
+                Ok(answer) => Said::Next(answer),
+                Err(errors) => Said::Error(Answer::from_errors(errors)),
+            };
+            let over = matches!(told, Said::Error(_));
+            if to.tell(told).await && !over {
+                to.tell(Said::Complete).await;
+            }
+        };
+        // Who has ended it waits no longer, by which what is read ends.
+        doors.tracker.spawn(async move { ended.run_until_cancelled_owned(once).await.unwrap_or_default() });
+    }
+}
+
+/// Who hears the answers of an operation, under a name.
+struct Reader<N> {
+    name: N,
+    to: mpsc::Sender<(N, Said)>,
+    slow: CancellationToken,
+    id: RequestId,
+}
+
+impl<N: Clone + Send + Sync> Reader<N> {
+    /// Tells something; answers whether it was taken.
+    async fn tell(&self, mut said: Said) -> bool {
+        if let Said::Next(answer) | Said::Error(answer) = &mut said {
+            mask(answer, &self.id);
         }
-        let mut begun = false;
-        while let Some(mut answer) = batches.clone().run(answers.next()).await {
-            // Between answers it holds no connection.
-            snapshot.release();
-            if ended.is_cancelled() {
-                return;
-            }
-            mask(&mut answer, &id);
-            let unfit = !begun && lives && answer.is_err();
-            let said = if unfit { Said::Error(answer) } else { Said::Next(answer) };
-            let over = matches!(said, Said::Error(_));
-            begun = true;
-            if tokio::time::timeout(PATIENCE, to.send((name.clone(), said))).await.is_err() {
-                tracing::info!(request_id = %*id, "a reader was too slow, and is dropped");
-                slow.cancel();
-                return;
-            }
-            if over {
-                return;
+        match tokio::time::timeout(PATIENCE, self.to.send((self.name.clone(), said))).await {
+            Ok(taken) => taken.is_ok(),
+            Err(_) => {
+                tracing::info!(request_id = %*self.id, "a reader was too slow, and is dropped");
+                self.slow.cancel();
+                false
             }
         }
+    }
+}
+
+/// What answers once takes a place like any other, and as long at most.
+async fn once(
+    checker: &ScripSchema,
+    groups: &Groups,
+    gate: &Gate,
+    (mut operation, session): (Operation, Session),
+) -> Result<Answer, Vec<ServerError>> {
+    let busy = |why: &'static str| vec![as_error(Error::Unavailable(why.into()))];
+    let place = gate.enter().await.map_err(|_| busy("all places are taken"))?;
+    operation.check(checker).await?;
+    groups.ask(operation, session, place).answer(DEADLINE).await.map_err(|unanswered| match unanswered {
+        Unanswered::Broken => vec![as_error(Error::Internal("a query ended in a panic".to_owned()))],
+        Unanswered::Late => busy("the answer takes too long"),
+    })
+}
+
+/// What lives on waits for changes, and takes no place.
+async fn live_on<N: Clone + Send + Sync>(
+    checker: ScripSchema,
+    mut operation: Operation,
+    (mut answers, (batches, snapshot)): (impl Stream<Item = Answer> + Unpin, (Batches, Snapshot)),
+    ended: CancellationToken,
+    to: Reader<N>,
+) {
+    if let Err(errors) = operation.check(&checker).await {
+        to.tell(Said::Error(Answer::from_errors(errors))).await;
+        return;
+    }
+    let mut begun = false;
+    loop {
+        let (answer, spent) = spent::counted(batches.clone().run(answers.next())).await;
+        operation.took(spent);
+        // Between answers it holds no connection.
+        snapshot.release();
         // Whoever ended it or hung up hears nothing.
         if ended.is_cancelled() {
             return;
         }
-        drop(tokio::time::timeout(PATIENCE, to.send((name, Said::Complete))).await);
-    });
+        let said = match answer {
+            None => Said::Complete,
+            Some(answer) if !begun && answer.is_err() => Said::Error(answer),
+            Some(answer) => Said::Next(answer),
+        };
+        begun = true;
+        let over = !matches!(said, Said::Next(_));
+        if !to.tell(said).await || over {
+            return;
+        }
+    }
 }

@@ -13,6 +13,7 @@ mod planted;
 mod rules;
 mod sessions;
 mod shop;
+mod starved;
 mod statements;
 mod taint;
 #[cfg(feature = "otlp")]

@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 
 use crate::harness::server::{Server, ask, free_address, run, said, scrip};
 
-const SECRETS: [(&str, &str); 3] = [
+pub const SECRETS: [(&str, &str); 3] = [
     ("SCRIP_DATABASE_URL", "sqlite:scrip.db"),
     ("SCRIP_SIGNING_SECRET", "a signing secret for tests, 32 bytes"),
     ("SCRIP_LEDGER_KEY", "a ledger key for tests of 32 bytes!"),
 ];
 
 /// A folder with a database and an account in it; the owner's token.
-fn studio(folder: &Path) -> String {
+pub fn studio(folder: &Path) -> String {
     assert!(run(folder, &["migrate"], &SECRETS).status.success());
     let create =
         ["account", "create", "--name", "Studio", "--slug", "studio", "--time-zone", "UTC", "--currency", "CHF"];
@@ -25,7 +25,7 @@ fn studio(folder: &Path) -> String {
     text.lines().find(|line| line.starts_with("ey")).unwrap_or_else(|| panic!("{text}")).to_owned()
 }
 
-fn issue(server: &Server, token: &str) {
+pub fn issue(server: &Server, token: &str) {
     let ask = |query: &str, input: Value| {
         let (status, answer) = server.ask(Some(token), query, &json!({ "input": input }));
         assert!(status == 200 && answer.get("errors").is_none(), "{answer}");

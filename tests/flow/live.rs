@@ -40,7 +40,9 @@ pub async fn served_by(house: &House, app: &App, rules: Rules) -> Served {
     let doors = doors(app, &house.tokens, rules);
     let stop = CancellationToken::new();
     let asked = stop.clone();
-    let task = tokio::spawn(async move { serve(listener, doors, asked.cancelled_owned()).await.expect("served") });
+    let task = tokio::spawn(async move {
+        serve(listener, doors, asked.cancelled_owned(), CancellationToken::new()).await.expect("served")
+    });
     Served { address, stop, task }
 }
 
@@ -73,7 +75,7 @@ impl Client {
         client
     }
 
-    async fn say(&mut self, message: Value) {
+    pub async fn say(&mut self, message: Value) {
         self.0.send(Message::text(message.to_string())).await.expect("sent");
     }
 

@@ -5,7 +5,7 @@ mod certificates;
 mod crash;
 mod events;
 mod follow;
-mod live;
+pub mod live;
 mod notices;
 mod receiver;
 mod shop;

@@ -309,4 +309,55 @@ on_both! {
         assert_eq!(house.ask_with(Some(&token), query, json!({ "id": trigger })).await.1["data"]["node"], Value::Null);
         assert_eq!(id(&house.data(query, json!({ "id": trigger })).await["node"]), trigger);
     }
+
+    /// Ten actions that each set off ten more: a thousand runs come of one event, staff is told, and the rest does nothing.
+    async fn what_comes_of_one_event_is_bounded(house: House) {
+        let ada = house.customer("Ada").await;
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        let actions = (1..=10).map(|amount| json!({ "issueCredits": { "creditTypeId": class, "amount": amount } })).collect::<Vec<_>>();
+        let begins = house.triggered("form.submitted", json!({ "actions": actions })).await;
+        let avalanche = house.triggered("credits.issued", json!({ "actions": actions })).await;
+        let event = house.tracked("form.submitted", &ada, json!({})).await;
+        house.work().await;
+        let credits = house.balance(&ada).await["available"].as_i64().expect("a number");
+        assert_eq!(credits, 100 * 55, "a hundred times ten actions");
+        let told = house.told("trigger.limited").await;
+        assert_eq!(told.len(), 1, "{told:#?} {:#?}", house.data("{ runs(status: REFUSED, first: 100) { nodes { userError { code } event { name id } } } }", json!({})).await);
+        assert_eq!((&told[0].0["originEventId"], &told[0].0["triggerId"], &told[0].0["runs"]), (&json!(event), &json!(avalanche), &json!(1000)));
+        let query = "{ runs(status: REFUSED, first: 100) { nodes { trigger { id } userError { code message } } } }";
+        let refused = house.data(query, json!({})).await["runs"]["nodes"].clone();
+        assert_eq!(refused.as_array().map(Vec::len), Some(1), "{refused:#}");
+        assert_eq!((&refused[0]["userError"]["code"], &refused[0]["trigger"]["id"]), (&json!("RUN_LIMIT"), &json!(avalanche)));
+        // Another event begins anew.
+        house.done("triggerUpdate", "trigger { id }", json!({ "id": avalanche, "enabled": false })).await;
+        house.tracked("form.submitted", &ada, json!({})).await;
+        house.work().await;
+        assert_eq!(house.balance(&ada).await["available"], credits + 55);
+        assert_eq!(house.runs(&begins).await.len(), 20);
+        house.assert_verified().await;
+    }
+
+    /// Who finds a trigger at fault deletes or disables it, and what it was still to do is not done.
+    async fn what_waits_of_a_trigger_goes_with_it(house: House) {
+        let ada = house.customer("Ada").await;
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        let issue = |amount: i64| json!({ "issueCredits": { "creditTypeId": class, "amount": amount } });
+        let deleted = house.triggered("form.submitted", json!({ "actions": [issue(1), issue(2), { "tagCustomer": ["lead"] }] })).await;
+        let disabled = house.triggered("form.submitted", json!({ "actions": [issue(10), issue(20)] })).await;
+        let stays = house.triggered("form.submitted", json!({ "actions": [issue(100)] })).await;
+        house.tracked("form.submitted", &ada, json!({})).await;
+        // What follows is written, and nothing is carried out yet.
+        scrip::domain::events::follow(&house.app, house.account.id).await.expect("followed");
+        house.done("triggerDelete", "trigger { id }", json!({ "id": deleted })).await;
+        house.done("triggerUpdate", "trigger { id }", json!({ "id": disabled, "enabled": false })).await;
+        house.work().await;
+        assert_eq!((house.balance(&ada).await["available"].clone(), house.tags(&ada).await), (json!(100), json!([])));
+        for (trigger, status, count) in [(&deleted, "CANCELLED", 3), (&disabled, "CANCELLED", 2), (&stays, "DONE", 1)] {
+            let runs = house.runs(trigger).await;
+            assert_eq!((runs.len(), runs.iter().all(|run| run["status"] == status)), (count, true), "{runs:#?}");
+        }
+        let query = "{ runs(status: CANCELLED, first: 100) { nodes { id } } jobs(first: 10) { nodes { id } } }";
+        let left = house.data(query, json!({})).await;
+        assert_eq!((left["runs"]["nodes"].as_array().map(Vec::len), &left["jobs"]["nodes"]), (Some(5), &json!([])));
+    }
 }

@@ -52,14 +52,26 @@ impl Server {
             // Read on, so that it can write on.
             std::thread::spawn(move || lines.for_each(drop));
         }
-        let server = Self { child, address, banner };
-        for _ in 0..200 {
-            if TcpStream::connect(&server.address).is_ok() {
+        let mut server = Self { child, address, banner };
+        for _ in 0..400 {
+            if server.answers() {
                 return server;
             }
+            let ended = server.child.try_wait().expect("its state");
+            assert!(ended.is_none(), "it ended before it was ready: {ended:?}");
             std::thread::sleep(Duration::from_millis(50));
         }
-        panic!("{} did not listen within 10 seconds", server.address);
+        panic!("{} did not answer within 20 seconds", server.address);
+    }
+
+    /// Whether it answers. That somebody can be connected to says nothing: it may be this connection itself, which found its
+    /// own port.
+    fn answers(&self) -> bool {
+        let Ok(mut stream) = TcpStream::connect(&self.address) else { return false };
+        let request = format!("GET /health/live HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
+        let mut begins = [0; 5];
+        stream.write_all(request.as_bytes()).and_then(|()| stream.read_exact(&mut begins)).is_ok()
+            && begins == *b"HTTP/"
     }
 
     /// Asks it to stop, as Ctrl-C does, and waits; answers whether it ended well.

@@ -12,6 +12,7 @@ use entity::{
     AccountId, ActivityId, CreditTypeId, Credits, CustomerId, Expiration, GrantId, HoldId, Minor, credit_grant,
     credit_type,
 };
+use scrip::domain::cause::Cause;
 use scrip::domain::clock::Instant;
 use scrip::domain::error::Refusal;
 use scrip::domain::ledger::Command;
@@ -51,6 +52,7 @@ fn account(zone: Tz) -> account::Model {
         renewal_grace_days: 14,
         followed: serde_json::json!([]),
         event_days: 90,
+        order_days: 30,
         created_at: start(),
         updated_at: start(),
     }
@@ -172,7 +174,8 @@ impl Game {
             self.ids.set(self.ids.get() + 1);
             Uuid::from_u128(self.ids.get())
         };
-        let ask = Ask { command, source: Source::Manual, depth: 0, clock: self.naive.now, fresh: &fresh };
+        let ask =
+            Ask { command, source: Source::Manual, cause: Cause::default(), clock: self.naive.now, fresh: &fresh };
         let mut written: Vec<(CustomerId, Entry, Author, i64)> = Vec::new();
         let outcome = self.books.play(&ask, &mut |wallet, entry, author| {
             let sequence = wallet.row.sequence + 1;

@@ -10,6 +10,7 @@ use entity::allocation::CostPool;
 use entity::payment::Status as Paid;
 use entity::{ActivityId, Credits, CustomerId, Expiration, GrantId, HoldId, Minor, RefundId};
 use proptest::prelude::*;
+use scrip::domain::cause::Cause;
 use scrip::domain::clock::Instant;
 use scrip::domain::ledger::books::{Ask, Books};
 use scrip::domain::ledger::decide::Used;
@@ -116,7 +117,7 @@ impl Core {
             Uuid::from_u128(ids.get())
         };
         let mut written = Vec::new();
-        let ask = Ask { command, source, depth: 0, clock: self.now, fresh: &fresh };
+        let ask = Ask { command, source, cause: Cause::default(), clock: self.now, fresh: &fresh };
         let done = self.books.play(&ask, &mut |wallet, entry, _| {
             written.push((wallet.row.customer_id, wallet.row.sequence + 1, entry.clone()));
             Vec::new()

@@ -169,4 +169,73 @@ on_both! {
         // What costs something goes on.
         assert_eq!(codes(&house.stranger("Eve", "eve+12@example.com", &pack, 1, &uuid()).await), Vec::<&str>::new());
     }
+
+    /// Somebody orders and never pays: so much is let through from one address, and the business goes on.
+    async fn unpaid_orders_of_one_address_are_bounded(house: House) {
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        let pack = house.ten_pack(&class).await;
+        let mut first = Value::Null;
+        for number in 0..20 {
+            let placed = house.stranger("Eve", &format!("eve{number}@example.com"), &pack, 1, &uuid()).await;
+            assert_eq!(codes(&placed), Vec::<&str>::new());
+            if number == 0 {
+                first = placed;
+            }
+        }
+        let refused = house.stranger("Eve", "eve20@example.com", &pack, 1, &uuid()).await;
+        assert_eq!(refusal(&refused), ("TOO_MANY_UNPAID".to_owned(), "lines".to_owned()));
+        // Nobody was made for it, and a customer who signed in is not held up.
+        let orders = house.data("{ orders(first: 100) { nodes { id customer { email } } } }", json!({})).await;
+        assert_eq!(orders["orders"]["nodes"].as_array().map(Vec::len), Some(20));
+        let ada = house.customer("Ada").await;
+        house.ordered(&ada, &pack, 1).await;
+        // What is paid counts no longer.
+        let query = "{ orders(first: 100) { nodes { id number } } }";
+        let orders = house.data(query, json!({})).await["orders"]["nodes"].clone();
+        let number = &first["receipt"]["number"];
+        let paid = orders.as_array().expect("orders").iter().find(|order| order["number"] == *number).expect("it is there");
+        house.pay(&id(paid)).await;
+        assert_eq!(codes(&house.stranger("Eve", "eve20@example.com", &pack, 1, &uuid()).await), Vec::<&str>::new());
+    }
+
+    /// What nobody pays within the account's `orderDays` goes, with whoever was made for it; the rest stays.
+    async fn unpaid_orders_of_strangers_go_in_the_end(house: House) {
+        let house = house.sandbox("later", "2026-03-01T09:00:00Z").await;
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        let pack = house.ten_pack(&class).await;
+        let ada = house.customer("Ada Lovelace").await;
+        let place = async |name: &str, email: &str| {
+            let input = json!({ "account": "later", "buyer": { "name": name, "email": email },
+                "lines": [{ "priceId": pack, "quantity": 1 }], "idempotencyKey": uuid() });
+            let answer = house.ask_with(None, PLACE, json!({ "input": input })).await.1;
+            assert_eq!(codes(&answer["data"]["orderPlace"]), Vec::<&str>::new(), "{answer}");
+            answer["data"]["orderPlace"]["receipt"]["number"].as_i64().expect("a number")
+        };
+        let gone = place("Eve", "eve@example.com").await;
+        let known = place("Ada", "ada.lovelace@example.com").await;
+        let paid = place("Bob", "bob@example.com").await;
+        let own = id(&house.ordered(&ada, &pack, 1).await);
+        let orders = async || house.data("{ orders(first: 100) { nodes { id number status customer { email } } } }", json!({})).await["orders"]["nodes"].as_array().expect("orders").clone();
+        let all = orders().await;
+        let of = |number: i64| all.iter().find(|order| order["number"] == number).expect("it is there");
+        house.pay(&id(of(paid))).await;
+        house.advance("2026-03-20T09:00:00Z").await;
+        let kept = place("Mallory", "mallory@example.com").await;
+        assert_eq!(orders().await.len(), 5);
+        house.advance("2026-04-15T09:00:00Z").await;
+        let left = orders().await;
+        let mut numbers = left.iter().map(|order| order["number"].as_i64().expect("a number")).collect::<Vec<_>>();
+        numbers.sort_unstable();
+        let own = all.iter().find(|order| order["id"] == own.as_str()).expect("Ada's own")["number"].as_i64().expect("a number");
+        let mut expected = vec![paid, own, kept];
+        expected.sort_unstable();
+        assert_eq!(numbers, expected, "{gone} and {known} are gone");
+        let customers = house.data("{ customers(first: 100) { nodes { email } } }", json!({})).await;
+        let mut emails = customers["customers"]["nodes"].as_array().expect("customers").iter().map(|one| one["email"].as_str().expect("text").to_owned()).collect::<Vec<_>>();
+        emails.sort();
+        assert_eq!(emails, ["ada.lovelace@example.com", "bob@example.com", "mallory@example.com"]);
+        assert_eq!(codes(&house.by_owner("accountUpdate", "account { orderDays }", json!({ "orderDays": 0 })).await), ["INVALID"]);
+        assert_eq!(house.by_owner("accountUpdate", "account { orderDays }", json!({ "orderDays": 1 })).await["account"]["orderDays"], 1);
+        house.assert_verified().await;
+    }
 }

@@ -184,7 +184,7 @@ async fn count(tx: &crate::tx::Tx) -> Result<u64> {
 pub(super) async fn know(app: &App, credential: &Credential) -> Result<Known> {
     let (account, id) = (credential.account, ApiKeyId(credential.id));
     let (txn, now) = (app.store().snapshot().await?, app.store().clock.now());
-    let key = Entity::of(account).filter(Column::Id.eq(id)).one(&txn).await?.ok_or(Error::Unauthenticated)?;
+    let key = Entity::of(account).filter(Column::Id.eq(id)).one(&*txn).await?.ok_or(Error::Unauthenticated)?;
     drop(txn);
     let is_over = key.revoked_at.is_some() || key.expires_at.is_some_and(|end| end <= now);
     if is_over || !credential.is_of(&key.digest, &app.store().key) {

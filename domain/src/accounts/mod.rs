@@ -31,6 +31,9 @@ const RENEWAL_DAYS: (i32, i32) = (7, 14);
 /// How many days the owner may say.
 const RENEWAL_MOST: i32 = 366;
 
+/// Days for which an order of a stranger that nobody pays is kept, if nothing else is said, and at most.
+const ORDER_DAYS: i32 = 30;
+const ORDER_MOST: i32 = 366;
 /// Days for which events are kept, unless the owner says otherwise.
 const EVENT_DAYS: i32 = 90;
 /// How many days the owner may say.
@@ -61,6 +64,7 @@ pub struct Changes {
     pub renewal_due_days: Option<i32>,
     pub renewal_grace_days: Option<i32>,
     pub event_days: Option<i32>,
+    pub order_days: Option<i32>,
     /// `Some(None)` clears it; likewise below.
     pub sender_name: Option<Option<String>>,
     pub logo_url: Option<Option<String>>,
@@ -105,6 +109,7 @@ pub async fn create(caller: &Caller, new: NewAccount) -> Result<Model> {
         renewal_grace_days: RENEWAL_DAYS.1,
         followed: serde_json::json!([]),
         event_days: EVENT_DAYS,
+        order_days: ORDER_DAYS,
         created_at: now,
         updated_at: now,
     };
@@ -176,6 +181,13 @@ pub async fn update(caller: &Caller, changes: Changes) -> Result<Model> {
             account.event_days = Set(days);
             purge::schedule(tx.db(), &tx.account, tx.now, true).await?;
         }
+        if let Some(days) = changes.order_days {
+            if !(1..=ORDER_MOST).contains(&days) {
+                return Err(Refusal::invalid("orderDays", format!("Must be 1 to {ORDER_MOST}.")).into());
+            }
+            account.order_days = Set(days);
+            purge::schedule(tx.db(), &tx.account, tx.now, true).await?;
+        }
         account.updated_at = Set(tx.now);
         let account = account.update(tx.db()).await.map_err(refuse_taken)?;
         Ok(account)
@@ -187,7 +199,7 @@ pub async fn all(caller: &Caller) -> Result<Vec<Model>> {
     caller.authorise_operator()?;
     let txn = caller.app().store().snapshot().await?;
     #[expect(clippy::disallowed_methods, reason = "accounts are what belongs to nobody; only the operator comes here")]
-    Ok(Entity::find().order_by_asc(Column::Id).all(&txn).await?)
+    Ok(Entity::find().order_by_asc(Column::Id).all(&*txn).await?)
 }
 
 /// The account of a slug, for the operator.
@@ -195,7 +207,7 @@ pub async fn by_slug(caller: &Caller, slug: &str) -> Result<Option<Model>> {
     caller.authorise_operator()?;
     let txn = caller.app().store().snapshot().await?;
     #[expect(clippy::disallowed_methods, reason = "accounts are what belongs to nobody; only the operator comes here")]
-    Ok(Entity::find().filter(Column::Slug.eq(slug)).one(&txn).await?)
+    Ok(Entity::find().filter(Column::Slug.eq(slug)).one(&*txn).await?)
 }
 
 /// Which account a link names.
@@ -212,7 +224,7 @@ pub(super) async fn of_slug(txn: &DatabaseTransaction, slug: &str) -> Result<Opt
 pub async fn assert_ledger_key(store: &Store) -> Result<()> {
     let txn = store.snapshot().await?;
     #[expect(clippy::disallowed_methods, reason = "the server asks about itself, before anyone calls")]
-    let newest = Entity::find().order_by_desc(Column::Id).one(&txn).await?;
+    let newest = Entity::find().order_by_desc(Column::Id).one(&*txn).await?;
     match newest {
         Some(account) if account.key_check != store.key.check(account.id) => Err(Error::Unavailable(
             "the ledger key is not the one that signed this database: set SCRIP_LEDGER_KEY to the key it was made with"

@@ -74,7 +74,7 @@ pub(crate) async fn forget(tx: &Tx, customer: CustomerId) -> Result<()> {
 pub(super) async fn know(app: &App, credential: &Credential) -> Result<Known> {
     let (account, id) = (credential.account, CustomerSessionId(credential.id));
     let (txn, now) = (app.store().snapshot().await?, app.store().clock.now());
-    let session = Entity::of(account).filter(Column::Id.eq(id)).one(&txn).await?.ok_or(Error::Unauthenticated)?;
+    let session = Entity::of(account).filter(Column::Id.eq(id)).one(&*txn).await?.ok_or(Error::Unauthenticated)?;
     if session.revoked_at.is_some() || session.expires_at <= now || !credential.is_of(&session.digest, &app.store().key)
     {
         return Err(Error::Unauthenticated);

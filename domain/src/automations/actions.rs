@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::enrolments;
+use crate::cause::Cause;
 use crate::customers;
 use crate::error::{Error, Refusal, Result};
 use crate::events::track::check_name;
@@ -50,8 +51,8 @@ pub enum Action {
 pub struct Because<'a> {
     pub event: Option<entity::EventId>,
     pub facts: &'a Value,
-    /// How many triggers and automations led to it, one after another.
-    pub depth: i16,
+    /// What led to it.
+    pub cause: Cause,
 }
 
 impl Action {

@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::actions::Because;
 use super::refusal::Flow;
 use crate::caller::{Caller, Scope, transact};
+use crate::cause::Cause;
 use crate::clock::fresh_id;
 use crate::customers;
 use crate::error::{Error, Refusal, Result};
@@ -45,7 +46,9 @@ impl Operation for NewEnrolment {
     type Made = EnrolmentId;
 
     async fn run(&self, tx: &Tx, _: &Caller) -> Result<EnrolmentId> {
-        begin(tx, self.automation, self.customer, &Because { event: None, facts: &Value::Null, depth: 1 }).await
+        let cause = Cause { depth: 1, origin: None };
+        let by_hand = Because { event: None, facts: &Value::Null, cause };
+        begin(tx, self.automation, self.customer, &by_hand).await
     }
 }
 
@@ -62,7 +65,7 @@ pub(super) async fn begin(
         return Err(Flow::AutomationDisabled { field: "automationId".to_owned() }.into());
     }
     customers::about(tx, customer, "who.customerId").await?;
-    let depth = because.depth;
+    let Cause { depth, origin } = because.cause;
     if depth > DEEPEST {
         return Err(Flow::LoopLimit.into());
     }
@@ -80,6 +83,7 @@ pub(super) async fn begin(
         position: 0,
         wake_at: None,
         depth,
+        origin_id: origin,
         reason: None,
         started_at: tx.now,
         ended_at: None,

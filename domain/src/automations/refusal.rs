@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::code::Code;
-use crate::events::DEEPEST;
+use crate::events::{DEEPEST, WIDEST};
 
 /// A rule of triggers, automations or webhooks that said no.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,8 @@ pub enum Flow {
     EnrolmentStatus { status: String },
     /// What follows would be one too many in a row.
     LoopLimit,
+    /// What follows would be more than may come of one event.
+    RunLimit,
     /// Nothing is posted to it.
     EndpointDisabled { field: String },
     /// It is tried by itself.
@@ -34,6 +36,7 @@ impl Flow {
             Self::AutomationDisabled { .. } => Code::AutomationDisabled,
             Self::EnrolmentStatus { .. } => Code::EnrolmentStatus,
             Self::LoopLimit => Code::LoopLimit,
+            Self::RunLimit => Code::RunLimit,
             Self::EndpointDisabled { .. } => Code::EndpointDisabled,
             Self::DeliveryPending => Code::DeliveryPending,
             Self::AddressNotPublic { .. } => Code::AddressNotPublic,
@@ -57,6 +60,9 @@ impl Flow {
             Self::LoopLimit => format!(
                 "Triggers and automations led to one another {DEEPEST} times in a row, which is the limit. Find the two that set each other off."
             ),
+            Self::RunLimit => format!(
+                "{WIDEST} runs came of one event, which is the limit: this trigger and those after it do nothing more about it. Find the triggers that set each other off, and narrow their conditions or disable them."
+            ),
             Self::EndpointDisabled { .. } => {
                 "This webhook endpoint is disabled: nothing is posted to it. Enable it with webhookEndpointUpdate."
                     .to_owned()
@@ -78,7 +84,7 @@ impl Flow {
             Self::EnrolmentStatus { .. } => Some("enrolmentId"),
             Self::DeliveryPending => Some("id"),
             Self::AlreadyEnrolled => Some("who.customerId"),
-            Self::LoopLimit => None,
+            Self::LoopLimit | Self::RunLimit => None,
         }
     }
 }

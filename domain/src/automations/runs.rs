@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::actions::{Action, Because};
 use crate::app::App;
+use crate::cause::Cause;
 use crate::clock::{Instant, fresh_id};
 use crate::error::{Error, Refusal, Result};
 use crate::events::{self, read, stored};
@@ -31,10 +32,13 @@ pub(crate) async fn act(app: &App, job: &job::Model) -> Result<After> {
     let id = of_job(job)?;
     let Some(run) = ({
         let txn = app.store().snapshot().await?;
-        Entity::of(job.account_id).filter(Column::Id.eq(id)).one(&txn).await?
+        Entity::of(job.account_id).filter(Column::Id.eq(id)).one(&*txn).await?
     }) else {
         return Ok(After::Done);
     };
+    if run.status != Status::Pending {
+        return Ok(After::Done);
+    }
     let action: Action = read(&run.action)?;
     let reference = run.event_id.map(|event| event.to_string()).unwrap_or_default();
     let Some(command) = action.command(run.customer_id, reference) else {
@@ -61,21 +65,21 @@ pub(crate) async fn act(app: &App, job: &job::Model) -> Result<After> {
 
 /// Does what is no command to the ledger, together with the run that says so.
 async fn take_effect(app: &App, run: &Model, action: &Action) -> Result<After> {
-    let tx = Tx::open(app.store(), run.account_id).await?.at_depth(run.depth);
+    let tx = Tx::open(app.store(), run.account_id).await?.because(cause(run));
     let Some(run) = pending(&tx, run.id).await? else { return Ok(After::Done) };
     let event = match run.event_id {
         Some(id) => tx.rows::<entity::event::Entity>().filter(entity::event::Column::Id.eq(id)).one(tx.db()).await?,
         None => None,
     };
     let facts = event.map_or(Value::Null, |event| event.payload);
-    let because = Because { event: run.event_id, facts: &facts, depth: run.depth };
+    let because = Because { event: run.event_id, facts: &facts, cause: cause(&run) };
     let (tx, run, became) = match action.take_effect(&tx, run.customer_id, &because).await {
         Ok(detail) => (tx, run, Ok(detail)),
         Err(Error::Refused(refusal)) => {
             // What it did until then is undone.
-            let (account, depth, id) = (run.account_id, run.depth, run.id);
+            let (account, cause, id) = (run.account_id, cause(&run), run.id);
             drop(tx);
-            let tx = Tx::open(app.store(), account).await?.at_depth(depth);
+            let tx = Tx::open(app.store(), account).await?.because(cause);
             let Some(run) = pending(&tx, id).await? else { return Ok(After::Done) };
             (tx, run, Err(refusal))
         }
@@ -88,6 +92,11 @@ async fn take_effect(app: &App, run: &Model, action: &Action) -> Result<After> {
     jobs::schedule(tx.db(), &tx.account, job::Kind::Act, next, tx.now).await?;
     tx.commit().await?;
     Ok(After::Said)
+}
+
+/// What led to a run.
+fn cause(run: &Model) -> Cause {
+    Cause { depth: run.depth, origin: run.origin_id }
 }
 
 /// The run, locked, if it is still to be carried out.
@@ -164,6 +173,7 @@ pub(super) async fn write_step(tx: &Tx, taken: Taken<'_>) -> Result<()> {
         customer_id: enrolment.customer_id,
         action: stored(taken.step)?,
         depth: enrolment.depth,
+        origin_id: enrolment.origin_id,
         status: if taken.refusal.is_some() { Status::Refused } else { Status::Done },
         activity_id: taken.activity,
         refusal: taken.refusal.map(stored).transpose()?,
@@ -172,6 +182,19 @@ pub(super) async fn write_step(tx: &Tx, taken: Taken<'_>) -> Result<()> {
         ended_at: Some(tx.now),
     };
     row.into_active_model().insert(tx.db()).await?;
+    Ok(())
+}
+
+/// What a trigger was still to do is not done any more: it was deleted or disabled.
+pub(super) async fn cancel(tx: &Tx, trigger: TriggerId) -> Result<()> {
+    Entity::update_many()
+        .col_expr(Column::Status, Expr::value(Status::Cancelled))
+        .col_expr(Column::EndedAt, Expr::value(tx.now))
+        .filter(Column::AccountId.eq(tx.account.id))
+        .filter(Column::TriggerId.eq(trigger))
+        .filter(Column::Status.eq(Status::Pending))
+        .exec(tx.db())
+        .await?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, QueryFilter, Query
 
 use super::actions::{Action, check_event};
 use super::conditions::{Condition, Conditions, Match};
+use super::runs;
 use crate::caller::{Caller, Scope, transact};
 use crate::clock::fresh_id;
 use crate::error::{Refusal, Result};
@@ -82,7 +83,8 @@ pub async fn create(caller: &Caller, new: NewTrigger) -> Result<Saved> {
     })
 }
 
-/// Changes a trigger. What has happened already is done as it was decided then.
+/// Changes a trigger. What has happened already is done as it was decided then; what is still to be done by one that is
+/// disabled is not done any more.
 pub async fn update(caller: &Caller, id: TriggerId, changes: Changes) -> Result<Saved> {
     transact!(caller, Scope::AutomationsWrite, |tx| {
         let changes = changes.clone();
@@ -108,6 +110,9 @@ pub async fn update(caller: &Caller, id: TriggerId, changes: Changes) -> Result<
         (trigger.event, trigger.conditions, trigger.actions) = (Set(event), Set(conditions), Set(actions));
         if let Some(enabled) = changes.enabled {
             trigger.enabled = Set(enabled);
+            if !enabled {
+                runs::cancel(tx, id).await?;
+            }
         }
         trigger.updated_at = Set(tx.now);
         let trigger = trigger.update(tx.db()).await?;
@@ -115,7 +120,7 @@ pub async fn update(caller: &Caller, id: TriggerId, changes: Changes) -> Result<
     })
 }
 
-/// Deletes a trigger; its log stays. Doing it twice changes nothing.
+/// Deletes a trigger; its log stays, and what it was still to do is not done. Doing it twice changes nothing.
 pub async fn delete(caller: &Caller, id: TriggerId) -> Result<Model> {
     transact!(caller, Scope::AutomationsWrite, |tx| {
         followed::lock(tx).await?;
@@ -127,6 +132,7 @@ pub async fn delete(caller: &Caller, id: TriggerId) -> Result<Model> {
         let mut gone: ActiveModel = trigger.into_active_model();
         (gone.enabled, gone.deleted_at, gone.updated_at) = (Set(false), Set(Some(tx.now)), Set(tx.now));
         let gone = gone.update(tx.db()).await?;
+        runs::cancel(tx, id).await?;
         Ok(save(tx, gone).await?.trigger)
     })
 }

@@ -16,6 +16,7 @@ use super::refusal::Flow;
 use super::runs::{Taken, author, write_step};
 use super::steps::{Branch, Does, Question, Step, WhenRefused, place};
 use crate::app::App;
+use crate::cause::Cause;
 use crate::clock::Instant;
 use crate::error::{Error, Refusal, Result};
 use crate::events::{Fact, follow};
@@ -66,7 +67,7 @@ async fn one(app: &App, job: &job::Model, id: EnrolmentId) -> Result<Next> {
         let Some(enrolment) = found.filter(|enrolment| enrolment.status == Status::Running) else {
             return rest(tx, id, None).await;
         };
-        let tx = tx.at_depth(enrolment.depth);
+        let tx = tx.because(Cause { depth: enrolment.depth, origin: enrolment.origin_id });
         // Woken too early, where its job was moved: it goes on waiting.
         if let Some(wake_at) = enrolment.wake_at.filter(|at| *at > tx.now) {
             return rest(tx, id, Some(wake_at)).await;
@@ -180,8 +181,8 @@ async fn take(app: &App, tx: &Tx, enrolment: &Model, steps: &[Step], at: usize) 
 
 async fn act(app: &App, tx: &Tx, enrolment: &Model, action: &Action) -> Result<(Option<entity::ActivityId>, Value)> {
     // A walk that a walk begins is one further.
-    let depth = enrolment.depth + 1;
-    let because = Because { event: enrolment.event_id, facts: &enrolment.facts, depth };
+    let cause = Cause { depth: enrolment.depth + 1, origin: enrolment.origin_id };
+    let because = Because { event: enrolment.event_id, facts: &enrolment.facts, cause };
     let Some(command) = action.command(enrolment.customer_id, enrolment.id.to_string()) else {
         return Ok((None, action.take_effect(tx, enrolment.customer_id, &because).await?));
     };

@@ -32,7 +32,7 @@ pub(crate) async fn step(app: &App, job: &job::Model) -> Result<After> {
     let id = of_job(job)?;
     let (operation, plan, part) = {
         let txn = store.snapshot().await?;
-        let Some(operation) = Entity::of(job.account_id).filter(Column::Id.eq(id)).one(&txn).await? else {
+        let Some(operation) = Entity::of(job.account_id).filter(Column::Id.eq(id)).one(&*txn).await? else {
             return Ok(After::Done);
         };
         let account = tx::find_account(&txn, job.account_id).await?;

@@ -100,6 +100,7 @@ async fn blank_purchases(tx: &Tx, id: CustomerId) -> Result<()> {
     Entity::update_many()
         .col_expr(Column::BuyerName, Expr::value(Option::<String>::None))
         .col_expr(Column::BuyerEmail, Expr::value(Option::<String>::None))
+        .col_expr(Column::Stranger, Expr::value(Option::<Vec<u8>>::None))
         .col_expr(Column::Note, Expr::value(Option::<String>::None))
         .col_expr(Column::Reason, Expr::value(Option::<String>::None))
         .col_expr(Column::Metadata, Expr::value(serde_json::json!({})))

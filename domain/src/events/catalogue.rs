@@ -117,6 +117,9 @@ const STEP: &[Property] = &[
     may_be("facts", Kind::Object),
 ];
 
+const LIMITED: &[Property] =
+    &[is("triggerId", Kind::Id), is("eventId", Kind::Id), is("originEventId", Kind::Id), is("runs", Kind::Whole)];
+
 /// All of them, by name.
 pub const BUILT_IN: &[EventType] = &[
     event("automation.webhook", "A step of an automation calls a webhook.", STEP),
@@ -164,6 +167,11 @@ pub const BUILT_IN: &[EventType] = &[
     event("subscription.renewed", "A further period was paid.", SUBSCRIPTION),
     event("subscription.resumed", "A paused subscription goes on.", SUBSCRIPTION),
     event("subscription.started", "A subscription's first period was paid.", SUBSCRIPTION),
+    event(
+        "trigger.limited",
+        "More would have come of one event than may: a trigger did nothing more about it.",
+        LIMITED,
+    ),
     EventType {
         of_customer: false,
         ..event("webhook.disabled", "A webhook endpoint failed for too long, or said that it is gone.", ENDPOINT)

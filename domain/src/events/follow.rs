@@ -1,23 +1,24 @@
 //! What follows from events: each pending one is looked at once, and what follows is written in the transaction that says
 //! so. Nothing has an effect here: triggers become runs, each a job of its own, and webhooks become deliveries.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use entity::account::Mode;
 use entity::event::{Column, Entity, Model};
 use entity::run::{self, Status};
 use entity::{AccountId, EventId, RunId, WebhookDeliveryId, event_trigger, job, webhook_delivery, webhook_endpoint};
-use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::sea_query::{Expr, LockType, OnConflict};
 use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::json;
 
 use super::catalogue::passes;
 use super::followed::texts;
-use super::{DEEPEST, read, stored};
+use super::{DEEPEST, Fact, WIDEST, read, stored};
 use crate::app::App;
 use crate::automations::actions::Action;
 use crate::automations::conditions::Conditions;
 use crate::automations::refusal::Flow;
+use crate::cause::Cause;
 use crate::clock::fresh_id;
 use crate::error::{Error, Refusal, Result};
 use crate::jobs::{self, After};
@@ -28,6 +29,8 @@ use crate::tx::Tx;
 const BATCH: u64 = 256;
 /// Runs that are enough for one transaction.
 const ENOUGH: usize = 2_000;
+/// The place of a run that says that no more may come of an event: behind all actions.
+const LIMITED: i32 = i32::MAX;
 /// Rows per statement.
 const ROWS: usize = 900;
 
@@ -39,7 +42,7 @@ pub async fn next_account(app: &App, after: Option<AccountId>) -> Result<Option<
     #[expect(clippy::disallowed_methods, reason = "the worker serves every account, one after another")]
     let select = Entity::find().select_only().column(Column::AccountId);
     let select = select.filter(Expr::cust("pending")).filter(Column::AccountId.gt(after));
-    Ok(select.order_by_asc(Column::AccountId).limit(1).into_tuple().one(&txn).await?)
+    Ok(select.order_by_asc(Column::AccountId).limit(1).into_tuple().one(&*txn).await?)
 }
 
 /// Looks at what waits in a live account; answers how many events that were.
@@ -185,6 +188,7 @@ async fn made(tx: &Tx, events: &[Model]) -> Result<(Vec<run::Model>, usize)> {
         let rules = read(&trigger.conditions).and_then(|conditions| Ok((conditions, read(&trigger.actions)?)));
         by_name.entry(trigger.event.clone()).or_default().push((trigger, rules));
     }
+    let mut widths = widths(tx, events.iter().filter(|event| by_name.contains_key(&event.name))).await?;
     let mut runs = Vec::new();
     for (looked, event) in events.iter().enumerate() {
         if runs.len() >= ENOUGH {
@@ -197,6 +201,16 @@ async fn made(tx: &Tx, events: &[Model]) -> Result<(Vec<run::Model>, usize)> {
             }
             match rules {
                 Ok((conditions, actions)) if conditions.hold(&event.payload) => {
+                    let width = widths.entry(origin_of(event)).or_default();
+                    if width.is_met {
+                        continue;
+                    }
+                    if width.runs + actions.len() > WIDEST {
+                        width.is_met = true;
+                        runs.extend(too_wide(tx, event, trigger, actions)?);
+                        continue;
+                    }
+                    width.runs += actions.len();
                     let ids = actions.iter().map(|_| RunId(fresh_id())).collect::<Vec<_>>();
                     for (position, (action, id)) in (0..).zip(actions.iter().zip(&ids)) {
                         let after = usize::try_from(position).ok().and_then(|position| ids.get(position + 1)).copied();
@@ -222,6 +236,56 @@ async fn made(tx: &Tx, events: &[Model]) -> Result<(Vec<run::Model>, usize)> {
     Ok((runs, events.len()))
 }
 
+/// The event that all began with which led to one.
+fn origin_of(event: &Model) -> EventId {
+    event.origin_id.unwrap_or(event.id)
+}
+
+/// How much came of an event.
+#[derive(Clone, Copy, Debug, Default)]
+struct Width {
+    runs: usize,
+    /// Whether more would have come, and was refused.
+    is_met: bool,
+}
+
+/// How much came of the events that these began with. Nobody adds to it until the transaction ends.
+async fn widths(tx: &Tx, events: impl Iterator<Item = &Model> + Clone) -> Result<HashMap<EventId, Width>> {
+    let origins = events.clone().map(origin_of).collect::<BTreeSet<_>>();
+    if origins.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let led = events.filter_map(|event| event.origin_id).collect::<BTreeSet<_>>();
+    if !led.is_empty() {
+        let led = tx.rows::<Entity>().filter(Column::Id.is_in(led)).order_by_asc(Column::Id);
+        led.lock(LockType::NoKeyUpdate).all(tx.db()).await?;
+    }
+    let runs = tx.rows::<run::Entity>().filter(run::Column::OriginId.is_in(origins)).select_only();
+    let runs = runs.column(run::Column::OriginId).column_as(run::Column::Id.count(), "runs");
+    let runs = runs.column_as(run::Column::Position.max(), "last").group_by(run::Column::OriginId);
+    let rows = runs.into_tuple::<(EventId, i64, i32)>().all(tx.db()).await?;
+    let width = |(origin, runs, last)| {
+        (origin, Width { runs: usize::try_from(runs).unwrap_or(usize::MAX), is_met: last == LIMITED })
+    };
+    Ok(rows.into_iter().map(width).collect())
+}
+
+/// More would come of an event than may: written down once, as a run that was refused, and told.
+fn too_wide(tx: &Tx, event: &Model, trigger: &event_trigger::Model, actions: &[Action]) -> Result<Option<run::Model>> {
+    let run = run_of(tx, event, trigger, (RunId(fresh_id()), LIMITED, None), &actions.first())?;
+    let refusal = stored(&Refusal::from(Flow::RunLimit))?;
+    let Some(run) = run else { return Ok(None) };
+    let origin = origin_of(event);
+    let fact = Fact {
+        name: "trigger.limited",
+        customer: event.customer_id,
+        subject: trigger.id.0,
+        payload: json!({ "triggerId": trigger.id, "eventId": event.id, "originEventId": origin, "runs": WIDEST }),
+    };
+    tx.emit_because(fact, Cause { depth: event.depth + 1, origin: Some(origin) });
+    Ok(Some(run::Model { status: Status::Refused, refusal: Some(refusal), ended_at: Some(tx.now), ..run }))
+}
+
 fn run_of(
     tx: &Tx,
     event: &Model,
@@ -243,6 +307,7 @@ fn run_of(
         customer_id,
         action: stored(action)?,
         depth: event.depth + 1,
+        origin_id: Some(origin_of(event)),
         status: if too_deep { Status::Refused } else { Status::Pending },
         activity_id: None,
         refusal,

@@ -29,6 +29,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::app::App;
+use super::cause::Cause;
 use super::clock::fresh_id;
 use super::error::{Error, Result};
 use super::ledger::state::WalletKey;
@@ -44,6 +45,8 @@ pub async fn follow(app: &App, account: entity::AccountId) -> Result<usize> {
 
 /// How many triggers and automations may lead to one another.
 pub const DEEPEST: i16 = 8;
+/// How many runs may come of one event, those that follow on what they do included.
+pub const WIDEST: usize = 1_000;
 
 /// What an activity of a kind is called as an event.
 #[must_use]
@@ -71,7 +74,7 @@ pub fn name_of(kind: Kind) -> &'static str {
 
 /// The event of an activity. It repeats what a follower branches on, and nothing that is erased with a person.
 #[must_use]
-pub fn of_activity(account: &account::Model, activity: &activity::Model, depth: i16) -> Model {
+pub fn of_activity(account: &account::Model, activity: &activity::Model, cause: Cause) -> Model {
     let name = name_of(activity.kind);
     Model {
         account_id: activity.account_id,
@@ -90,7 +93,8 @@ pub fn of_activity(account: &account::Model, activity: &activity::Model, depth: 
             "reversesId": activity.reverses_id,
         }),
         at: activity.at,
-        depth,
+        depth: cause.depth,
+        origin_id: cause.origin,
         pending: is_followed(account, name),
     }
 }
@@ -135,7 +139,8 @@ pub fn of_notice(account: &account::Model, noticed: &Noticed) -> Model {
         subject_id: credit_type.0,
         payload,
         at: noticed.at,
-        depth: noticed.depth,
+        depth: noticed.cause.depth,
+        origin_id: noticed.cause.origin,
         pending: is_followed(account, name),
     }
 }
@@ -158,16 +163,21 @@ pub struct Fact {
 impl Tx {
     /// Keeps what happened, to be written with what made it happen.
     pub(super) fn emit(&self, fact: Fact) -> EventId {
+        self.emit_because(fact, self.cause)
+    }
+
+    /// The same, for what this led to.
+    pub(super) fn emit_because(&self, fact: Fact, cause: Cause) -> EventId {
         let followed = is_followed(&self.account, fact.name);
-        self.note(fact, followed)
+        self.note(fact, cause, followed)
     }
 
     /// The same, for nobody to follow.
     pub(super) fn emit_quietly(&self, fact: Fact) -> EventId {
-        self.note(fact, false)
+        self.note(fact, self.cause, false)
     }
 
-    fn note(&self, fact: Fact, pending: bool) -> EventId {
+    fn note(&self, fact: Fact, cause: Cause, pending: bool) -> EventId {
         let row = Model {
             account_id: self.account.id,
             id: EventId(fresh_id()),
@@ -177,7 +187,8 @@ impl Tx {
             subject_id: fact.subject,
             payload: fact.payload,
             at: self.now,
-            depth: self.depth,
+            depth: cause.depth,
+            origin_id: cause.origin,
             pending,
         };
         let id = row.id;

@@ -1,5 +1,5 @@
 //! Forgetting what is kept no longer: events, and with them the runs of triggers and the deliveries that came of them;
-//! who did what; and sessions that are over.
+//! who did what; sessions that are over; and strangers' orders that nobody paid.
 //!
 //! Oldest first, by id, a few pages at a time. What waits is never forgotten, nor an event that something waits for.
 
@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::clock::Instant;
 use crate::error::Result;
 use crate::jobs::{self, After};
+use crate::sales::strangers;
 use crate::tx::Tx;
 
 /// Rows that are looked at at a time.
@@ -27,7 +28,7 @@ const PAGES: usize = 5;
 /// When an account next looks for what is kept no longer: ten times within what is kept, and at most once a day.
 #[must_use]
 fn next(account: &Account, now: Instant) -> Instant {
-    now + TimeDelta::days(i64::from(account.event_days / 10).max(1))
+    now + TimeDelta::days(i64::from(account.event_days.min(account.order_days) / 10).max(1))
 }
 
 /// Sees to it that an account looks, now or in its time. A sandbox does without a job: it looks whenever its clock arrives.
@@ -72,6 +73,7 @@ async fn page(tx: &Tx, app: &App) -> Result<bool> {
         forget::<webhook_delivery::Entity>(tx, |row| (row.id, row.created_at < real, row.next_at.is_some())).await?,
         forget::<access_entry::Entity>(tx, |row| (row.id, row.at < real, false)).await?,
         forget::<customer_session::Entity>(tx, |row| (row.id, row.expires_at < real, false)).await?,
+        strangers::forget(tx).await?,
         // Last: what waits for one keeps it.
         forget::<event::Entity>(tx, |row| (row.id, row.at < before, row.pending)).await?,
     ];

@@ -74,6 +74,7 @@ impl Operation for Tracked {
             payload: self.properties.clone(),
             at: tx.now,
             depth: 0,
+            origin_id: None,
             pending: is_followed(&tx.account, &self.name),
         };
         let id = row.id;

@@ -132,7 +132,7 @@ async fn find(store: &Store, work: Work, due: Instant, most: usize) -> Result<BT
             select = select.filter(Column::AccountId.is_not_in(found.keys().copied()));
         }
         let rows: Vec<(AccountId, JobId)> =
-            select.order_by_asc(Column::RunAt).limit(WINDOW).into_tuple().all(&txn).await?;
+            select.order_by_asc(Column::RunAt).limit(WINDOW).into_tuple().all(&*txn).await?;
         let last = (rows.len() as u64) < WINDOW;
         for (account, job) in rows {
             found.entry(account).or_default().push(job);

@@ -141,7 +141,7 @@ pub(super) async fn oldest_due(store: &Store) -> Result<std::time::Duration> {
         .filter(Column::RunAt.lte(now))
         .filter(Column::DeadAt.is_null())
         .order_by_asc(Column::RunAt)
-        .one(&txn)
+        .one(&*txn)
         .await?;
     Ok(oldest.and_then(|job| (now - job.run_at).to_std().ok()).unwrap_or_default())
 }
@@ -159,7 +159,7 @@ pub(super) async fn first_due(store: &Store, account: AccountId, until: Instant,
             .order_by_asc(Column::Kind)
             .order_by_asc(Column::Id)
     };
-    let mut jobs = due().limit(most).all(&txn).await?;
+    let mut jobs = due().limit(most).all(&*txn).await?;
     if let Some(first) = jobs.first().map(|job| (job.run_at, job.kind)) {
         jobs.retain(|job| (job.run_at, job.kind) == first);
     }

@@ -14,6 +14,7 @@ use super::decide::{Circumstances, Used, decide};
 use super::load;
 use super::state::{Entry, Wallet, WalletKey};
 use super::watch::{Noticed, Watch};
+use crate::cause::Cause;
 use crate::clock::Instant;
 use crate::error::Refusal;
 
@@ -36,8 +37,8 @@ pub struct Books {
 pub struct Ask<'a> {
     pub command: &'a Command,
     pub source: Source,
-    /// How many triggers and automations led to it, one after another.
-    pub depth: i16,
+    /// What led to it.
+    pub cause: Cause,
     /// The account's time.
     pub clock: Instant,
     /// Where ids come from.
@@ -83,7 +84,9 @@ impl Books {
         let mut watch = Watch::new(&credit_type, &mut self.noticed);
         for key in &keys {
             if let Some(wallet) = self.wallets.get_mut(key) {
-                wallet.settle_each(at, |wallet, entry| make_true(wallet, entry, (Author::Time, 0), &mut watch, write));
+                wallet.settle_each(at, |wallet, entry| {
+                    make_true(wallet, entry, (Author::Time, Cause::default()), &mut watch, write)
+                });
                 watch.until(wallet, at);
                 watch.close(wallet);
             }
@@ -105,7 +108,7 @@ impl Books {
             self.note_reversed(&posting.entry);
             let wallet = self.wallets.get_mut(&posting.wallet).expect("what an entry is written in is there");
             let mut watch = Watch::new(&credit_type, &mut self.noticed);
-            make_true(wallet, posting.entry, (Author::Command, ask.depth), &mut watch, write);
+            make_true(wallet, posting.entry, (Author::Command, ask.cause), &mut watch, write);
         }
         Ok(())
     }
@@ -150,7 +153,7 @@ pub(super) fn said_in(command: &Command) -> Option<&'static str> {
 fn make_true(
     wallet: &mut Wallet,
     mut entry: Entry,
-    (author, depth): (Author, i16),
+    (author, cause): (Author, Cause),
     watch: &mut Watch<'_>,
     write: &mut dyn FnMut(&Wallet, &mut Entry, Author) -> Vec<u8>,
 ) {
@@ -163,6 +166,6 @@ fn make_true(
     wallet.apply(&entry);
     wallet.row.hash = hash;
     if author == Author::Command {
-        watch.changed(wallet, before, entry.at, depth);
+        watch.changed(wallet, before, entry.at, cause);
     }
 }

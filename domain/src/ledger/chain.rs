@@ -92,6 +92,16 @@ impl LedgerKey {
         mac.finalize().into_bytes().to_vec()
     }
 
+    /// What is kept of the address that a stranger ordered from: the same for the same one, and no way back to it.
+    #[must_use]
+    pub fn stranger(&self, account: AccountId, address: &str) -> Vec<u8> {
+        let mut mac = self.mac();
+        mac.update(b"scrip stranger");
+        mac.update(account.0.as_bytes());
+        mac.update(address.as_bytes());
+        mac.finalize().into_bytes()[..16].to_vec()
+    }
+
     /// The signature of a text that is kept outside the database.
     #[must_use]
     pub fn sign_text(&self, text: &str) -> Vec<u8> {

@@ -109,7 +109,7 @@ pub(super) async fn within(
 ) -> Result<Vec<Result<Outcome>>> {
     let ground = Ground { txn: tx.db(), accounts: std::slice::from_ref(&tx.account), store, within: Some(tx) };
     let (actor, source) = by;
-    let job = |command| post::Job::within(tx.account.id, actor.clone(), source, command).at_depth(tx.depth);
+    let job = |command| post::Job::within(tx.account.id, actor.clone(), source, command).because(tx.cause);
     let jobs = commands.into_iter().map(job).collect::<Vec<_>>();
     tx.touch(jobs.iter().flat_map(|job| job.command.customers()));
     match post::post(&ground, &jobs.iter().collect::<Vec<_>>()).await {

@@ -13,6 +13,7 @@ use super::requests::{self, Recorded};
 use super::state::Wallet;
 use super::{IMPORT, load, part};
 use crate::caller::{Caller, Scope};
+use crate::cause::Cause;
 use crate::clock::{Instant, fresh_id};
 use crate::error::{Refusal, Result};
 use crate::input;
@@ -148,7 +149,7 @@ fn try_out(books: &mut Books, (source, now): (Source, Instant), issue: &Issue) -
     let empty = Wallet::new(load::empty(books.account.id, key), Vec::new(), Vec::new());
     books.wallets.insert(key, empty);
     let command = Command::Issue(issue.clone());
-    let ask = Ask { command: &command, source, depth: 0, clock: now, fresh: &fresh_id };
+    let ask = Ask { command: &command, source, cause: Cause::default(), clock: now, fresh: &fresh_id };
     let tried = books.play(&ask, &mut |wallet, _, _| wallet.row.hash.clone());
     books.wallets.clear();
     tried

@@ -20,6 +20,7 @@ use super::rows::{self, Prepared, add, change};
 use super::runs::Runs;
 use super::state::WalletKey;
 use super::watch;
+use crate::cause::Cause;
 use crate::clock::{Instant, fresh_id};
 use crate::error::{Refusal, Result};
 use crate::events;
@@ -33,8 +34,8 @@ pub struct Job {
     once: Once,
     actor: (ActorKind, String),
     source: Source,
-    /// How many triggers and automations led to it, one after another.
-    depth: i16,
+    /// What led to it.
+    cause: Cause,
     pub command: Command,
 }
 
@@ -59,30 +60,31 @@ impl Job {
     ) -> Self {
         // Here, not in the lane, where everybody would wait for it.
         let fingerprint = command.fingerprint();
-        Self { account, once: Once::Key(key, fingerprint), actor, source, depth: 0, command }
+        Self { account, once: Once::Key(key, fingerprint), actor, source, cause: Cause::default(), command }
     }
 
     /// A command of a transaction that sees to it itself that it is carried out once.
     pub fn within(account: AccountId, actor: (ActorKind, String), source: Source, command: Command) -> Self {
-        Self { account, once: Once::Elsewhere, actor, source, depth: 0, command }
+        Self { account, once: Once::Elsewhere, actor, source, cause: Cause::default(), command }
     }
 
     /// A command that the server gives itself, and may give again.
     pub fn by_itself(account: AccountId, command: Command) -> Self {
         let actor = (ActorKind::System, String::new());
-        Self { account, once: Once::Elsewhere, actor, source: Source::Clock, depth: 0, command }
+        Self { account, once: Once::Elsewhere, actor, source: Source::Clock, cause: Cause::default(), command }
     }
 
     /// An action of a trigger, once: what becomes of it is written on its run in the same transaction.
     pub fn of_run(run: &run::Model, actor: (ActorKind, String), command: Command, ends_job: bool) -> Self {
         let once = Once::Run { id: run.id, ends_job };
-        Self { account: run.account_id, once, actor, source: Source::Trigger, depth: run.depth, command }
+        let cause = Cause { depth: run.depth, origin: run.origin_id };
+        Self { account: run.account_id, once, actor, source: Source::Trigger, cause, command }
     }
 
-    /// The same, as something that so many triggers and automations led to.
+    /// The same, as something that this led to.
     #[must_use]
-    pub fn at_depth(self, depth: i16) -> Self {
-        Self { depth, ..self }
+    pub fn because(self, cause: Cause) -> Self {
+        Self { cause, ..self }
     }
 }
 
@@ -193,7 +195,7 @@ pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outco
 }
 
 /// An entry that was decided, and how many triggers and automations led to it.
-type Written = (Arc<Posted>, i16);
+type Written = (Arc<Posted>, Cause);
 
 /// What writes the entries, and what they changed: parents before children.
 fn statements<'a>(
@@ -229,9 +231,9 @@ fn statements<'a>(
 
 /// What happened: each entry, and what followed from it for those who watch a wallet.
 fn facts<'a>(library: &'a Library, written: &'a [Written]) -> impl Iterator<Item = event::Model> + 'a {
-    let facts = written.iter().map(|(posted, depth)| {
+    let facts = written.iter().map(|(posted, cause)| {
         let activity = &posted.0;
-        events::of_activity(&library[&activity.account_id].account, activity, *depth)
+        events::of_activity(&library[&activity.account_id].account, activity, *cause)
     });
     let notices = library
         .values()
@@ -249,7 +251,7 @@ fn run(
 ) -> Result<Vec<Arc<Posted>>, Refusal> {
     let (by_command, by_time) = (Told::by(job.actor.clone(), job.source, &job.command), Told::by_time());
     let mut answer = Vec::new();
-    let ask = Ask { command: &job.command, source: job.source, depth: job.depth, clock, fresh: &fresh_id };
+    let ask = Ask { command: &job.command, source: job.source, cause: job.cause, clock, fresh: &fresh_id };
     books.play(&ask, &mut |wallet, entry, author| {
         let told = if author == Author::Command { &by_command } else { &by_time };
         if entry.follows {
@@ -257,11 +259,11 @@ fn run(
         }
         let posted = Arc::new(record(&ground.store.key, wallet, entry, told));
         let hash = posted.0.hash.clone();
-        let depth = if author == Author::Command { job.depth } else { 0 };
+        let cause = if author == Author::Command { job.cause } else { Cause::default() };
         if author == Author::Command {
             answer.push(posted.clone());
         }
-        written.push((posted, depth));
+        written.push((posted, cause));
         hash
     })?;
     Ok(answer)

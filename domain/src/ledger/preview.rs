@@ -8,6 +8,7 @@ use super::books::{Ask, Author};
 use super::command::{Command, Preview};
 use super::load::{self, Purpose};
 use super::state::{Entry, Rest, makes_grants};
+use crate::cause::Cause;
 use crate::clock::fresh_id;
 use crate::error::Result;
 use crate::tx::View;
@@ -18,7 +19,7 @@ pub async fn preview(view: &View, source: Source, command: &Command) -> Result<P
         load::books(view.db(), view.account(), &[command], Purpose::Look(view.whole_wallets), || view.now()).await?;
     let mut entries: Vec<Entry> = Vec::new();
     let key = command.wallet();
-    let ask = Ask { command, source, depth: 0, clock: view.now(), fresh: &fresh_id };
+    let ask = Ask { command, source, cause: Cause::default(), clock: view.now(), fresh: &fresh_id };
     books.play(&ask, &mut |wallet, entry, author| {
         // What arrives at another customer is not shown: it is what leaves this one.
         if author == Author::Command && wallet.key() == key {

@@ -44,7 +44,7 @@ impl Runs {
             Status::Pending => None,
             Status::Done => Some(Answer::Replayed(run.activity_id.into_iter().collect())),
             Status::Refused => Some(Answer::RefusedBefore(refusal(run)?)),
-            Status::Failed => Some(Answer::RefusedBefore(Refusal::Fault)),
+            Status::Failed | Status::Cancelled => Some(Answer::RefusedBefore(Refusal::Fault)),
         })
     }
 

@@ -9,6 +9,7 @@ use entity::{Credits, GrantId, credit_grant, credit_type, wallet};
 
 use super::expiration::zone_of;
 use super::state::{Wallet, WalletKey, is_over, is_usable};
+use crate::cause::Cause;
 use crate::clock::Instant;
 
 /// By how much a local day may be longer or shorter than 24 hours, and more.
@@ -32,8 +33,8 @@ pub struct Noticed {
     pub wallet: WalletKey,
     pub at: Instant,
     pub notice: Notice,
-    /// That of the command which crossed it; 0 for what time does.
-    pub depth: i16,
+    /// That of the command which crossed it; none for what time does.
+    pub cause: Cause,
 }
 
 /// What a credit type tells of, while one wallet after another is watched.
@@ -81,7 +82,7 @@ impl<'a> Watch<'a> {
     /// Time has done all that it does to a wallet for now.
     pub fn close(&mut self, wallet: &Wallet) {
         if let Some((at, before)) = self.instant.take() {
-            self.balance(wallet, before, standing(wallet, at), at, 0);
+            self.balance(wallet, before, standing(wallet, at), (at, Cause::default()));
         }
     }
 
@@ -91,22 +92,22 @@ impl<'a> Watch<'a> {
         if self.credit_type.low_balance_at.is_some() { standing(wallet, at) } else { Credits::ZERO }
     }
 
-    /// Looks at what an entry of a command crossed, by what stood before it. `depth` is that of the command.
-    pub fn changed(&mut self, wallet: &Wallet, before: Credits, at: Instant, depth: i16) {
+    /// Looks at what an entry of a command crossed, by what stood before it, and what led to the command.
+    pub fn changed(&mut self, wallet: &Wallet, before: Credits, at: Instant, cause: Cause) {
         // The first credits of a wallet are no recovery.
         if wallet.row.sequence > 1 && self.credit_type.low_balance_at.is_some() {
-            self.balance(wallet, before, standing(wallet, at), at, depth);
+            self.balance(wallet, before, standing(wallet, at), (at, cause));
         }
     }
 
-    fn balance(&mut self, wallet: &Wallet, before: Credits, available: Credits, at: Instant, depth: i16) {
+    fn balance(&mut self, wallet: &Wallet, before: Credits, available: Credits, (at, cause): (Instant, Cause)) {
         let Some(threshold) = self.credit_type.low_balance_at else { return };
         if (before <= threshold) == (available <= threshold) {
             return;
         }
         let grants = wallet.grants.iter().filter(|grant| is_usable(grant, at)).map(lot).collect();
         let notice = Notice::Balance { threshold, before, available, grants };
-        self.noticed.push(Noticed { wallet: wallet.key(), at, notice, depth });
+        self.noticed.push(Noticed { wallet: wallet.key(), at, notice, cause });
     }
 
     fn ends_soon(&mut self, wallet: &Wallet, at: Instant) {
@@ -122,7 +123,7 @@ impl<'a> Watch<'a> {
             let Some(expires_at) = ending.first().and_then(|grant| grant.expires_at) else { continue };
             let grants = ending.into_iter().map(lot).collect();
             let notice = Notice::ExpiringSoon { days, expires_at, grants };
-            self.noticed.push(Noticed { wallet: wallet.key(), at, notice, depth: 0 });
+            self.noticed.push(Noticed { wallet: wallet.key(), at, notice, cause: Cause::default() });
         }
     }
 }

@@ -125,10 +125,10 @@ pub(super) async fn is_under_way(tx: &Tx, order: OrderId) -> Result<bool> {
 async fn ask(app: &App, account: AccountId, id: PaymentId) -> Result<After> {
     let (payment, description) = {
         let txn = app.store().snapshot().await?;
-        let found = Entity::of(account).filter(Column::Id.eq(id)).one(&txn).await?;
+        let found = Entity::of(account).filter(Column::Id.eq(id)).one(&*txn).await?;
         let Some(payment) = found else { return Ok(After::Done) };
         let order = product_order::Entity::of(account).filter(product_order::Column::Id.eq(payment.order_id));
-        let number = order.one(&txn).await?.map(|order| order.number).unwrap_or_default();
+        let number = order.one(&*txn).await?.map(|order| order.number).unwrap_or_default();
         let name = find_account(&txn, account).await?.map(|account| account.name).unwrap_or_default();
         (payment, format!("{name}, order {number}"))
     };
@@ -174,7 +174,7 @@ pub async fn receive(app: &App, provider: &str, slug: &str, message: &Message<'_
         } else {
             let txn = app.store().snapshot().await?;
             let known = Entity::of(account.id).filter(Column::Provider.eq(provider.name()));
-            known.filter(Column::ProviderReference.eq(&said.reference)).one(&txn).await?
+            known.filter(Column::ProviderReference.eq(&said.reference)).one(&*txn).await?
         };
         match found {
             Some(payment) => hear(app, account.id, payment.id, &said).await?,
@@ -299,10 +299,10 @@ pub(super) async fn owe(tx: &Tx, refund: &refund::Model) -> Result<()> {
 async fn give_back(app: &App, account: AccountId, id: RefundId) -> Result<After> {
     let (owed, payment) = {
         let txn = app.store().snapshot().await?;
-        let owed = refund::Entity::of(account).filter(refund::Column::Id.eq(id)).one(&txn).await?;
+        let owed = refund::Entity::of(account).filter(refund::Column::Id.eq(id)).one(&*txn).await?;
         let Some(owed) = owed.filter(|owed| owed.status == refund::Status::Pending) else { return Ok(After::Done) };
         let Some(payment) = owed.payment_id else { return Ok(After::Done) };
-        let payment = Entity::of(account).filter(Column::Id.eq(payment)).one(&txn).await?;
+        let payment = Entity::of(account).filter(Column::Id.eq(payment)).one(&*txn).await?;
         let Some(payment) = payment else { return Ok(After::Done) };
         (owed, payment)
     };

@@ -11,6 +11,7 @@
 //! * [`anew`]: periods that wait for their payment, after a pause or with another plan.
 //! * [`unpaid`]: periods that nobody has paid, collected again or given up.
 //! * [`unfulfilled`]: what an order could not give when it was paid, given later.
+//! * [`strangers`]: what strangers ordered and nobody has paid, bounded.
 //! * [`pending`]: what was ordered and has not become credits, and why.
 //! * [`collect`]: what a payment provider is asked, and what it says; [`provider`]: the trait it implements.
 //!
@@ -39,6 +40,7 @@ pub mod refunds;
 pub mod refusal;
 pub mod renewals;
 pub mod sale;
+pub(crate) mod strangers;
 pub mod subscriptions;
 pub mod trials;
 pub mod unfulfilled;

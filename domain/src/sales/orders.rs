@@ -45,6 +45,7 @@ pub(super) fn awaiting_payment(tx: &Tx, customer: CustomerId, basket: &Basket, a
         refunded: Minor::ZERO,
         buyer_name: None,
         buyer_email: None,
+        stranger: None,
         note: None,
         metadata: json!({}),
         actor_kind: actor.0,

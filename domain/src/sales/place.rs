@@ -12,7 +12,7 @@ use super::fulfil::{self, Terms};
 use super::orders::{awaiting_payment, emit, insert};
 use super::provider::PaymentProvider;
 use super::refusal::Sale;
-use super::{collect, payments, renewals, subscriptions};
+use super::{collect, payments, renewals, strangers, subscriptions};
 use crate::caller::{Caller, Role, Scope};
 use crate::customers;
 use crate::error::{Refusal, Result};
@@ -54,7 +54,7 @@ pub async fn place(caller: &Caller, new: NewOrder, key: &str) -> Result<(OrderId
         let account = caller.authorise(scope)?;
         let txn = caller.app().store().snapshot().await?;
         let pending = payment::Entity::of(account).filter(payment::Column::OrderId.eq(order));
-        pending.filter(payment::Column::Status.eq(payment::Status::Pending)).one(&txn).await?
+        pending.filter(payment::Column::Status.eq(payment::Status::Pending)).one(&*txn).await?
     };
     if let Some(pending) = pending.filter(|pending| pending.provider_reference.is_none()) {
         collect::now(caller.app(), pending.account_id, pending.id).await;
@@ -152,6 +152,9 @@ async fn place_in(tx: &Tx, caller: &Caller, new: &NewOrder) -> Result<OrderId> {
     let mut order = awaiting_payment(tx, customer.id, &basket, caller.actor());
     if let Buyer::Anonymous { name, email } = &new.buyer {
         (order.buyer_name, order.buyer_email) = (Some(name.clone()), Some(email.clone()));
+    }
+    if anonymous && !basket.total.is_zero() {
+        order.stranger = Some(strangers::take(tx, caller, &basket).await?);
     }
     order.note.clone_from(&new.note);
     order.metadata = new.metadata.clone().unwrap_or_else(|| json!({}));

@@ -45,7 +45,7 @@ pub async fn by_token(caller: &Caller, text: &str) -> Result<Option<Receipt>> {
         return Ok(None);
     }
     // The token is the permission: it shows this one order.
-    let view = match View::open(store, account, Sight::All).await {
+    let view = match View::open(store, account, Sight::All, None).await {
         Err(Error::Unauthenticated) => return Ok(None),
         view => view?,
     };

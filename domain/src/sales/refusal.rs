@@ -21,6 +21,8 @@ pub enum Sale {
     QuantityOutOfRange { field: String, least: i64, most: Option<i64> },
     /// The customer may not have more at this price.
     LimitPerCustomer { field: String, most: i64, had: i64 },
+    /// Too many orders of strangers await payment: from this address, or of this product.
+    TooManyUnpaid { field: String },
     /// One order is paid in one currency, or in credits.
     MixedPayment { field: String },
     /// Only a customer who has signed in, or staff, can order this.
@@ -74,6 +76,7 @@ impl Sale {
             Self::CreditTypeArchived { .. } => Code::CreditTypeArchived,
             Self::QuantityOutOfRange { .. } => Code::QuantityOutOfRange,
             Self::LimitPerCustomer { .. } => Code::LimitPerCustomer,
+            Self::TooManyUnpaid { .. } => Code::TooManyUnpaid,
             Self::MixedPayment { .. } => Code::MixedPayment,
             Self::SignInRequired { .. } => Code::SignInRequired,
             Self::OrderNotAwaitingPayment { .. } => Code::OrderNotAwaitingPayment,
@@ -117,6 +120,9 @@ impl Sale {
             Self::QuantityOutOfRange { least, .. } => format!("Must be {least} or more at this price."),
             Self::LimitPerCustomer { most, had, .. } => {
                 format!("One customer may have {most} at this price, and this one has ordered {had}. Choose another price.")
+            }
+            Self::TooManyUnpaid { .. } => {
+                "Too many orders wait for their payment already. Pay one of them, sign in, or ask the business.".to_owned()
             }
             Self::MixedPayment { .. } => {
                 "One order is paid in one currency, or in credits. Place one order for each.".to_owned()
@@ -194,6 +200,7 @@ impl Sale {
             | Self::CreditTypeArchived { field }
             | Self::QuantityOutOfRange { field, .. }
             | Self::LimitPerCustomer { field, .. }
+            | Self::TooManyUnpaid { field }
             | Self::MixedPayment { field }
             | Self::SignInRequired { field }
             | Self::FewerUnused { field, .. }

@@ -117,7 +117,7 @@ async fn opened(caller: &Caller, account: AccountId, id: SubscriptionId) -> Resu
     let open = product_order::Entity::of(account)
         .filter(product_order::Column::SubscriptionId.eq(id))
         .filter(product_order::Column::Status.eq(product_order::Status::AwaitingPayment));
-    let orders = open.all(&txn).await?.into_iter().map(|order| order.id).collect::<Vec<_>>();
+    let orders = open.all(&*txn).await?.into_iter().map(|order| order.id).collect::<Vec<_>>();
     if orders.is_empty() {
         return Ok(Vec::new());
     }
@@ -125,7 +125,7 @@ async fn opened(caller: &Caller, account: AccountId, id: SubscriptionId) -> Resu
         .filter(payment::Column::OrderId.is_in(orders))
         .filter(payment::Column::Status.eq(payment::Status::Pending))
         .filter(payment::Column::ProviderReference.is_null());
-    Ok(pending.all(&txn).await?.into_iter().map(|payment| payment.id).collect())
+    Ok(pending.all(&*txn).await?.into_iter().map(|payment| payment.id).collect())
 }
 
 /// Whose subscriptions a caller may touch: a customer its own.

@@ -83,15 +83,15 @@ async fn due(
 ) -> Result<Option<(webhook_endpoint::Model, Vec<Due>)>> {
     let (store, account) = (app.store(), job.account_id);
     let txn = store.snapshot().await?;
-    let endpoint = webhook_endpoint::Entity::of(account).filter(webhook_endpoint::Column::Id.eq(id)).one(&txn).await?;
+    let endpoint = webhook_endpoint::Entity::of(account).filter(webhook_endpoint::Column::Id.eq(id)).one(&*txn).await?;
     let Some(endpoint) = endpoint.filter(|endpoint| endpoint.enabled && endpoint.deleted_at.is_none()) else {
         return Ok(None);
     };
     let most = if endpoint.failing_since.is_some() { 1 } else { AT_ONCE };
     let due = Entity::of(account).filter(Column::EndpointId.eq(id)).filter(Column::NextAt.lte(store.clock.now()));
-    let due = due.order_by_asc(Column::NextAt).limit(most).all(&txn).await?;
+    let due = due.order_by_asc(Column::NextAt).limit(most).all(&*txn).await?;
     let events = event::Entity::of(account).filter(event::Column::Id.is_in(due.iter().map(|row| row.event_id)));
-    let mut events = events.all(&txn).await?.into_iter().map(|row| (row.id, row)).collect::<HashMap<_, _>>();
+    let mut events = events.all(&*txn).await?.into_iter().map(|row| (row.id, row)).collect::<HashMap<_, _>>();
     let due = due.into_iter().map(|row| {
         let event = events.remove(&row.event_id);
         (row, event)
