@@ -173,19 +173,19 @@ pub fn token(purse: &Purse) -> Result<String> {
 
 /// What is asked of each client.
 #[derive(Clone)]
-struct Task {
-    purses: Arc<Vec<Purse>>,
-    tokens: Arc<HashMap<AccountId, String>>,
-    mix: Arc<Mix>,
-    hot: f64,
-    keys: Arc<AtomicU64>,
+pub struct Task {
+    pub purses: Arc<Vec<Purse>>,
+    pub tokens: Arc<HashMap<AccountId, String>>,
+    pub mix: Arc<Mix>,
+    pub hot: f64,
+    pub keys: Arc<AtomicU64>,
 }
 
 /// Changes credits.
-struct Changer {
-    client: Client,
-    task: Task,
-    chooser: Chooser,
+pub struct Changer {
+    pub client: Client,
+    pub task: Task,
+    pub chooser: Chooser,
 }
 
 impl Asks for Changer {

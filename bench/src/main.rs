@@ -3,6 +3,7 @@
 mod beside;
 mod bulk;
 mod client;
+mod fresh;
 mod grow;
 mod growth;
 mod house;
@@ -15,6 +16,7 @@ mod postgres;
 mod procedure;
 mod profile;
 mod raw;
+mod starve;
 
 use std::process::ExitCode;
 
@@ -45,6 +47,10 @@ enum Command {
     Growth(growth::Growth),
     /// Read customers from Scrip and from `PostGraphile`.
     Beside(beside::Beside),
+    /// Let one caller ask for as much as it can, and see what others wait for.
+    Starve(starve::Starve),
+    /// Use a database that is really new.
+    Fresh(fresh::Fresh),
     /// Use a wallet with many open grants.
     Grants(growth::Grants),
 }
@@ -71,6 +77,8 @@ fn run() -> Result<()> {
             Command::Procedure(procedure) => procedure.run().await,
             Command::Growth(growth) => growth.run().await,
             Command::Beside(beside) => beside.run().await,
+            Command::Starve(starve) => starve.run().await,
+            Command::Fresh(fresh) => fresh.run().await,
             Command::Grants(grants) => grants.run().await,
         }
     })

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use data_encoding::BASE64URL_NOPAD;
 use entity::{AccountId, CustomerId};
-use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use sea_orm::{DbBackend, Statement};
 use uuid::Uuid;
 
 use super::app::App;
@@ -34,7 +34,7 @@ pub async fn tell(app: &App, untold: &Untold) -> Result<()> {
     for message in messages {
         let values = [CHANNEL.into(), message.into()];
         let notify = Statement::from_sql_and_values(DbBackend::Postgres, "SELECT pg_notify($1, $2)", values);
-        app.store().outside().execute_raw(notify).await?;
+        app.store().beside(notify).await?;
     }
     Ok(())
 }

@@ -130,8 +130,8 @@ impl Store {
 
     /// Answers if the database does.
     pub async fn ping(&self) -> Result<()> {
-        self.readers.beside().execute_unprepared("SELECT 1").await?;
-        Ok(())
+        let asked = Statement::from_string(self.writer.get_database_backend(), "SELECT 1");
+        Ok(self.beside(asked).await?)
     }
 
     /// How many SQL statements have run since the start, transaction brackets left out.
@@ -167,9 +167,9 @@ impl Store {
         Ok(())
     }
 
-    /// A connection for what is part of no transaction.
-    pub(super) fn outside(&self) -> &DatabaseConnection {
-        self.readers.beside()
+    /// Runs a statement that is part of no transaction, and takes a moment.
+    pub(super) async fn beside(&self, statement: Statement) -> Result<(), DbErr> {
+        self.readers.beside(statement).await
     }
 
     /// Where the database is.
@@ -288,7 +288,8 @@ async fn connect_sqlite(
         .await
         .map_err(|error| unreachable(&error))?;
     let options = options.create_if_missing(false).pragma("query_only", "1");
-    let beside = counted(pool().connect_lazy_with(options.clone()).into());
+    let (aside, also) = (options.clone(), counted.clone());
+    let beside = move |_: &Arc<Ending>| also(pool().connect_lazy_with(aside.clone()).into());
     let (writer, connect) = (counted(writer.into()), move |ending: &Arc<Ending>| {
         let ending = ending.clone();
         let pool = pool().after_connect(move |connection, _| {
@@ -301,7 +302,7 @@ async fn connect_sqlite(
         });
         counted(pool.connect_lazy_with(options.clone()).into())
     });
-    Ok((writer, Readers::new(Box::new(connect), beside)))
+    Ok((writer, Readers::new(Box::new(connect), Box::new(beside))))
 }
 
 async fn connect_postgres(url: &str, counted: impl Counted) -> Result<(DatabaseConnection, Arc<Readers>)> {
@@ -320,7 +321,8 @@ async fn connect_postgres(url: &str, counted: impl Counted) -> Result<(DatabaseC
         pool.before_acquire(|connection, _| Box::pin(async { Ok(is_clean(connection)) }))
     };
     let writer = pool(WRITERS).connect_with(options.clone()).await.map_err(|error| unreachable(&error))?;
-    let beside = counted(pool(BESIDE).connect_lazy_with(options.clone()).into());
+    let (aside, also) = (options.clone(), counted.clone());
+    let beside = move |_: &Arc<Ending>| also(pool(BESIDE).connect_lazy_with(aside.clone()).into());
     let (writer, connect) = (counted(writer.into()), move |ending: &Arc<Ending>| {
         let ending = ending.clone();
         let pool = pool(1).after_connect(move |connection, _| {
@@ -333,7 +335,7 @@ async fn connect_postgres(url: &str, counted: impl Counted) -> Result<(DatabaseC
         });
         counted(pool.connect_lazy_with(options.clone()).into())
     });
-    Ok((writer, Readers::new(Box::new(connect), beside)))
+    Ok((writer, Readers::new(Box::new(connect), Box::new(beside))))
 }
 
 /// Whether a connection can be used again. One whose commit and rollback both failed, as they do on a full disk, still has

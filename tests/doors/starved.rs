@@ -159,6 +159,61 @@ async fn a_read_that_does_not_end_does_not_keep_the_server() {
     assert!(!String::from_utf8_lossy(&rest).contains("\"nodes\""));
 }
 
+/// A line to PostgreSQL that can be cut without anybody being told, as a switch between does that lost its power.
+struct Line {
+    folder: tempfile::TempDir,
+    cut: CancellationToken,
+}
+
+impl Line {
+    /// To the server whose socket is in a folder.
+    fn to(real: &str) -> Self {
+        let (folder, cut) = (tempfile::tempdir().expect("a folder"), CancellationToken::new());
+        let name = ".s.PGSQL.5432";
+        let listener = tokio::net::UnixListener::bind(folder.path().join(name)).expect("a socket");
+        let (there, silent) = (std::path::Path::new(real).join(name), cut.clone());
+        tokio::spawn(async move {
+            while let Ok((mut here, _)) = listener.accept().await {
+                let mut there = tokio::net::UnixStream::connect(&there).await.expect("PostgreSQL");
+                // Those that come once it is cut have another way.
+                let silent = if silent.is_cancelled() { CancellationToken::new() } else { silent.clone() };
+                tokio::spawn(async move {
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut here, &mut there) => {}
+                        () = silent.cancelled() => std::future::pending().await,
+                    }
+                });
+            }
+        });
+        Self { folder, cut }
+    }
+}
+
+/// The network loses what was said, and says nothing: whoever waits hears so, the connections are given up, and the server
+/// answers again by others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(not(postgres), ignore = "there is no PostgreSQL: install initdb, or set TEST_POSTGRES_URL")]
+async fn connections_that_do_not_come_back_are_given_up() {
+    let near = House::new(Backend::Postgres).await;
+    let ada = near.customer("Ada").await;
+    let Some((_, real)) = near.url.split_once("?host=") else { panic!("its socket is in a folder: {}", near.url) };
+    let line = Line::to(real);
+    let url = near.url.replace(real, &line.folder.path().display().to_string());
+    let far = House::found(Backend::Postgres, url, "studio").await;
+    let ask = || far.ask(Role::Staff, BALANCES, json!({ "id": ada }));
+    assert_eq!(ask().await["data"]["customer"]["balances"], json!([]));
+    far.at_rest().await;
+    line.cut.cancel();
+    let late = join_all((0..8).map(|_| tokio::time::timeout(Duration::from_millis(500), ask()))).await;
+    assert!(late.iter().any(Result::is_err), "somebody asks by a connection that is dead");
+    // Each dead one is met, and given up.
+    let began = Instant::now();
+    while ask().await.get("errors").is_some() || far.app.left().connections > 0 {
+        assert!(began.elapsed() < Duration::from_secs(60), "the server does not answer again");
+    }
+    assert!(far.app.store().ping().await.is_ok());
+}
+
 /// What is said after a request in raw bytes, and whether the connection was closed then.
 fn said(address: &str, request: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("a connection");

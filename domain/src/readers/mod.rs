@@ -11,10 +11,10 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Deref;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, RwLock, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, Statement};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, RuntimeErr, Statement};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -53,7 +53,8 @@ pub(super) struct Readers {
     shares: Mutex<HashMap<u64, Weak<Share>>>,
     connect: Connect,
     /// For what is part of no transaction: whether the database answers, and that something is to end.
-    beside: DatabaseConnection,
+    beside: Place,
+    connect_beside: Connect,
 }
 
 /// What one caller takes of the connections.
@@ -174,13 +175,8 @@ fn unwanted() -> Error {
 
 impl Readers {
     /// Connections that are made when they are needed, and one for what is part of no transaction.
-    pub fn new(connect: Connect, beside: DatabaseConnection) -> Arc<Self> {
-        let place = |_| {
-            let ending = Arc::default();
-            let connection = RwLock::new(connect(&ending));
-            Place { connection, ending, since: Mutex::default() }
-        };
-        let places = (0..READERS).map(place).collect::<Vec<_>>();
+    pub fn new(connect: Connect, connect_beside: Connect) -> Arc<Self> {
+        let places = (0..READERS).map(|_| Place::new(&connect)).collect::<Vec<_>>();
         Arc::new(Self {
             free: Mutex::new((0..places.len()).rev().collect()),
             turns: Arc::new(Semaphore::new(places.len())),
@@ -189,13 +185,20 @@ impl Readers {
             waiting: Arc::new(Semaphore::new(WAITING)),
             shares: Mutex::default(),
             connect,
-            beside,
+            beside: Place::new(&connect_beside),
+            connect_beside,
         })
     }
 
-    /// A connection for what is part of no transaction.
-    pub fn beside(&self) -> &DatabaseConnection {
-        &self.beside
+    /// Runs a statement that is part of no transaction, and takes a moment.
+    pub async fn beside(&self, statement: Statement) -> Result<(), DbErr> {
+        match tokio::time::timeout(TOLD, self.beside.connection().execute_raw(statement)).await {
+            Ok(done) => done.map(drop),
+            Err(_) => {
+                self.beside.renew(&self.connect_beside);
+                Err(DbErr::Conn(RuntimeErr::SqlxError(Arc::new(sqlx::Error::PoolTimedOut))))
+            }
+        }
     }
 
     /// How many there are, and how many do nothing.
@@ -205,8 +208,7 @@ impl Readers {
 
     /// For how long somebody has read by one of them, the longest of all.
     pub fn longest(&self) -> Duration {
-        let since = |place: &Place| *place.since.lock().expect("nobody panics while looking");
-        self.places.iter().filter_map(since).map(|since| since.elapsed()).max().unwrap_or_default()
+        self.places.iter().filter_map(Place::reading_for).max().unwrap_or_default()
     }
 
     /// Opens a transaction that sees one snapshot and writes nothing: for this server itself, or for somebody who takes
@@ -288,15 +290,18 @@ impl Readers {
     /// A free place, for whoever has a turn: one whose connection waits for work, if there is one.
     fn take(&self) -> usize {
         let mut free = self.free.lock().expect("nobody panics while taking a place");
+        for place in free.iter().filter(|place| self.places[**place].is_lost(LOST)) {
+            self.give_up(*place);
+        }
         let at = |fits: fn((u32, usize)) -> bool| free.iter().rposition(|place| fits(self.places[*place].pool()));
         let at = at(|(_, idle)| idle > 0).or_else(|| at(|(size, _)| size == 0)).unwrap_or(0);
         let place = free.remove(at);
-        *self.places[place].since.lock().expect("nobody panics while beginning") = Some(Instant::now());
+        self.places[place].begins();
         place
     }
 
     fn release(&self, place: usize, permits: Option<Permits>) {
-        *self.places[place].since.lock().expect("nobody panics while ending") = None;
+        self.places[place].ends();
         self.free.lock().expect("nobody panics while leaving a place").push(place);
         drop(permits);
     }
@@ -342,24 +347,19 @@ impl Readers {
     /// Tells PostgreSQL that a connection's statement is to end.
     async fn cancel(&self, place: &Place) {
         let backend = place.ending.backend.load(Ordering::Relaxed);
-        if self.beside.get_database_backend() != DbBackend::Postgres || backend == 0 {
+        if backend == 0 {
             return;
         }
         let cancel =
             Statement::from_sql_and_values(DbBackend::Postgres, "SELECT pg_cancel_backend($1)", [backend.into()]);
-        match tokio::time::timeout(TOLD, self.beside.query_one_raw(cancel)).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "a statement could not be cancelled; it is tried again"),
-            Err(_) => tracing::debug!("the database does not hear that a statement is to end; it is tried again"),
+        if let Err(error) = self.beside(cancel).await {
+            tracing::debug!(%error, "a statement could not be cancelled; it is tried again");
         }
     }
 
     /// Puts another connection in the place of one that does not come back.
     fn give_up(&self, place: usize) {
-        let at = &self.places[place];
-        let anew = (self.connect)(&at.ending);
-        at.ending.backend.store(0, Ordering::Relaxed);
-        drop(std::mem::replace(&mut *at.connection.write().expect("nobody panics while replacing"), anew));
+        self.places[place].renew(&self.connect);
         metrics::counter!("scrip_connections_lost_total").increment(1);
         tracing::error!(place, "a connection that read did not come back: it is given up, and another one is made");
     }
@@ -369,7 +369,7 @@ impl Readers {
         for place in &self.places {
             place.connection().close_by_ref().await?;
         }
-        self.beside.close_by_ref().await
+        self.beside.connection().close_by_ref().await
     }
 }
 

@@ -1,8 +1,8 @@
 //! The place of one connection that reads, and what ends a statement of it.
 
-use std::sync::atomic::{AtomicBool, AtomicI32};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sea_orm::{
     AccessMode, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel, TransactionOptions,
@@ -23,13 +23,48 @@ pub(crate) struct Ending {
 
 /// A connection, and who reads by it.
 pub struct Place {
-    pub connection: RwLock<DatabaseConnection>,
+    connection: RwLock<DatabaseConnection>,
     pub ending: Arc<Ending>,
-    /// Since when somebody reads by it.
-    pub since: Mutex<Option<Instant>>,
+    /// Whether somebody reads by it, and since when somebody or nobody does.
+    since: Mutex<(bool, Instant)>,
 }
 
 impl Place {
+    /// One whose connection is made when it is needed.
+    pub fn new(connect: &Connect) -> Self {
+        let ending = Arc::default();
+        Self { connection: RwLock::new(connect(&ending)), ending, since: Mutex::new((false, Instant::now())) }
+    }
+
+    /// Somebody reads by it from now on.
+    pub fn begins(&self) {
+        *self.since.lock().expect("nobody panics while beginning") = (true, Instant::now());
+    }
+
+    /// Nobody reads by it from now on.
+    pub fn ends(&self) {
+        *self.since.lock().expect("nobody panics while ending") = (false, Instant::now());
+    }
+
+    /// For how long somebody has read by it, if somebody does.
+    pub fn reading_for(&self) -> Option<Duration> {
+        let (reads, since) = *self.since.lock().expect("nobody panics while looking");
+        reads.then(|| since.elapsed())
+    }
+
+    /// Whether nobody has read by it for so long, and its connection has not come back.
+    pub fn is_lost(&self, after: Duration) -> bool {
+        let (reads, since) = *self.since.lock().expect("nobody panics while looking");
+        !reads && since.elapsed() > after && self.is_out()
+    }
+
+    /// Puts another connection in the place of one that does not come back.
+    pub fn renew(&self, connect: &Connect) {
+        let anew = connect(&self.ending);
+        self.ending.backend.store(0, Ordering::Relaxed);
+        drop(std::mem::replace(&mut *self.connection.write().expect("nobody panics while replacing"), anew));
+    }
+
     pub fn connection(&self) -> DatabaseConnection {
         self.connection.read().expect("nobody panics while reading").clone()
     }
