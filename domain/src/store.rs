@@ -65,7 +65,7 @@ impl Store {
     pub async fn connect(url: &str, missing: Missing, clock: Arc<dyn Clock>, key: LedgerKey) -> Result<Self> {
         let statements = Arc::new(AtomicU64::new(0));
         let counter = statements.clone();
-        let counted = move |mut connection: DatabaseConnection| {
+        let metered = move |mut connection: DatabaseConnection| {
             let counter = counter.clone();
             connection.set_metric_callback(move |info| {
                 counter.fetch_add(1, Ordering::Relaxed);
@@ -78,9 +78,9 @@ impl Store {
             connection
         };
         let (writer, readers) = if url.starts_with("sqlite:") {
-            connect_sqlite(url, missing, counted).await?
+            connect_sqlite(url, missing, metered).await?
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            connect_postgres(url, counted).await?
+            connect_postgres(url, metered).await?
         } else {
             return Err(Error::Unavailable("the database URL must begin with sqlite: or postgres://".into()));
         };
@@ -260,14 +260,14 @@ impl Store {
 }
 
 /// What is done to every connection before it is used.
-trait Counted: Fn(DatabaseConnection) -> DatabaseConnection + Clone + Send + Sync + 'static {}
+trait Metered: Fn(DatabaseConnection) -> DatabaseConnection + Clone + Send + Sync + 'static {}
 
-impl<F: Fn(DatabaseConnection) -> DatabaseConnection + Clone + Send + Sync + 'static> Counted for F {}
+impl<F: Fn(DatabaseConnection) -> DatabaseConnection + Clone + Send + Sync + 'static> Metered for F {}
 
 async fn connect_sqlite(
     url: &str,
     missing: Missing,
-    counted: impl Counted,
+    metered: impl Metered,
 ) -> Result<(DatabaseConnection, Arc<Readers>)> {
     let options = SqliteConnectOptions::from_str(url)
         .map_err(|error| Error::Unavailable(format!("the database URL is not understood: {error}").into()))?
@@ -288,9 +288,9 @@ async fn connect_sqlite(
         .await
         .map_err(|error| unreachable(&error))?;
     let options = options.create_if_missing(false).pragma("query_only", "1");
-    let (aside, also) = (options.clone(), counted.clone());
+    let (aside, also) = (options.clone(), metered.clone());
     let beside = move |_: &Arc<Ending>| also(pool().connect_lazy_with(aside.clone()).into());
-    let (writer, connect) = (counted(writer.into()), move |ending: &Arc<Ending>| {
+    let (writer, connect) = (metered(writer.into()), move |ending: &Arc<Ending>| {
         let ending = ending.clone();
         let pool = pool().after_connect(move |connection, _| {
             let ending = ending.clone();
@@ -300,12 +300,12 @@ async fn connect_sqlite(
                 Ok(())
             })
         });
-        counted(pool.connect_lazy_with(options.clone()).into())
+        metered(pool.connect_lazy_with(options.clone()).into())
     });
     Ok((writer, Readers::new(Box::new(connect), Box::new(beside))))
 }
 
-async fn connect_postgres(url: &str, counted: impl Counted) -> Result<(DatabaseConnection, Arc<Readers>)> {
+async fn connect_postgres(url: &str, metered: impl Metered) -> Result<(DatabaseConnection, Arc<Readers>)> {
     let patience = format!("{}ms", PATIENCE.as_millis());
     let options = PgConnectOptions::from_str(url)
         .map_err(|error| Error::Unavailable(format!("the database URL is not understood: {error}").into()))?
@@ -314,6 +314,9 @@ async fn connect_postgres(url: &str, counted: impl Counted) -> Result<(DatabaseC
             ("lock_timeout", patience.as_str()),
             ("statement_timeout", "15s"),
             ("idle_in_transaction_session_timeout", "60s"),
+            // Plans that were made while a table was empty walk through it when it is not; every statement here has an
+            // index that fits (docs/decisions/0014).
+            ("enable_seqscan", "off"),
         ])
         .disable_statement_logging();
     let pool = |most| {
@@ -321,9 +324,9 @@ async fn connect_postgres(url: &str, counted: impl Counted) -> Result<(DatabaseC
         pool.before_acquire(|connection, _| Box::pin(async { Ok(is_clean(connection)) }))
     };
     let writer = pool(WRITERS).connect_with(options.clone()).await.map_err(|error| unreachable(&error))?;
-    let (aside, also) = (options.clone(), counted.clone());
+    let (aside, also) = (options.clone(), metered.clone());
     let beside = move |_: &Arc<Ending>| also(pool(BESIDE).connect_lazy_with(aside.clone()).into());
-    let (writer, connect) = (counted(writer.into()), move |ending: &Arc<Ending>| {
+    let (writer, connect) = (metered(writer.into()), move |ending: &Arc<Ending>| {
         let ending = ending.clone();
         let pool = pool(1).after_connect(move |connection, _| {
             let ending = ending.clone();
@@ -333,7 +336,7 @@ async fn connect_postgres(url: &str, counted: impl Counted) -> Result<(DatabaseC
                 Ok(())
             })
         });
-        counted(pool.connect_lazy_with(options.clone()).into())
+        metered(pool.connect_lazy_with(options.clone()).into())
     });
     Ok((writer, Readers::new(Box::new(connect), Box::new(beside))))
 }

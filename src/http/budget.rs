@@ -114,8 +114,8 @@ impl<K: Clone + Eq + Hash> Points<K> {
     fn owe(&self, who: &K, points: u32) {
         if points > 0 {
             let mut owed = self.owed.lock().expect("nobody panics while owing");
-            let owes = owed.entry(who.clone()).or_default();
-            *owes = owes.saturating_add(points);
+            let all = owed.entry(who.clone()).or_default();
+            *all = all.saturating_add(points);
         }
     }
 }

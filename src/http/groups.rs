@@ -279,7 +279,9 @@ async fn together(schema: &ScripSchema, group: &[Asking], company: bool) -> Opti
     tokio::select! {
         ((), spent) = run => {
             let each = spent / u32::try_from(group.len()).unwrap_or(u32::MAX);
-            group.iter().for_each(|asking| asking.operation.took(each));
+            for asking in group {
+                asking.operation.took(each);
+            }
         }
         () = nobody_waits(group, &gone) => {
             tracing::error!(queries = group.len(), "queries that nobody waits for did not end: they are dropped");

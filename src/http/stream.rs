@@ -87,14 +87,12 @@ impl<N: Clone + Send + Sync> Reader<N> {
         if let Said::Next(answer) | Said::Error(answer) = &mut said {
             mask(answer, &self.id);
         }
-        match tokio::time::timeout(PATIENCE, self.to.send((self.name.clone(), said))).await {
-            Ok(taken) => taken.is_ok(),
-            Err(_) => {
-                tracing::info!(request_id = %*self.id, "a reader was too slow, and is dropped");
-                self.slow.cancel();
-                false
-            }
+        if let Ok(taken) = tokio::time::timeout(PATIENCE, self.to.send((self.name.clone(), said))).await {
+            return taken.is_ok();
         }
+        tracing::info!(request_id = %*self.id, "a reader was too slow, and is dropped");
+        self.slow.cancel();
+        false
     }
 }
 

@@ -209,7 +209,7 @@ async fn connections_that_do_not_come_back_are_given_up() {
     // Each dead one is met, and given up.
     let began = Instant::now();
     while ask().await.get("errors").is_some() || far.app.left().connections > 0 {
-        assert!(began.elapsed() < Duration::from_secs(60), "the server does not answer again");
+        assert!(began.elapsed() < Duration::from_mins(1), "the server does not answer again");
     }
     assert!(far.app.store().ping().await.is_ok());
 }
@@ -316,7 +316,7 @@ async fn long_texts_come_back_short() {
         json!({ "query": format!("mutation {{ accountUpdate(input: {{ paymentProvider: \"{long}\" }}) {{ userErrors {{ message field }} }} }}") }),
         json!({ "query": format!("mutation {{ accountUpdate(input: {{ {long}: 1 }}) {{ userErrors {{ message }} }} }}") }),
         json!({ "query": format!("mutation {{ accountUpdate(input: {{ timeZone: \"{long}\" }}) {{ userErrors {{ message }} }} }}") }),
-        json!({ "query": (0..50).map(|n| format!("a{n}: {}", "y".repeat(2_000))).collect::<Vec<_>>().join(" ").to_string() }),
+        json!({ "query": (0..50).map(|n| format!("a{n}: {}", "y".repeat(2_000))).collect::<Vec<_>>().join(" ") }),
         json!({ "query": format!("{{ {} }}", (0..49).map(|n| format!("a{n}: {}", "y".repeat(2_000))).collect::<Vec<_>>().join(" ")) }),
     ];
     for body in bodies {

@@ -41,7 +41,7 @@ pub async fn served_by(house: &House, app: &App, rules: Rules) -> Served {
     let stop = CancellationToken::new();
     let asked = stop.clone();
     let task = tokio::spawn(async move {
-        serve(listener, doors, asked.cancelled_owned(), CancellationToken::new()).await.expect("served")
+        serve(listener, doors, asked.cancelled_owned(), CancellationToken::new()).await.expect("served");
     });
     Served { address, stop, task }
 }

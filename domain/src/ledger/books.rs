@@ -85,7 +85,7 @@ impl Books {
         for key in &keys {
             if let Some(wallet) = self.wallets.get_mut(key) {
                 wallet.settle_each(at, |wallet, entry| {
-                    make_true(wallet, entry, (Author::Time, Cause::default()), &mut watch, write)
+                    make_true(wallet, entry, (Author::Time, Cause::default()), &mut watch, write);
                 });
                 watch.until(wallet, at);
                 watch.close(wallet);

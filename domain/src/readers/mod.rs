@@ -97,9 +97,8 @@ impl Reader {
 
 /// A turn to read much, until it is dropped.
 pub struct Long {
-    _own: OwnedSemaphorePermit,
-    _one: OwnedSemaphorePermit,
-    _share: Arc<Share>,
+    /// Its caller's own, one of all, and the share, which is there for as long as somebody has a part of it.
+    _kept: (OwnedSemaphorePermit, OwnedSemaphorePermit, Arc<Share>),
 }
 
 /// One snapshot of the database, and the connection that it is read by.
@@ -192,13 +191,11 @@ impl Readers {
 
     /// Runs a statement that is part of no transaction, and takes a moment.
     pub async fn beside(&self, statement: Statement) -> Result<(), DbErr> {
-        match tokio::time::timeout(TOLD, self.beside.connection().execute_raw(statement)).await {
-            Ok(done) => done.map(drop),
-            Err(_) => {
-                self.beside.renew(&self.connect_beside);
-                Err(DbErr::Conn(RuntimeErr::SqlxError(Arc::new(sqlx::Error::PoolTimedOut))))
-            }
+        if let Ok(done) = tokio::time::timeout(TOLD, self.beside.connection().execute_raw(statement)).await {
+            return done.map(drop);
         }
+        self.beside.renew(&self.connect_beside);
+        Err(DbErr::Conn(RuntimeErr::SqlxError(Arc::new(sqlx::Error::PoolTimedOut))))
     }
 
     /// How many there are, and how many do nothing.
@@ -260,18 +257,18 @@ impl Readers {
         tokio::select! {
             () = reader.gone.cancelled() => Err(unwanted()),
             turn = tokio::time::timeout(PATIENCE, turn) => {
-                let (_own, _one) = turn.map_err(|_| busy())?;
-                Ok(Long { _own, _one, _share: share.clone() })
+                let (own, one) = turn.map_err(|_| busy())?;
+                Ok(Long { _kept: (own, one, share.clone()) })
             }
         }
     }
 
     /// The same, if one is free.
     fn long_at_once(&self, reader: &Reader) -> Option<Long> {
-        let _share = self.share(reader.who);
-        let _own = _share.long.clone().try_acquire_owned().ok()?;
-        let _one = self.long.clone().try_acquire_owned().ok()?;
-        Some(Long { _own, _one, _share })
+        let share = self.share(reader.who);
+        let own = share.long.clone().try_acquire_owned().ok()?;
+        let one = self.long.clone().try_acquire_owned().ok()?;
+        Some(Long { _kept: (own, one, share) })
     }
 
     fn share(&self, who: u64) -> Arc<Share> {
@@ -330,7 +327,7 @@ impl Readers {
         let at = &self.places[place];
         at.ending.cut.store(true, Ordering::Relaxed);
         let (mut since, mut pause) = (None, FIRST);
-        while !(over.is_cancelled() && !at.is_out()) {
+        while !over.is_cancelled() || at.is_out() {
             tokio::time::sleep(pause).await;
             if pause > FIRST {
                 self.cancel(at).await;
