@@ -172,7 +172,7 @@ fn serve_asks_for_what_it_needs() {
     std::fs::File::create(here.join("scrip.db")).expect("a file");
     refused(&production(&url), &["behind. Run `scrip migrate` first."]);
     let migrated = run(here, &["migrate"], &production(&url));
-    assert!(migrated.status.success() && said(&migrated).contains("Ran 7 migration(s)"), "{}", said(&migrated));
+    assert!(migrated.status.success() && said(&migrated).contains("Ran 8 migration(s)"), "{}", said(&migrated));
     assert!(said(&run(here, &["migrate"], &production(&url))).contains("up to date"));
     let create = [
         "account",
