@@ -121,8 +121,8 @@ on_both! {
     async fn a_wallet_has_so_many_open_holds_and_no_more(house: House) {
         let (customer, credit_type) = with_credits(&house, 2_000).await;
         let mut placed = Vec::new();
-        for _ in 0..20 {
-            placed.extend(join_all((0..50).map(|_| place(&house, &customer, &credit_type, 1, "2026-03-08T00:00:00Z"))).await);
+        for _ in 0..100 {
+            placed.extend(join_all((0..10).map(|_| place(&house, &customer, &credit_type, 1, "2026-03-08T00:00:00Z"))).await);
         }
         assert!(placed.iter().all(|payload| payload["activity"].is_object()));
         let refused = place(&house, &customer, &credit_type, 1, "2026-03-08T00:00:00Z").await;
