@@ -37,7 +37,9 @@ pub const STRANGERS_CHANGE: usize = 200;
 /// How long the database works for an operation before that is owed, and what each millisecond beyond costs.
 const QUICK: Duration = Duration::from_millis(100);
 const MILLISECOND: u32 = 10;
-/// The most that is expected of a question: what is asked once again is never refused for good.
+/// Those who owe and are remembered; with more of them all are forgiven.
+const DEBTORS: usize = 100_000;
+/// The most that is expected of a question.
 const EXPECTED_MOST: u32 = 20_000;
 /// Questions of which it is remembered what they took beyond their price, and for how long.
 const EXPECTED: u64 = 10_000;
@@ -70,12 +72,12 @@ impl Budgets {
 
     /// Charges an address for asking.
     pub fn charge(&self, address: IpAddr, points: u32) -> Result<(), Error> {
-        spend(self.addresses.as_ref(), &address, points)
+        spend(self.addresses.as_ref(), &address, (points, 0))
     }
 
     /// Charges an address for a page that needs no token.
     pub fn charge_stranger(&self, address: IpAddr, points: u32) -> Result<(), Error> {
-        spend(self.strangers.as_ref(), &address, points)
+        spend(self.strangers.as_ref(), &address, (points, 0))
     }
 }
 
@@ -100,36 +102,40 @@ impl<K: Clone + Eq + Hash> Points<K> {
         Some(Self { limiter, owed, burst: burst.get(), clock, charges })
     }
 
-    /// What somebody owes, as much of it as can be paid beside a cost; taken down as paid.
-    fn due(&self, who: &K, cost: NonZeroU32) -> NonZeroU32 {
+    /// What is to be paid for something, and how much of it is owed: beside its cost what is owed and what is expected, as
+    /// far as there is room, so that nobody is refused for good. What is owed is taken down as paid.
+    fn due(&self, who: &K, cost: NonZeroU32, expected: u32) -> (NonZeroU32, u32) {
         let mut owed = self.owed.lock().expect("nobody panics while paying");
-        let Some(all) = owed.remove(who) else { return cost };
-        let paid = all.min(self.burst.saturating_sub(cost.get()));
+        let (all, room) = (owed.remove(who).unwrap_or_default(), self.burst.saturating_sub(cost.get()));
+        let paid = all.min(room);
         if all > paid {
             owed.insert(who.clone(), all - paid);
         }
-        cost.saturating_add(paid)
+        (cost.saturating_add(paid + expected.min(room - paid)), paid)
     }
 
     fn owe(&self, who: &K, points: u32) {
         if points > 0 {
             let mut owed = self.owed.lock().expect("nobody panics while owing");
+            if owed.len() >= DEBTORS {
+                owed.clear();
+            }
             let all = owed.entry(who.clone()).or_default();
             *all = all.saturating_add(points);
         }
     }
 }
 
-fn spend<K: Clone + Eq + Hash>(points: Option<&Points<K>>, who: &K, cost: u32) -> Result<(), Error> {
+fn spend<K: Clone + Eq + Hash>(points: Option<&Points<K>>, who: &K, (cost, expected): (u32, u32)) -> Result<(), Error> {
     let (Some(points), Some(cost)) = (points, NonZeroU32::new(cost)) else { return Ok(()) };
     if points.charges.fetch_add(1, Ordering::Relaxed) % SWEEP == SWEEP - 1 {
         points.limiter.retain_recent();
     }
-    let due = points.due(who, cost);
+    let (due, owed) = points.due(who, cost, expected);
     match points.limiter.check_key_n(who, due) {
         Ok(Ok(())) => Ok(()),
         Ok(Err(until)) => {
-            points.owe(who, due.get() - cost.get());
+            points.owe(who, owed);
             let wait = until.wait_time_from(points.clock.now());
             Err(Error::RateLimited { wait: wait.max(Duration::from_millis(1)) })
         }
@@ -197,10 +203,16 @@ impl Purse {
 
     /// Pays for something: first out of its own, so that who has nothing left takes nothing from others at its address.
     pub fn spend(&self, points: usize) -> Result<(), Error> {
+        self.spend_with(points, 0)
+    }
+
+    /// The same, with what is expected beside it, as far as there is room for it.
+    pub fn spend_with(&self, points: usize, expected: usize) -> Result<(), Error> {
         let points = u32::try_from(points.max(1)).unwrap_or(u32::MAX);
+        let with = (points, u32::try_from(expected).unwrap_or(u32::MAX));
         match &self.caller {
-            Some(caller) => spend(self.budgets.callers.as_ref(), caller, points)?,
-            None => spend(self.budgets.strangers.as_ref(), &self.address, points)?,
+            Some(caller) => spend(self.budgets.callers.as_ref(), caller, with)?,
+            None => spend(self.budgets.strangers.as_ref(), &self.address, with)?,
         }
         self.budgets.charge(self.address, points)
     }
@@ -210,21 +222,21 @@ impl Purse {
 #[derive(Clone)]
 pub struct Bill {
     purse: Purse,
-    /// What is paid beside what it comes to.
-    beside: usize,
+    /// What is paid beside what it comes to, and what is expected.
+    beside: (usize, usize),
     points: Arc<AtomicUsize>,
 }
 
 impl Bill {
-    /// One to be paid from a purse, with so much beside it.
+    /// One to be paid from a purse, with so much beside it, and so much that is expected.
     #[must_use]
-    pub fn to(purse: &Purse, beside: usize) -> Self {
+    pub fn to(purse: &Purse, beside: (usize, usize)) -> Self {
         Self { purse: purse.clone(), beside, points: Arc::default() }
     }
 
     fn pay(&self, points: usize) -> Result<(), Error> {
         self.points.store(points, Ordering::Relaxed);
-        self.purse.spend(points + self.beside)
+        self.purse.spend_with(points + self.beside.0, self.beside.1)
     }
 
     /// What it came to.
@@ -282,5 +294,32 @@ mod tests {
         assert!(matches!(stranger.spend(900), Err(Error::RateLimited { .. })));
         let known = Purse { caller: Some("staff".to_owned()), ..stranger };
         assert!(known.spend(900).is_ok());
+    }
+
+    /// What took the database long is owed, and expected of the same question; nobody is refused for good by it.
+    #[test]
+    fn what_took_long_is_paid_with_what_comes_next() {
+        let budgets = Budgets::new(&Rules { per_caller: 10, per_stranger: 10, ..Rules::default() });
+        let address = "192.0.2.1".parse().expect("an address");
+        let stranger = Purse { budgets: Arc::new(budgets), address, caller: None };
+        let staff = Purse { caller: Some("staff".to_owned()), ..stranger.clone() };
+        for (purse, burst) in [(&stranger, 100), (&staff, COMPLEXITY)] {
+            purse.took("{ quick }", 5, Duration::from_millis(99));
+            assert_eq!(purse.expected("{ quick }"), 0);
+            assert!(purse.spend(burst / 2).is_ok());
+            let late = u32::try_from(burst / 40).expect("small");
+            purse.took("{ slow }", 5, QUICK + Duration::from_millis(late.into()));
+            assert_eq!(purse.expected("{ slow }"), burst / 40 * 10);
+            // A quarter is owed, and half of all is left: what is beyond waits.
+            assert!(matches!(purse.spend(burst / 2), Err(Error::RateLimited { .. })));
+            assert!(purse.spend(burst / 5).is_ok());
+            // However much is owed and expected, it is a matter of time.
+            purse.took("{ endless }", 5, Duration::from_hours(1));
+            let refused = purse.spend_with(5, purse.expected("{ endless }"));
+            assert!(matches!(refused, Err(Error::RateLimited { .. })), "{refused:?}");
+        }
+        assert_eq!(staff.expected("{ endless }"), EXPECTED_MOST as usize);
+        stranger.took("{ slow }", 5, Duration::from_millis(20));
+        assert_eq!(stranger.expected("{ slow }"), 0, "it is quick again");
     }
 }

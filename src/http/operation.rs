@@ -101,16 +101,17 @@ impl Operation {
     /// Validates it, and charges for what it could answer: whatever is wrong then is no error of running it.
     pub async fn check(&mut self, checker: &ScripSchema) -> Result<(), Vec<ServerError>> {
         let writes_for_strangers = self.kind == Some(OperationType::Mutation) && self.purse.is_strangers();
-        let beside = self.purse.expected(&self.text) + if writes_for_strangers { STRANGERS_CHANGE } else { 0 };
+        let (change, expected) =
+            (if writes_for_strangers { STRANGERS_CHANGE } else { 0 }, self.purse.expected(&self.text));
         if let Some(cost) = self.told.as_ref().and_then(|told| self.kept.cost(told)) {
             self.cost = cost;
-            self.paid = cost + beside;
-            return self.purse.spend(self.paid).map_err(|error| vec![as_error(error)]);
+            self.paid = cost + change + expected;
+            return self.purse.spend_with(cost + change, expected).map_err(|error| vec![as_error(error)]);
         }
-        let bill = Bill::to(&self.purse, beside);
+        let bill = Bill::to(&self.purse, (change, expected));
         let mut errors = checker.execute(self.query().data(bill.clone())).await.errors;
         self.cost = bill.points();
-        self.paid = self.cost + beside;
+        self.paid = self.cost + change + expected;
         if errors.is_empty() && self.kind.is_none() {
             let message = "Which operation of the document? `operationName` must be the name of one of them.";
             errors.push(ServerError::new(message, None));
