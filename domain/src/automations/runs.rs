@@ -36,7 +36,8 @@ pub(crate) async fn act(app: &App, job: &job::Model) -> Result<After> {
     }) else {
         return Ok(After::Done);
     };
-    if run.status != Status::Pending {
+    // What was carried out before may still lack what follows on it; what was cancelled has nothing.
+    if run.status == Status::Cancelled {
         return Ok(After::Done);
     }
     let action: Action = read(&run.action)?;
