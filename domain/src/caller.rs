@@ -193,7 +193,7 @@ impl Caller {
         Self { reader: Some(reader), ..self }
     }
 
-    /// The same, which comes again [`at_length`](Self::at_length) where no turn to read much is free.
+    /// The same, which comes again [`at_length`](Self::at_length) before it reads much.
     #[must_use]
     pub fn comes_again(self) -> Self {
         Self { reader: self.reader.map(Reader::comes_again), ..self }

@@ -28,6 +28,7 @@ pub mod reports;
 pub mod sales;
 pub mod shared;
 pub mod spent;
+mod statistics;
 pub mod store;
 mod tx;
 pub mod webhooks;

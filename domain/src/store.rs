@@ -153,6 +153,11 @@ impl Store {
         [("write", writers, idle_writers), ("read", readers, idle_readers)]
     }
 
+    /// Those that write, for what is no transaction.
+    pub(super) fn writer(&self) -> &DatabaseConnection {
+        &self.writer
+    }
+
     /// Those that read.
     pub(super) fn readers(&self) -> &Readers {
         &self.readers
@@ -314,7 +319,7 @@ async fn connect_postgres(url: &str, metered: impl Metered) -> Result<(DatabaseC
             ("lock_timeout", patience.as_str()),
             ("statement_timeout", "15s"),
             ("idle_in_transaction_session_timeout", "60s"),
-            // Plans that were made while a table was empty walk through it when it is not; every statement here has an
+            // A plan that walks through a small table would walk through it when it has grown; every statement here has an
             // index that fits (docs/decisions/0014).
             ("enable_seqscan", "off"),
         ])

@@ -45,7 +45,7 @@ impl Session {
         Self { caller: self.caller.waited_for(gone), ..self }
     }
 
-    /// The same, which comes again [`at_length`](Self::at_length) where it would have to wait for a turn to read much.
+    /// The same, which comes again [`at_length`](Self::at_length) before it reads much.
     #[must_use]
     pub fn comes_again(self) -> Self {
         Self { caller: self.caller.comes_again(), ..self }

@@ -20,6 +20,7 @@ use crate::domain::ledger::opening::{self, CHUNK, Verdict};
 use crate::domain::ledger::{self, Command, Issue};
 use crate::domain::reports::csv::text;
 use crate::domain::{Caller, Error, Refusal, Role, Scope};
+use crate::worker::statistics;
 
 /// Refused rows that are printed; the report has them all.
 const SHOWN: usize = 20;
@@ -75,7 +76,12 @@ impl Import {
         for (currency, cost) in costs(&found.new) {
             say(format_args!("  paid for them: {} {currency}", credits_csv::decimal(cost, &currency)));
         }
-        let applied = if self.apply { apply(&staff, found.new, &mut found.refused).await } else { Ok(()) };
+        let applied = if self.apply {
+            let applying = apply(&staff, found.new, &mut found.refused);
+            statistics::beside(&house.app, applying).await
+        } else {
+            Ok(())
+        };
         house.app.close().await;
         report(&self.file, &mut found.refused)?;
         applied?;

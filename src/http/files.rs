@@ -9,10 +9,10 @@ use poem::{IntoResponse, Request, Response};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::bearer;
 use super::budget::{Budgets, Purse, WRONG_TOKEN};
 use super::gate::Gate;
 use super::shell::{From, RequestId};
+use super::{apart, bearer};
 use crate::domain::accounts::tokens::Tokens;
 use crate::domain::{App, Caller, Error, Result};
 
@@ -41,19 +41,19 @@ impl Files {
         Ok((known.caller.waited_for(gone.clone()), gone.drop_guard()))
     }
 
-    /// Writes a file in a task of its own, once there is a place: who hangs up ends what it reads, and cuts off nothing.
+    /// Writes a file, once there is a place: who hangs up ends what it reads, and cuts off nothing.
     pub async fn write<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
         let place = self.gate.enter().await.map_err(|_| Error::Unavailable("all places are taken".into()))?;
-        let written = tokio::spawn(async move {
+        let written = tokio::spawn(apart::run(async move {
             let written = work.await;
             drop(place);
             written
-        });
-        written.await?
+        }));
+        written.await??
     }
 }
 

@@ -25,6 +25,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span};
 
+use super::apart;
 use super::budget::as_error;
 use super::operation::Operation;
 use crate::domain::{Seen, spent};
@@ -199,10 +200,10 @@ impl Groups {
         let company = group.len() > 1;
         let together = AssertUnwindSafe(together(&self.schema, &group, company)).catch_unwind();
         if let Ok(manner) = together.await {
-            self.learn(question, manner);
+            self.learn(Some(question), manner);
         } else {
             tracing::error!(queries = group.len(), "a group of queries ended in a panic");
-            self.learn(question, Some(Manner::Alone));
+            self.learn(Some(question), Some(Manner::Alone));
         }
         for asking in group.into_iter().filter(|asking| company && asking.waits()) {
             self.tracker.spawn(self.clone().alone(Some(question.clone()), asking));
@@ -210,29 +211,30 @@ impl Groups {
     }
 
     async fn alone(self, question: Option<Arc<Question>>, mut asking: Asking) {
-        let mut known = question.as_ref().and_then(|question| self.known.get(question));
-        loop {
-            // What is known to read much waits for its turn before it has a connection.
-            if known == Some(Manner::Long) {
-                match asking.session.clone().at_length().await {
-                    Ok(session) => asking.session = session,
-                    Err(error) => return asking.tell(Answer::from_errors(vec![as_error(error)])),
-                }
-            }
+        let known = question.as_ref().and_then(|question| self.known.get(question));
+        if known != Some(Manner::Long) {
             let manner = together(&self.schema, std::slice::from_ref(&asking), false).await;
-            if let Some(question) = &question {
-                self.learn(question, manner);
-            }
-            if known == Some(Manner::Long) || manner != Some(Manner::Long) || !asking.waits() {
+            self.learn(question.as_ref(), manner);
+            if manner != Some(Manner::Long) || !asking.waits() {
                 return;
             }
-            known = manner;
+        }
+        // What is known to read much waits for its turn before it has a connection.
+        match asking.session.clone().at_length().await {
+            Ok(session) => asking.session = session,
+            Err(error) => return asking.tell(Answer::from_errors(vec![as_error(error)])),
+        }
+        let schema = self.schema.clone();
+        let read = apart::run(async move { together(&schema, std::slice::from_ref(&asking), false).await });
+        match read.await {
+            Ok(manner) => self.learn(question.as_ref(), manner),
+            Err(error) => tracing::error!(%error, "a query that reads much ended in a panic"),
         }
     }
 
     /// Remembers how a question was read, as far as that is news: once alone, alone for as long as it is known.
-    fn learn(&self, question: &Arc<Question>, manner: Option<Manner>) {
-        if let Some(manner) = manner
+    fn learn(&self, question: Option<&Arc<Question>>, manner: Option<Manner>) {
+        if let (Some(question), Some(manner)) = (question, manner)
             && self.known.get(question).is_none_or(|known| manner > known)
         {
             self.known.insert(question.clone(), manner);

@@ -2,6 +2,7 @@
 
 pub(crate) mod accept;
 mod address;
+mod apart;
 mod bearer;
 mod body;
 mod budget;

@@ -2,6 +2,7 @@
 //! database share the work: each job is in one pair of hands at a time.
 
 mod shared;
+pub mod statistics;
 
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts it: one task for what is done here, one for what waits for others to answer.
+    /// Starts it: one task for what is done here, one for what waits for others to answer, and some for the database and other servers.
     #[must_use]
     pub fn start(app: App) -> Self {
         let stop = CancellationToken::new();
@@ -37,7 +38,11 @@ impl Worker {
             tokio::spawn(work(app.clone(), stop.clone())),
             tokio::spawn(deliver(app.clone(), stop.clone())),
             tokio::spawn(shared::tell(app.clone(), stop.clone())),
-            tokio::spawn(shared::listen(app, stop.clone())),
+            tokio::spawn(shared::listen(app.clone(), stop.clone())),
+            tokio::spawn({
+                let stop = stop.clone();
+                async move { statistics::beside(&app, stop.cancelled()).await }
+            }),
         ];
         Self { stop, tasks }
     }

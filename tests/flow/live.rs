@@ -79,6 +79,11 @@ impl Client {
         self.0.send(Message::text(message.to_string())).await.expect("sent");
     }
 
+    /// Says something, unless the socket was closed meanwhile.
+    pub async fn try_say(&mut self, message: Value) -> bool {
+        self.0.send(Message::text(message.to_string())).await.is_ok()
+    }
+
     pub async fn subscribe(&mut self, id: &str, query: &str, variables: Value) {
         self.say(json!({ "id": id, "type": "subscribe", "payload": { "query": query, "variables": variables } })).await;
     }

@@ -107,6 +107,31 @@ on_both! {
         assert_eq!(house.runs(&uses).await.len(), 3);
     }
 
+    /// The server dies after an action was refused and before what follows on that is written: it follows all the same, once.
+    async fn what_follows_on_a_refusal_survives_a_crash(house: House) {
+        let ada = house.customer("Ada").await;
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        let remind = house.automation("Remind", json!([{ "does": { "tagCustomer": ["out-of-credits"] } }])).await;
+        let uses = json!({ "actions": [{ "consumeCredits": { "creditTypeId": class, "amount": 2, "otherwiseAutomationId": remind } }] });
+        let uses = house.triggered("session.delivered", uses).await;
+        house.tracked("session.delivered", &ada, json!({})).await;
+        scrip::domain::events::follow(&house.app, house.account.id).await.expect("followed");
+        house.tamper("CREATE TABLE kept AS SELECT * FROM job WHERE kind = 'act'").await;
+        house.work().await;
+        // As the crash left it: the refusal is written, the job is still there, and nothing follows.
+        let untag = "mutation($input: CustomerTagInput!) { customerUntag(input: $input) { userErrors { code } } }";
+        house.data(untag, json!({ "input": { "id": ada, "tags": ["out-of-credits"] } })).await;
+        for sql in ["DELETE FROM run WHERE position <> 0 OR enrolment_id IS NOT NULL", "DELETE FROM enrolment", "INSERT INTO job SELECT * FROM kept"] {
+            assert_ne!(house.tamper(sql).await, 0, "{sql}");
+        }
+        for _ in 0..2 {
+            house.work().await;
+            let runs = house.runs(&uses).await;
+            assert_eq!(runs.iter().map(|run| (run["position"].as_i64(), run["status"].as_str().expect("text"))).collect::<Vec<_>>(), [(Some(0), "REFUSED"), (Some(1_000), "DONE")]);
+            assert_eq!(house.tags(&ada).await, json!(["out-of-credits"]));
+        }
+    }
+
     /// Triggers that set each other off end after eight in a row, with a reason.
     async fn a_loop_ends_at_its_limit(house: House) {
         let house = house.sandbox("loops", "2026-01-01T00:00:00Z").await;

@@ -69,7 +69,7 @@ pub struct Reader {
     who: u64,
     gone: CancellationToken,
     turn: Option<Arc<Long>>,
-    /// Whether it comes again with a turn to read much where none is free, and does not wait with a connection.
+    /// Whether it comes again with a turn to read much, and neither waits for one with a connection nor reads on.
     comes_again: bool,
 }
 
@@ -82,7 +82,7 @@ impl Reader {
         Self { who: hasher.finish(), gone, turn: None, comes_again: false }
     }
 
-    /// The same, which comes again where no turn to read much is free.
+    /// The same, which comes again with a turn to read much, before it has a connection.
     #[must_use]
     pub fn comes_again(self) -> Self {
         Self { comes_again: true, ..self }
@@ -127,7 +127,7 @@ impl Snapshot {
         let readers = &self.reading.readers;
         let turn = async {
             if reader.comes_again {
-                return readers.long_at_once(reader).ok_or_else(|| Error::Conflict("those who read much".to_owned()));
+                return Err(Error::Conflict("those who read much".to_owned()));
             }
             let _waiting = readers.waiting.clone().try_acquire_owned().map_err(|_| busy())?;
             readers.long(reader).await
@@ -261,14 +261,6 @@ impl Readers {
                 Ok(Long { _kept: (own, one, share.clone()) })
             }
         }
-    }
-
-    /// The same, if one is free.
-    fn long_at_once(&self, reader: &Reader) -> Option<Long> {
-        let share = self.share(reader.who);
-        let own = share.long.clone().try_acquire_owned().ok()?;
-        let one = self.long.clone().try_acquire_owned().ok()?;
-        Some(Long { _kept: (own, one, share) })
     }
 
     fn share(&self, who: u64) -> Arc<Share> {
