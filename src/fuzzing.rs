@@ -8,9 +8,9 @@ use entity::{AccountId, CustomerId, WebhookEndpointId, webhook_endpoint};
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use crate::domain::ledger::LedgerKey;
+use crate::domain::LedgerKey;
+use crate::domain::keys::signature;
 use crate::domain::ledger::activity::Place;
-use crate::domain::webhooks::signature;
 use crate::graphql::page::{Cursor, page};
 use crate::http::accept::negotiate;
 use crate::http::guard::inspect;

@@ -7,7 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use chrono_tz::Tz;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
-use scrip::domain::ledger::fault::{self, Fault};
+use scrip::domain::ground::fault;
+use scrip::domain::ground::fault::Fault;
 use tokio::runtime::{Builder, Runtime};
 
 use serde_json::json;

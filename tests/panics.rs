@@ -4,7 +4,8 @@ use crate::harness::{Backend, House};
 use crate::on_both;
 use futures_util::future::join_all;
 use scrip::domain::Role;
-use scrip::domain::ledger::fault::{self, Fault};
+use scrip::domain::ground::fault;
+use scrip::domain::ground::fault::Fault;
 use serde_json::{Value, json};
 
 /// Who asks at the same time.

@@ -10,8 +10,9 @@ use entity::{
     AccountId, ActivityId, CreditTypeId, Credits, CustomerId, ExpirationKind, GrantId, Minor, PeriodUnit, activity,
     allocation, credit_grant,
 };
-use scrip::domain::clock::Instant;
-use scrip::domain::ledger::chain::{GENESIS, LedgerKey, Record};
+use scrip::domain::LedgerKey;
+use scrip::domain::ground::clock::Instant;
+use scrip::domain::ledger::chain::{GENESIS, Record};
 use scrip::domain::ledger::draw::draw;
 use scrip::domain::ledger::expiration;
 use scrip::domain::ledger::load::empty;

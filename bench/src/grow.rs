@@ -12,8 +12,8 @@ use entity::activity::{ActorKind, Kind, Source};
 use entity::{
     ActivityId, Credits, EventId, ExpirationKind, GrantId, Minor, activity, allocation, credit_grant, wallet,
 };
-use scrip::domain::clock::{Clock, SystemClock};
-use scrip::domain::ledger::LedgerKey;
+use scrip::domain::LedgerKey;
+use scrip::domain::ground::clock::{Clock, SystemClock};
 use scrip::domain::ledger::chain::{GENESIS, Record};
 use sea_orm::{DatabaseConnection, EntityTrait, IntoActiveModel};
 use secrecy::SecretString;

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use entity::Credits;
 use futures_util::future::try_join_all;
-use scrip::domain::ledger::verify;
-use scrip::domain::ledger::{self, Consume, Words};
+use scrip::domain::credits::{self, verify};
+use scrip::domain::ledger::{Consume, Words};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
@@ -52,7 +52,7 @@ impl Asks for Consumer {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let key = random_key();
         let consume = Consume { customer, credit_type, amount: Credits(1), words };
-        ledger::consume(&purse.caller, consume, &key).await?;
+        credits::consume(&purse.caller, consume, &key).await?;
         Ok(())
     }
 }

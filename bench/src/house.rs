@@ -8,11 +8,13 @@ use clap::ValueEnum;
 use entity::account::Mode;
 use entity::{AccountId, CreditTypeId, Credits, CustomerId, Expiration, customer};
 use futures_util::future::try_join_all;
+use scrip::domain::LedgerKey;
 use scrip::domain::accounts::{self, NewAccount};
 use scrip::domain::catalog::credit_types::{self, NewCreditType};
-use scrip::domain::clock::{Clock, SystemClock, fresh_id};
-use scrip::domain::ledger::{self, Issue, LedgerKey, Words};
-use scrip::domain::store::{Missing, Store};
+use scrip::domain::credits;
+use scrip::domain::ground::clock::{Clock, SystemClock, fresh_id};
+use scrip::domain::ledger::{Issue, Words};
+use scrip::domain::storage::store::{Missing, Store};
 use scrip::domain::{App, Caller, Role};
 use scrip::gateway::{Poster, SystemNames};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, EntityTrait, IntoActiveModel};
@@ -198,7 +200,7 @@ fn a_customer(account: AccountId, number: usize, now: DateTime<Utc>) -> customer
 /// Issues credits to a wallet.
 pub async fn fill(purse: &Purse, amount: i64) -> Result<()> {
     let issue = an_issue(purse, amount);
-    ledger::issue(&purse.caller, issue, &format!("fill-{}", fresh_id().simple())).await?;
+    credits::issue(&purse.caller, issue, &format!("fill-{}", fresh_id().simple())).await?;
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 use entity::AccountId;
 use scrip::domain::Role;
 use scrip::domain::accounts::tokens::Tokens;
-use scrip::domain::clock::{Clock, SystemClock};
+use scrip::domain::ground::clock::{Clock, SystemClock};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

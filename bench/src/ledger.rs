@@ -9,8 +9,9 @@ use chrono::TimeDelta;
 use clap::Args;
 use entity::{Credits, HoldId};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use scrip::domain::clock::{Clock, SystemClock};
-use scrip::domain::ledger::{self, Capture, Command, Consume, Outcome, Place, Words};
+use scrip::domain::credits;
+use scrip::domain::ground::clock::{Clock, SystemClock};
+use scrip::domain::ledger::{Capture, Command, Consume, Outcome, Place, Words};
 
 use crate::house::{Backend, House, Purse, Size, an_issue};
 use crate::load::{Asks, Choice, Chooser, Figures, Mix, Verb, closed_loop, median, read_metrics};
@@ -72,7 +73,7 @@ impl Asks for Caller {
         let purse = &self.task.purses[choice.wallet];
         let key = self.task.keys.fetch_add(1, Ordering::Relaxed);
         let command = command(&choice, purse)?;
-        let outcome = ledger::submit(&purse.caller, command, &format!("bench-{key:016x}")).await?;
+        let outcome = credits::submit(&purse.caller, command, &format!("bench-{key:016x}")).await?;
         if choice.verb == Verb::Hold {
             self.chooser.placed(placed(&outcome)?.to_string(), choice.wallet);
         }

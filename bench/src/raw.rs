@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use chrono::{DateTime, Utc};
-use scrip::domain::clock::{Clock, SystemClock, fresh_id};
+use scrip::domain::ground::clock::{Clock, SystemClock, fresh_id};
 use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 

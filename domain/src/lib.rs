@@ -2,39 +2,32 @@
 //!
 //! Two kinds of functions, told apart by the first argument: *operations* take a [`Caller`](caller::Caller), are
 //! public, open and commit one transaction; *steps* take an open one, are visible in this room only, and never commit.
+//!
+//! Folders are floors: each may use those named before it, and none after (`tests/architecture` sees to it).
 
-pub mod access;
 pub mod accounts;
-pub mod app;
 pub mod automations;
 pub mod bulk;
-pub mod caller;
 pub mod catalog;
-pub mod cause;
-pub mod clock;
-mod code;
+pub mod credits;
 pub mod customers;
-pub mod error;
+pub mod dispatch;
 pub mod events;
-pub mod input;
-pub mod jobs;
+pub mod ground;
+pub mod identity;
+mod keys;
 pub mod ledger;
-pub mod live;
-mod once;
-pub mod page;
-mod readers;
-mod refusal;
+pub mod queue;
 pub mod reports;
 pub mod sales;
-pub mod shared;
-pub mod spent;
-mod statistics;
-pub mod store;
-mod tx;
+pub mod storage;
 pub mod webhooks;
+pub mod work;
 
-pub use app::App;
-pub use caller::{Caller, Role, Scope, Seen};
-pub use error::{Error, Refusal, Result};
-pub use readers::{Long, Reader};
-pub use tx::View;
+pub use ground::error::{Error, Refusal, Result};
+pub use ground::scope::{Role, Scope};
+pub use identity::app::App;
+pub use identity::caller::{Caller, Seen};
+pub use keys::LedgerKey;
+pub use storage::readers::{Long, Reader};
+pub use storage::tx::View;

@@ -8,7 +8,7 @@ use super::activity::{Actor, ActorKindName};
 use super::context::Ask;
 use super::page;
 use super::scalars::DateTime;
-use domain::access::{self, Actor as Whose};
+use domain::identity::access::{self, Actor as Whose};
 use domain::{Error, Scope};
 
 /// One thing that somebody of the account did, or tried to do. Kept as long as events are.

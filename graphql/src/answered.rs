@@ -10,8 +10,8 @@ use super::grants::Grant;
 use super::holds::Hold;
 use super::payload::{UserErrorInterface, answer};
 use super::scalars::{Credits, Money};
-use domain::ledger::{self, Command, Preview, Words};
-use domain::{Error, Scope};
+use domain::ledger::{Command, Preview, Words};
+use domain::{Error, Scope, credits};
 
 /// What every operation on the ledger takes.
 #[derive(InputObject)]
@@ -209,13 +209,13 @@ pub async fn carry_out(
 ) -> Result<Answered> {
     let caller = ctx.caller()?;
     if request.dry_run.unwrap_or(false) {
-        let preview = async { ledger::preview(caller, command.await?).await };
+        let preview = async { credits::preview(caller, command.await?).await };
         let (preview, user_errors) = answer(ctx, preview).await?;
         return Ok(Answered { preview, user_errors, ..Answered::default() });
     }
     let mut replayed = false;
     let outcome = async {
-        let outcome = ledger::submit(caller, command.await?, &request.idempotency_key).await;
+        let outcome = credits::submit(caller, command.await?, &request.idempotency_key).await;
         replayed = match &outcome {
             Ok(outcome) => outcome.replayed,
             Err(error) => matches!(error, Error::RefusedBefore(_)),

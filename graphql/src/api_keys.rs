@@ -8,7 +8,8 @@ use super::context::Ask;
 use super::page;
 use super::payload::{UserErrorInterface, answer, id};
 use super::scalars::DateTime;
-use domain::accounts::api_keys::{self, KeyScope, KeyScopes, NewKey};
+use domain::accounts::api_keys::{self, NewKey};
+use domain::ground::scope::{KeyScope, KeyScopes};
 use domain::{Error, Scope};
 
 /// What an API key may do. A key without `READ` gets ids, and the outcome of what it does: a mutation that asks for more

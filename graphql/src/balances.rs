@@ -78,8 +78,8 @@ pub struct Expiry {
     amount: Credits,
 }
 
-impl From<(domain::clock::Instant, entity::Credits)> for Expiry {
-    fn from((at, amount): (domain::clock::Instant, entity::Credits)) -> Self {
+impl From<(domain::ground::clock::Instant, entity::Credits)> for Expiry {
+    fn from((at, amount): (domain::ground::clock::Instant, entity::Credits)) -> Self {
         Self { at: DateTime(at), amount: Credits(amount) }
     }
 }

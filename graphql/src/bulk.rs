@@ -17,7 +17,7 @@ use super::page;
 use super::payload::{UserErrorInterface, answer, id};
 use super::scalars::{Credits, DateTime};
 use domain::bulk::{self, Begun, ExtendMany, Plan};
-use domain::{Error, Refusal, Scope};
+use domain::{Error, Refusal, Scope, work};
 
 /// What is done to each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
@@ -318,7 +318,7 @@ pub(super) async fn start_bulk(
 async fn begin(ctx: &Context<'_>, (key, dry_run): (&str, bool), plan: Result<Plan, Refusal>) -> Result<BulkPayload> {
     let mut replayed = false;
     let begun = async {
-        let begun = bulk::begin(ctx.caller()?, plan?, key, dry_run).await;
+        let begun = work::bulk::begin(ctx.caller()?, plan?, key, dry_run).await;
         replayed = matches!(begun, Err(Error::RefusedBefore(_)));
         begun
     };

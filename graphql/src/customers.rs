@@ -16,7 +16,8 @@ use super::scalars::{DateTime, Json};
 use super::sessions::CustomerSessions;
 use super::why::CustomerWhy;
 use domain::customers::{self, Search};
-use domain::ledger::{activity, fault, grants};
+use domain::ground::fault;
+use domain::ledger::{activity, grants};
 use domain::{Error, Scope};
 
 /// A person who buys and uses credits.

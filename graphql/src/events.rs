@@ -11,9 +11,9 @@ use super::payload::{UserErrorInterface, answer, id};
 use super::runs::{Run, RunStatus};
 use super::scalars::{DateTime, Json};
 use domain::automations::runs;
-use domain::events::catalogue::{self, Kind};
 use domain::events::track::{self, Tracked, Who};
-use domain::events::{self, Wish};
+use domain::queue::events::catalogue::{self, Kind};
+use domain::queue::events::{self, Wish};
 use domain::{Error, Scope};
 
 /// Something that happened, written in the transaction of the fact.

@@ -11,8 +11,9 @@ use super::prices::{Price, PriceKind};
 use super::products::{Product, ProductKind};
 use super::scalars::{Credits, CurrencyCode, DateTime, Money, TimeZone, Url};
 use domain::catalog::prices::tiers_of;
+use domain::ground::input;
 use domain::sales::forms::{self, Affordable, Form, Offer, Quote};
-use domain::{Refusal, Scope, View, input};
+use domain::{Refusal, Scope, View};
 
 /// What is on sale behind a link: a product, its prices, and who sells it. For anyone.
 #[derive(Description)]

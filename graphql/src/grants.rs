@@ -12,8 +12,9 @@ use super::expiration::{ExpirationPolicy, PeriodUnitName};
 use super::payload::id;
 use super::scalars::{Credits, Date, DateTime, Json, Money, TimeZone, Whole};
 use domain::Scope;
+use domain::credits::about;
+use domain::ledger::Extension;
 use domain::ledger::grants::{self, Status};
-use domain::ledger::{Extension, about};
 
 /// What a grant is good for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]

@@ -13,7 +13,8 @@ use super::customers::Customer;
 use super::page;
 use super::payload::id;
 use super::scalars::{Credits, DateTime};
-use domain::ledger::{Command, Place, about, holds};
+use domain::credits::about;
+use domain::ledger::{Command, Place, holds};
 use domain::{Error, Scope};
 
 /// What became of a hold.

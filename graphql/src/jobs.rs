@@ -8,7 +8,8 @@ use super::context::Ask;
 use super::page;
 use super::payload::{UserErrorInterface, answer, id};
 use super::scalars::DateTime;
-use domain::{Error, Scope, jobs};
+use domain::work::dead;
+use domain::{Error, Scope};
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
@@ -99,7 +100,7 @@ impl JobQuery {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let reads = ctx.reads(Scope::StaffRead).await?;
-            Ok(page::connection(jobs::list(reads.alone()?, dead, &page).await?, |row| row.id, Job))
+            Ok(page::connection(dead::list(reads.alone()?, dead, &page).await?, |row| row.id, Job))
         };
         Some(found.await)
     }
@@ -132,7 +133,7 @@ impl JobMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The job.")] input: JobRetryInput,
     ) -> Option<Result<JobRetryPayload>> {
-        let result = async { jobs::retry(ctx.caller()?, id("id", "job", &input.id)?).await };
+        let result = async { dead::retry(ctx.caller()?, id("id", "job", &input.id)?).await };
         let answered = answer(ctx, result).await;
         Some(answered.map(|(row, user_errors)| JobRetryPayload { job: row.map(Job), user_errors }))
     }

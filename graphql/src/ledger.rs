@@ -7,8 +7,8 @@ use super::context::Ask;
 use super::expiration::ExpirationInput;
 use super::payload::id;
 use super::scalars::{Credits, CurrencyCode, DateTime, Json, MinorUnits, Whole};
-use domain::Refusal;
-use domain::ledger::{self, Command, Consume, Cost, Issue, OnExpired, Transfer};
+use domain::ledger::{Command, Consume, Cost, Issue, OnExpired, Transfer};
+use domain::{Refusal, credits};
 
 /// An amount of money.
 #[derive(InputObject)]
@@ -219,7 +219,7 @@ impl LedgerMutation {
             let activity = id("activityId", "activity", &input.activity_id)?;
             let on_expired = input.on_expired()?;
             let (amount, reason) = (input.amount.as_ref().map(|amount| amount.0), input.reason.clone());
-            ledger::about::reverse(ctx.caller()?, activity, amount, on_expired, reason, input.request.words()).await
+            credits::about::reverse(ctx.caller()?, activity, amount, on_expired, reason, input.request.words()).await
         });
         Some(carry_out(ctx, &input.request, command).await.map(ActivityReversePayload))
     }

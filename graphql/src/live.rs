@@ -9,7 +9,7 @@ use super::balances::Balance;
 use super::context::Ask;
 use super::payload::id;
 use domain::Error;
-use domain::ledger::changes::{Changes, News};
+use domain::credits::changes::{Changes, News};
 
 /// What ends a stream, put into its request by the door.
 pub struct Ended(pub CancellationToken);

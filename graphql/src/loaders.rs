@@ -20,20 +20,21 @@ use tokio::sync::oneshot;
 
 use super::batches::Batches;
 use super::context::Company;
-use domain::accounts::sessions;
 use domain::automations::steps::Step;
 use domain::automations::{definitions, enrolments, runs, triggers};
 use domain::catalog::{credit_types, prices, products};
-use domain::clock::Instant;
+use domain::customers::{self, sessions};
+use domain::ground::clock::Instant;
+use domain::ground::page::Slice;
 use domain::ledger::balances::{self, Balance};
 use domain::ledger::state::Wallet;
 use domain::ledger::{activity as activities, explanation, grants, holds};
-use domain::page::Slice;
+use domain::queue::events;
 use domain::sales::forms::{self, Affordable};
 use domain::sales::pending::{self, Pending};
 use domain::sales::{orders, subscriptions};
 use domain::webhooks::{deliveries, endpoints};
-use domain::{Error, Result, View, customers, events};
+use domain::{Error, Result, View};
 
 /// Keys in one batch. SQLite's statements bind one value per key, pages a few.
 const BATCH: usize = 1_000;

@@ -23,9 +23,11 @@ use super::sessions::CustomerSession;
 use super::subscriptions::Subscription;
 use super::triggers::Trigger;
 use super::webhooks::{WebhookDelivery, WebhookEndpoint};
-use domain::accounts::{api_keys, sessions};
-use domain::page::MOST;
-use domain::{Refusal, Role, Scope, automations, bulk, jobs, webhooks};
+use domain::accounts::api_keys;
+use domain::customers::sessions;
+use domain::ground::page::MOST;
+use domain::work::dead;
+use domain::{Refusal, Role, Scope, automations, bulk, webhooks};
 
 /// Something with an id that is unique over the whole server.
 #[derive(Interface)]
@@ -129,7 +131,7 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
             return Ok(found.map(|row| Node::BulkOperation(BulkOperation(row))));
         }
         if let Ok(id) = id.parse() {
-            return Ok(jobs::by_ids(reads.alone()?, &[id]).await?.remove(&id).map(|row| Node::Job(Job(row))));
+            return Ok(dead::by_ids(reads.alone()?, &[id]).await?.remove(&id).map(|row| Node::Job(Job(row))));
         }
         if let Ok(id) = id.parse() {
             return Ok(reads.events.get(id).await?.map(|row| Node::Event(Event(row))));

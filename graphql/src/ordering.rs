@@ -8,10 +8,9 @@ use super::payload::{UserErrorInterface, answer, id};
 use super::receipts::OrderReceipt;
 use super::scalars::{Credits, Json, Money, Whole};
 use domain::sales::basket::{Basket, Wanted};
-use domain::sales::forms;
 use domain::sales::orders::{self, Cancel};
 use domain::sales::place::{self, Buyer, NewOrder};
-use domain::sales::receipts;
+use domain::sales::{forms, receipts};
 use domain::{Caller, Error, Refusal, Role, Scope};
 
 /// So much at a price.

@@ -11,9 +11,9 @@ use entity::{
 use uuid::Uuid;
 
 use domain::Refusal;
-use domain::clock::Instant;
+use domain::ground::clock::Instant;
+use domain::ground::page::{MOST, Page, Slice, USUAL};
 use domain::ledger::activity::Place;
-use domain::page::{MOST, Page, Slice, USUAL};
 
 /// A key that a list is sorted by, as text.
 pub trait Cursor: Sized {

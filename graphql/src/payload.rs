@@ -4,8 +4,8 @@ use async_graphql::{Context, Enum, Interface, SimpleObject, Value};
 
 use super::context::Ask;
 use super::scalars::Credits;
-use domain::access::{DONE, Noted};
-use domain::error::Code;
+use domain::ground::error::Code;
+use domain::identity::access::{DONE, Noted};
 use domain::{self, Error, Refusal};
 
 /// What a client branches on. New ones may be added.
@@ -229,7 +229,7 @@ pub(super) async fn answer<T>(
     ctx.caller()?.note(&Noted { operation: name, about: about.as_deref(), outcome, request_id: session.id() });
     metrics::counter!("scrip_mutations_total", "mutation" => name.to_owned(), "outcome" => outcome).increment(1);
     if result.is_ok() {
-        ctx.caller()?.follow_up().await;
+        domain::work::test_clock::follow_up(ctx.caller()?).await;
     }
     session.refresh();
     match result {

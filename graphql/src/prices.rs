@@ -14,7 +14,8 @@ use super::products::Product;
 use super::scalars::{Credits, CurrencyCode, DateTime, Whole};
 use domain::catalog::prices::{self, NewPrice, Paid, Renews, tiers_of};
 use domain::catalog::pricing::Inversion;
-use domain::{Refusal, Scope, input as limits};
+use domain::ground::input as limits;
+use domain::{Refusal, Scope};
 
 /// How something is paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]

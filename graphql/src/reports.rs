@@ -46,7 +46,7 @@ impl CreditSum {
 #[derive(Description)]
 pub struct CreditLiability {
     line: Liability,
-    as_of: domain::clock::Instant,
+    as_of: domain::ground::clock::Instant,
 }
 
 #[Object(use_type_description)]

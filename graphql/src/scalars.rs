@@ -6,8 +6,8 @@ use async_graphql::registry::Registry;
 use async_graphql::{InputValueError, InputValueResult, Number, Scalar, ScalarType, SimpleObject, Value};
 use chrono::{NaiveDate, SecondsFormat};
 
-use domain::clock::{Instant, truncate};
-use domain::input;
+use domain::ground::clock::{Instant, truncate};
+use domain::ground::input;
 
 /// A whole number of credits, as a JSON integer. Operations take 1 to 1,000,000,000.
 pub struct Credits(pub entity::Credits);

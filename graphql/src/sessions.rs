@@ -10,7 +10,7 @@ use super::customers::Customer;
 use super::page;
 use super::payload::{UserErrorInterface, answer, id};
 use super::scalars::{DateTime, Whole};
-use domain::accounts::sessions;
+use domain::customers::sessions;
 use domain::{Error, Scope};
 
 /// Minutes that a session lasts where nobody says how many.

@@ -6,7 +6,7 @@ use super::accounts::Account;
 use super::context::Ask;
 use super::payload::{UserErrorInterface, answer};
 use super::scalars::DateTime;
-use domain::accounts::test_clock;
+use domain::work::test_clock;
 
 /// How far the clock is to go.
 #[derive(InputObject)]

@@ -9,9 +9,10 @@ use super::events::Event;
 use super::payload::{UserErrorInterface, answer, id};
 use super::scalars::{Url, Whole};
 use super::webhooks::{WebhookDelivery, WebhookEndpoint};
+use domain::queue::events;
 use domain::webhooks::deliveries;
 use domain::webhooks::endpoints::{self, Changes, NewEndpoint};
-use domain::{Error, Scope, events};
+use domain::{Error, Scope};
 
 /// A new webhook endpoint.
 #[derive(InputObject)]

@@ -9,7 +9,7 @@ use super::context::Ask;
 use super::events::Event;
 use super::page;
 use super::scalars::{DateTime, Url};
-use domain::events::followed::texts;
+use domain::queue::events::followed::texts;
 use domain::webhooks::{deliveries, endpoints};
 use domain::{Error, Scope};
 

@@ -11,13 +11,14 @@ use super::credit_types::CreditType;
 use super::grants::Grant;
 use super::page;
 use super::scalars::{Credits, DateTime, Money};
-use domain::clock::truncate;
+use domain::ground::clock::truncate;
+use domain::ground::input;
+use domain::ground::page::Slice;
 use domain::ledger::explanation::{self, Explained, Explanation, Skipped};
 use domain::ledger::forecast::{self, Ending};
 use domain::ledger::status;
-use domain::page::Slice;
 use domain::sales::pending;
-use domain::{Error, Refusal, Scope, input};
+use domain::{Error, Refusal, Scope};
 
 /// Why a grant would not be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
@@ -104,7 +105,7 @@ impl BalanceExplanation {
 #[derive(Description)]
 pub struct GrantExplanation {
     explained: Explained,
-    at: domain::clock::Instant,
+    at: domain::ground::clock::Instant,
 }
 
 #[Object(use_type_description)]

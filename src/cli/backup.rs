@@ -9,8 +9,7 @@ use clap::Args;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 
-use super::house;
-use super::say;
+use super::{house, say};
 use crate::config::Settings;
 
 #[derive(Args)]

@@ -12,8 +12,8 @@ use csv::StringRecord;
 use entity::{Anchor, Credits, Expiration, Minor, PeriodUnit};
 
 use crate::domain::Refusal;
-use crate::domain::clock::{Instant, truncate};
-use crate::domain::ledger::opening::{Exported, Row};
+use crate::domain::credits::opening::{Exported, Row};
+use crate::domain::ground::clock::{Instant, truncate};
 use crate::domain::reports::csv::is_formula;
 
 /// The columns, in the order in which they are written.
@@ -252,7 +252,7 @@ pub fn decimal(minor: Minor, currency: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::input;
+    use crate::domain::ground::input;
 
     #[test]
     fn money_is_read_as_it_is_written() {

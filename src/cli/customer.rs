@@ -7,8 +7,8 @@ use super::account::meant;
 use super::house::{self, House};
 use super::say;
 use crate::config::Settings;
-use crate::domain::access::Noted;
 use crate::domain::customers::{self, export};
+use crate::domain::identity::access::Noted;
 use crate::domain::{Caller, Role, Scope};
 
 #[derive(Subcommand)]

@@ -7,9 +7,10 @@ use entity::{Anchor, CreditTypeId, Credits, CustomerId, Expiration, Minor, Perio
 use super::demo_shop;
 use crate::domain::accounts::{self, NewAccount};
 use crate::domain::catalog::credit_types::{self, NewCreditType};
-use crate::domain::clock::{Clock, Instant, ManualClock};
+use crate::domain::credits::{self, about};
 use crate::domain::customers::{self, NewCustomer};
-use crate::domain::ledger::{self, Command, Consume, Cost, Issue, Place, Words, about};
+use crate::domain::ground::clock::{Clock, Instant, ManualClock};
+use crate::domain::ledger::{Command, Consume, Cost, Issue, Place, Words};
 use crate::domain::{App, Caller, Error, Result, Role};
 
 const NAMES: [&str; 40] = [
@@ -205,7 +206,7 @@ impl Studio<'_> {
             words: Words { note: Some(note.to_owned()), ..Words::default() },
         };
         let key = self.key();
-        ledger::issue(&self.staff, issue, &key).await.map(drop)
+        credits::issue(&self.staff, issue, &key).await.map(drop)
     }
 
     async fn consume(&mut self, customer: CustomerId, credit_type: CreditTypeId, note: &str) -> Result<()> {
@@ -217,7 +218,7 @@ impl Studio<'_> {
         let reference = Some(format!("booking-{}", self.dice.roll(9000) + 1000));
         let words = Words { note: Some(note.to_owned()), reference, ..Words::default() };
         let key = self.key();
-        match ledger::consume(&self.staff, Consume { customer, credit_type, amount: Credits(1), words }, &key).await {
+        match credits::consume(&self.staff, Consume { customer, credit_type, amount: Credits(1), words }, &key).await {
             Ok(_) => Ok(true),
             Err(Error::Refused(_) | Error::RefusedBefore(_)) => Ok(false),
             Err(error) => Err(error),
@@ -236,7 +237,7 @@ impl Studio<'_> {
             words,
         };
         let key = self.key();
-        let placed = match ledger::submit(&self.staff, Command::Place(place), &key).await {
+        let placed = match credits::submit(&self.staff, Command::Place(place), &key).await {
             Ok(placed) => placed,
             Err(Error::Refused(_) | Error::RefusedBefore(_)) => return Ok(()),
             Err(error) => return Err(error),
@@ -251,7 +252,7 @@ impl Studio<'_> {
             about::capture(&self.staff, hold, None, words("Coaching session, delivered")).await?
         };
         let key = self.key();
-        ledger::submit(&self.staff, command, &key).await.map(drop)
+        credits::submit(&self.staff, command, &key).await.map(drop)
     }
 
     fn key(&mut self) -> String {

@@ -7,13 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::doors;
 use super::house::{self, House};
-use super::say;
-use super::{demo, demo_shop, examples, serve};
+use super::{demo, demo_shop, doors, examples, say, serve};
 use crate::config::Settings;
-use crate::domain::clock::{Clock, ManualClock, SystemClock};
-use crate::domain::store::Missing;
+use crate::domain::ground::clock::{Clock, ManualClock, SystemClock};
+use crate::domain::storage::store::Missing;
 use crate::domain::{Caller, Role, accounts};
 use crate::http::{Doors, Rules};
 

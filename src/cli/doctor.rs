@@ -13,9 +13,9 @@ use super::house::{self, House};
 use super::{doors, say};
 use crate::config::Settings;
 use crate::domain::accounts::key_set::KeySource;
-use crate::domain::clock::{Clock, SystemClock};
-use crate::domain::ledger::verify;
-use crate::domain::store::{Missing, Store};
+use crate::domain::credits::verify;
+use crate::domain::ground::clock::{Clock, SystemClock};
+use crate::domain::storage::store::{Missing, Store};
 use crate::domain::{Caller, Role, accounts};
 use crate::gateway::Jwks;
 

@@ -4,7 +4,7 @@ use chrono::{SecondsFormat, TimeDelta};
 
 use super::demo_shop::PACKAGE;
 use crate::domain::catalog::{credit_types, prices, products};
-use crate::domain::page::Page;
+use crate::domain::ground::page::Page;
 use crate::domain::{Caller, Result, Scope, View, customers};
 use crate::http::{Example, Start};
 

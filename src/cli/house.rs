@@ -11,12 +11,10 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 use super::doors;
 use crate::config::{Settings, without_password};
-use crate::domain::accounts;
 use crate::domain::accounts::tokens::Tokens;
-use crate::domain::clock::{Clock, SystemClock, fresh_salt};
-use crate::domain::ledger::LedgerKey;
-use crate::domain::store::{Missing, Store};
-use crate::domain::{App, Error};
+use crate::domain::ground::clock::{Clock, SystemClock, fresh_salt};
+use crate::domain::storage::store::{Missing, Store};
+use crate::domain::{App, Error, LedgerKey, accounts};
 use crate::gateway::{Poster, SystemNames};
 
 /// The development database, in the folder where the command was given.

@@ -16,8 +16,9 @@ use super::house::{self, House};
 use super::progress::bar;
 use super::say;
 use crate::config::Settings;
-use crate::domain::ledger::opening::{self, CHUNK, Verdict};
-use crate::domain::ledger::{self, Command, Issue};
+use crate::domain::credits;
+use crate::domain::credits::opening::{self, CHUNK, Verdict};
+use crate::domain::ledger::{Command, Issue};
 use crate::domain::reports::csv::text;
 use crate::domain::{Caller, Error, Refusal, Role, Scope};
 use crate::worker::statistics;
@@ -140,7 +141,7 @@ async fn apply(staff: &Caller, rows: Vec<(u64, String, Box<Issue>)>, refused: &m
             && let Some((line, key, issue)) = rows.next()
         {
             running.push(async move {
-                let outcome = ledger::import(staff, Command::Issue(*issue), &key).await;
+                let outcome = credits::import(staff, Command::Issue(*issue), &key).await;
                 (line, key, outcome)
             });
         }

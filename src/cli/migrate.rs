@@ -5,11 +5,10 @@ use std::sync::Arc;
 use anyhow::Result;
 use clap::Args;
 
-use super::house;
-use super::say;
+use super::{house, say};
 use crate::config::Settings;
-use crate::domain::clock::SystemClock;
-use crate::domain::store::Missing;
+use crate::domain::ground::clock::SystemClock;
+use crate::domain::storage::store::Missing;
 
 #[derive(Args)]
 pub struct Migrate {

@@ -10,7 +10,7 @@ use super::account::meant;
 use super::house::{self, House};
 use super::say;
 use crate::config::Settings;
-use crate::domain::clock::Instant;
+use crate::domain::ground::clock::Instant;
 use crate::domain::reports::csv::{self, report};
 use crate::domain::reports::{Grouping, Stretch};
 use crate::domain::{Caller, Role, Scope};

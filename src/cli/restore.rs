@@ -12,8 +12,8 @@ use super::house::{self, House};
 use super::verify::verify_one;
 use super::{backup, say};
 use crate::config::Settings;
-use crate::domain::clock::SystemClock;
-use crate::domain::store::Missing;
+use crate::domain::ground::clock::SystemClock;
+use crate::domain::storage::store::Missing;
 use crate::domain::{Caller, Role, accounts};
 
 #[derive(Args)]

@@ -11,8 +11,8 @@ use super::house::{self, House};
 use super::progress::bar;
 use super::say;
 use crate::config::Settings;
-use crate::domain::ledger::anchor::{self, Heads};
-use crate::domain::ledger::verify::{self, Report};
+use crate::domain::credits::anchor::{self, Heads};
+use crate::domain::credits::verify::{self, Report};
 use crate::domain::{Caller, Role, accounts};
 
 /// Findings that are printed one by one.

@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 
-use crate::domain::sales::provider::{Charge, MANUAL, Message, PaymentProvider, Return, Said, SaidOfRefund, Unheard};
+use crate::domain::storage::ports::payments::{
+    Charge, MANUAL, Message, PaymentProvider, Return, Said, SaidOfRefund, Unheard,
+};
 
 pub struct Manual;
 

@@ -8,7 +8,7 @@ mod webhook;
 
 use std::sync::Arc;
 
-use crate::domain::sales::provider::Providers;
+use crate::domain::storage::ports::payments::Providers;
 
 pub use identity::Jwks;
 pub use rehearsal::SECRET as REHEARSAL_SECRET;

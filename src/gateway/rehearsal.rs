@@ -20,7 +20,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use sha2::Sha256;
 
-use crate::domain::sales::provider::{Charge, Message, PaymentProvider, Return, Said, SaidOfRefund, Unheard};
+use crate::domain::storage::ports::payments::{Charge, Message, PaymentProvider, Return, Said, SaidOfRefund, Unheard};
 
 /// The key of its messages. No secret: it takes no money.
 pub const SECRET: &str = "rehearsal";

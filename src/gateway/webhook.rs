@@ -11,7 +11,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AG
 use url::{Host, Url};
 
 use super::address::is_public;
-use crate::domain::webhooks::{Answered, Unanswered, WebhookPost};
+use crate::domain::storage::ports::webhooks::{Answered, Unanswered, WebhookPost};
 
 /// How long an endpoint may take to answer.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -7,7 +7,8 @@ use std::time::Duration;
 use poem::Request;
 use poem::http::header;
 
-use crate::domain::accounts::tokens::{Known, Tokens};
+use crate::domain::accounts::tokens::Tokens;
+use crate::domain::identity::caller::Known;
 use crate::domain::{App, Caller, Error, Result};
 
 /// How often it is looked whether what a stream came in with is still good.

@@ -5,8 +5,8 @@ use poem::{Endpoint, IntoResponse, Request, Response};
 
 use super::files::{Files, refused};
 use super::shell::RequestId;
-use crate::domain::access::{DONE, Noted};
 use crate::domain::customers::export;
+use crate::domain::identity::access::{DONE, Noted};
 use crate::domain::{Caller, Error, Result, Scope};
 
 /// The files.

@@ -7,7 +7,7 @@ use poem::{Endpoint, IntoResponse, Request, Response};
 
 use super::shell::RequestId;
 use crate::domain::sales::collect;
-use crate::domain::sales::provider::Message;
+use crate::domain::storage::ports::payments::Message;
 use crate::domain::{App, Error};
 
 /// Bytes of a message.

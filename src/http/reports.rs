@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::files::{Files, refused};
 use super::shell::RequestId;
-use crate::domain::clock::Instant;
+use crate::domain::ground::clock::Instant;
 use crate::domain::reports::csv::{Report, report};
 use crate::domain::reports::{Grouping, Stretch};
 use crate::domain::{Caller, Refusal, Result, Scope};

@@ -12,13 +12,12 @@ use poem::{Endpoint, IntoResponse, Request, Response};
 use tracing::Instrument;
 
 use super::budget::{Budgets, OPEN_PAGE};
-use super::compression;
 use super::cors::{Cors, X_REQUEST_ID, covers};
 use super::graphql::rate_limited;
 use super::rules::Rules;
-use super::{address, telemetry};
+use super::{address, compression, telemetry};
 use crate::domain::Error;
-use crate::domain::clock::fresh_id;
+use crate::domain::ground::clock::fresh_id;
 
 /// What a page that came by here may do, unless it says so itself: nothing.
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";

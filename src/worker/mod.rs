@@ -11,8 +11,9 @@ use futures_util::stream::FuturesUnordered;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::jobs::{self, Claimed, Work};
-use crate::domain::{App, Result, events};
+use crate::domain::work::lease::{self, Claimed, Work};
+use crate::domain::work::perform;
+use crate::domain::{App, Result, dispatch};
 
 /// Jobs that are taken at a time.
 const BATCH: usize = 256;
@@ -77,7 +78,7 @@ async fn work(app: App, stop: CancellationToken) {
 /// Looks at what follows from events, takes what is due and does it; answers how much that was.
 pub async fn round(app: &App) -> Result<usize> {
     let followed = follow(app).await?;
-    let claimed = jobs::claim(app, Work::Inside, BATCH).await?;
+    let claimed = lease::claim(app, Work::Inside, BATCH).await?;
     let mut running = claimed.iter().map(|job| carry_out(app, job)).collect::<FuturesUnordered<_>>();
     let mut heartbeat = tokio::time::interval_at(tokio::time::Instant::now() + HEARTBEAT, HEARTBEAT);
     loop {
@@ -85,7 +86,7 @@ pub async fn round(app: &App) -> Result<usize> {
             done = running.next() => if done.is_none() { break },
             _ = heartbeat.tick() => {
                 // The jobs go on meanwhile, in tasks of their own.
-                if let Err(error) = jobs::heartbeat(app, &claimed).await {
+                if let Err(error) = lease::heartbeat(app, &claimed).await {
                     tracing::warn!(%error, "leases could not be renewed");
                 }
             }
@@ -97,8 +98,8 @@ pub async fn round(app: &App) -> Result<usize> {
 /// Looks at events that wait: some of one account, then some of the next.
 async fn follow(app: &App) -> Result<usize> {
     let (mut count, mut account) = (0, None);
-    while let Some(next) = events::next_account(app, account).await? {
-        match events::follow(app, next).await {
+    while let Some(next) = dispatch::next_account(app, account).await? {
+        match dispatch::follow(app, next).await {
             Ok(looked) => count += looked,
             // The others go on.
             Err(error) => tracing::warn!(account = %next, %error, "events could not be looked at; they wait"),
@@ -117,7 +118,7 @@ async fn deliver(app: App, stop: CancellationToken) {
             posting.join_next().await;
             continue;
         }
-        match jobs::claim(&app, Work::Outside, ENDPOINTS - posting.len()).await {
+        match lease::claim(&app, Work::Outside, ENDPOINTS - posting.len()).await {
             Ok(claimed) => {
                 for job in claimed {
                     let app = app.clone();
@@ -138,8 +139,8 @@ async fn deliver(app: App, stop: CancellationToken) {
 }
 
 async fn carry_out(app: &App, job: &Claimed) {
-    let became = jobs::perform(app, job.clone()).await;
-    if let Err(error) = jobs::conclude(app, job, became).await {
+    let became = perform::perform(app, job.clone()).await;
+    if let Err(error) = lease::conclude(app, job, became).await {
         // Its lease ends by itself, and somebody tries again.
         tracing::warn!(job = %job.id(), %error, "what became of a job could not be written");
     }

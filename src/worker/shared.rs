@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{App, shared};
+use crate::domain::App;
+use crate::domain::storage::shared;
 
 /// The least time between two messages.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -17,7 +18,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Tells others, for as long as the server runs.
 pub async fn tell(app: App, stop: CancellationToken) {
-    if !shared::is_shared(&app) {
+    if !shared::is_shared(app.store()) {
         return;
     }
     loop {
@@ -25,7 +26,7 @@ pub async fn tell(app: App, stop: CancellationToken) {
             () = stop.cancelled() => return,
             untold = app.hub().untold() => untold,
         };
-        if let Err(error) = shared::tell(&app, &untold).await {
+        if let Err(error) = shared::tell(app.store(), &untold).await {
             tracing::debug!(%error, "other servers could not be told of changes; they read in their time");
         }
         tokio::time::sleep(PAUSE).await;
@@ -34,13 +35,13 @@ pub async fn tell(app: App, stop: CancellationToken) {
 
 /// Hears from others, for as long as the server runs.
 pub async fn listen(app: App, stop: CancellationToken) {
-    if !shared::is_shared(&app) {
+    if !shared::is_shared(app.store()) {
         return;
     }
     while !stop.is_cancelled() {
         tokio::select! {
             () = stop.cancelled() => return,
-            heard = shared::listen(&app) => {
+            heard = shared::listen(app.store()) => {
                 let Err(error) = heard;
                 tracing::debug!(%error, "nothing is heard from other servers; trying again");
             }

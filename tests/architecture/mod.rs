@@ -1,5 +1,6 @@
 //! The house keeps its shape: who may mention whom, how long a file may be, and that accounts cannot meet.
 
+mod floors;
 mod plans;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -132,32 +133,6 @@ fn files_are_short_begin_with_a_sentence_and_have_a_name() {
         }
     }
     assert_eq!(wrong, Vec::<String>::new());
-}
-
-#[test]
-fn only_the_ledger_s_post_writes_balances() {
-    let tables = [
-        "wallet::Entity::insert",
-        "credit_grant::Entity::insert",
-        "activity::Entity::insert",
-        "allocation::Entity::insert",
-    ];
-    for file in ["domain/src", "graphql/src", "src"].into_iter().flat_map(sources) {
-        let text = std::fs::read_to_string(&file).expect("a file");
-        let writes = tables.iter().any(|table| text.contains(table));
-        // `load` makes the empty wallet that an issue locks.
-        let may = ["post.rs", "load.rs"].iter().any(|name| file.ends_with(format!("domain/src/ledger/{name}")));
-        assert!(may || !writes, "{} writes to the ledger", file.display());
-        // The one change that is ever made to an activity: its notes are erased with the person they are about.
-        let erases = file.ends_with("domain/src/ledger/erase.rs");
-        for verb in ["update", "update_many", "delete", "delete_many"] {
-            for table in ["activity", "allocation"] {
-                let found = text.contains(&format!("{table}::Entity::{verb}("));
-                let may = erases && (table, verb) == ("activity", "update_many");
-                assert!(may == found, "{} {verb}s {table}", file.display());
-            }
-        }
-    }
 }
 
 /// Every key and index of the database: its table, its name, its columns in order, and whether it may lack the account.

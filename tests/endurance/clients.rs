@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use scrip::domain::clock::{Clock, SystemClock};
+use scrip::domain::ground::clock::{Clock, SystemClock};
 use serde_json::{Value, json};
 
 use crate::harness::server;

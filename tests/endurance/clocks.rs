@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use scrip::domain::clock::Clock;
-use scrip::domain::ledger::{self, Command, Consume, Issue, Place, Words};
+use scrip::domain::credits;
+use scrip::domain::ground::clock::Clock;
+use scrip::domain::ledger::{Command, Consume, Issue, Place, Words};
 use scrip::domain::{Error, Refusal};
 use serde_json::json;
 
@@ -40,7 +41,7 @@ on_both! {
                         1 => Command::Place(Place { customer, credit_type, amount: entity::Credits(1), expires_at: soon, words }),
                         _ => Command::Consume(Consume { customer, credit_type, amount: entity::Credits(1), words }),
                     };
-                    match ledger::submit(&staff, command, &format!("step-{n}-{number}")).await {
+                    match credits::submit(&staff, command, &format!("step-{n}-{number}")).await {
                         Ok(_) => { done.fetch_add(1, Ordering::Relaxed); }
                         // By the clock that stood when it was decided, its end had come already, or nothing was left.
                         Err(Error::Refused(Refusal::ExpirationNotInFuture | Refusal::HoldEndsBeforeItBegins | Refusal::InsufficientCredits { .. })) => {}

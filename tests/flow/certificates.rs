@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use scrip::domain::webhooks::{Unanswered, WebhookPost};
+use scrip::domain::storage::ports::webhooks::{Unanswered, WebhookPost};
 use scrip::gateway::{Names, Poster};
 
 /// Every name leads to this machine.

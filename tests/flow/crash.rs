@@ -106,7 +106,7 @@ on_both! {
         for _ in 0..480 {
             let left = house.data(waits, json!({})).await;
             assert_eq!(left["dead"]["nodes"], json!([]), "nothing is laid aside");
-            let pending = scrip::domain::events::next_account(&house.app, None).await.expect("looked");
+            let pending = scrip::domain::dispatch::next_account(&house.app, None).await.expect("looked");
             if left["jobs"]["nodes"] == json!([]) && pending.is_none() { break; }
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
@@ -174,7 +174,7 @@ on_both! {
         let query = "query($id: ID!) { trigger(id: $id) { pending: runs(first: 1, status: PENDING) { nodes { id } } refused: runs(first: 1, status: REFUSED) { nodes { id } } } jobs(first: 1) { nodes { id } } }";
         for _ in 0..240 {
             let left = house.data(query, json!({ "id": trigger })).await;
-            let waiting = scrip::domain::events::next_account(&house.app, None).await.expect("looked").is_some();
+            let waiting = scrip::domain::dispatch::next_account(&house.app, None).await.expect("looked").is_some();
             if !waiting && left["jobs"]["nodes"] == json!([]) && left["trigger"]["pending"]["nodes"] == json!([]) { break; }
             tokio::time::sleep(Duration::from_millis(250)).await;
         }

@@ -1,6 +1,8 @@
 //! Looking at events: what cannot be looked at stops nobody, and accounts take turns.
 
-use scrip::domain::{Role, events, jobs};
+use scrip::domain::Role;
+use scrip::domain::dispatch;
+use scrip::domain::work::lease;
 use scrip::worker;
 use serde_json::{Value, json};
 
@@ -28,7 +30,7 @@ on_both! {
         let (ada, bob) = (house.customer("Ada").await, house.customer("Bob").await);
         let trigger = house.triggered("form.submitted", json!({ "actions": [{ "tagCustomer": ["x"] }] })).await;
         house.tracked("form.submitted", &ada, json!({})).await;
-        while events::follow(&house.app, house.account.id).await.expect("looked at") > 0 {}
+        while dispatch::follow(&house.app, house.account.id).await.expect("looked at") > 0 {}
         let good = "UPDATE run SET action = '{\"tag\": {\"tags\": [\"x\"]}}' WHERE status = 'failed'";
         house.tamper("UPDATE run SET action = '\"nonsense\"' WHERE status = 'pending'").await;
         house.tracked("form.submitted", &bob, json!({})).await;
@@ -109,7 +111,7 @@ on_both! {
         let issue = json!({ "issueCredits": { "creditTypeId": class, "amount": 1 } });
         house.triggered("form.submitted", json!({ "actions": [issue, issue] })).await;
         house.tracked("form.submitted", &ada, json!({})).await;
-        while events::follow(&house.app, house.account.id).await.expect("looked at") > 0 {}
+        while dispatch::follow(&house.app, house.account.id).await.expect("looked at") > 0 {}
         let action = |json: &str| format!("UPDATE run SET action = {json} WHERE position = 0");
         let stored = match house.backend {
             Backend::Sqlite => "(SELECT action FROM run WHERE position = 1)",
@@ -140,7 +142,7 @@ on_both! {
         assert_eq!(house.copy_events("form.submitted", 3_000).await, 3_000);
         // Their actions are due before anything of the other account is.
         for _ in 0..8 {
-            events::follow(&house.app, house.account.id).await.expect("looked at");
+            dispatch::follow(&house.app, house.account.id).await.expect("looked at");
         }
         let mut other = house.beside();
         other.account = small;
@@ -161,17 +163,17 @@ on_both! {
     async fn what_nobody_follows_waits_for_nobody(house: House) {
         let ada = house.customer("Ada").await;
         house.tracked("form.submitted", &ada, json!({})).await;
-        assert_eq!(events::next_account(&house.app, None).await.expect("looked"), None);
+        assert_eq!(dispatch::next_account(&house.app, None).await.expect("looked"), None);
         let trigger = house.triggered("form.submitted", json!({ "actions": [{ "tagCustomer": ["x"] }] })).await;
         house.tracked("other.thing", &ada, json!({})).await;
-        assert_eq!(events::next_account(&house.app, None).await.expect("looked"), None);
+        assert_eq!(dispatch::next_account(&house.app, None).await.expect("looked"), None);
         house.tracked("form.submitted", &ada, json!({})).await;
-        assert_eq!(events::next_account(&house.app, None).await.expect("looked"), Some(house.account.id));
+        assert_eq!(dispatch::next_account(&house.app, None).await.expect("looked"), Some(house.account.id));
         house.done("triggerDelete", "trigger { id }", json!({ "id": trigger })).await;
         house.work().await;
         house.tracked("form.submitted", &ada, json!({})).await;
-        assert_eq!(events::next_account(&house.app, None).await.expect("looked"), None);
-        assert_eq!(jobs::claim(&house.app, jobs::Work::Outside, 10).await.expect("claimed").len(), 0);
+        assert_eq!(dispatch::next_account(&house.app, None).await.expect("looked"), None);
+        assert_eq!(lease::claim(&house.app, lease::Work::Outside, 10).await.expect("claimed").len(), 0);
     }
 
     /// The worker leaves sandboxes to their clocks, also where events wait in one.
@@ -182,7 +184,7 @@ on_both! {
         house.tracked("form.submitted", &ada, json!({})).await;
         assert_eq!(house.tags(&ada).await, json!(["x"]), "its own request saw to it");
         house.tamper("UPDATE event SET pending = true WHERE name = 'form.submitted'").await;
-        assert_eq!(events::follow(&house.app, house.account.id).await.expect("looked"), 0);
+        assert_eq!(dispatch::follow(&house.app, house.account.id).await.expect("looked"), 0);
         assert_eq!(worker::round(&house.app).await.expect("a round"), 0);
     }
 

@@ -1,6 +1,7 @@
 //! Triggers, automations and events in one line each.
 
-use scrip::domain::jobs;
+use scrip::domain::work::lease;
+use scrip::domain::work::perform;
 use scrip::worker;
 use serde_json::{Value, json};
 
@@ -57,13 +58,13 @@ impl House {
     /// Does jobs that are due, and looks at no event.
     pub async fn do_jobs(&self) {
         loop {
-            let claimed = jobs::claim(&self.app, jobs::Work::Inside, 100).await.expect("claimed");
+            let claimed = lease::claim(&self.app, lease::Work::Inside, 100).await.expect("claimed");
             if claimed.is_empty() {
                 return;
             }
             for job in claimed {
-                let became = jobs::perform(&self.app, job.clone()).await;
-                jobs::conclude(&self.app, &job, became).await.expect("concluded");
+                let became = perform::perform(&self.app, job.clone()).await;
+                lease::conclude(&self.app, &job, became).await.expect("concluded");
             }
         }
     }

@@ -115,7 +115,7 @@ on_both! {
         let uses = json!({ "actions": [{ "consumeCredits": { "creditTypeId": class, "amount": 2, "otherwiseAutomationId": remind } }] });
         let uses = house.triggered("session.delivered", uses).await;
         house.tracked("session.delivered", &ada, json!({})).await;
-        scrip::domain::events::follow(&house.app, house.account.id).await.expect("followed");
+        scrip::domain::dispatch::follow(&house.app, house.account.id).await.expect("followed");
         house.tamper("CREATE TABLE kept AS SELECT * FROM job WHERE kind = 'act'").await;
         house.work().await;
         // As the crash left it: the refusal is written, the job is still there, and nothing follows.
@@ -372,7 +372,7 @@ on_both! {
         let stays = house.triggered("form.submitted", json!({ "actions": [issue(100)] })).await;
         house.tracked("form.submitted", &ada, json!({})).await;
         // What follows is written, and nothing is carried out yet.
-        scrip::domain::events::follow(&house.app, house.account.id).await.expect("followed");
+        scrip::domain::dispatch::follow(&house.app, house.account.id).await.expect("followed");
         house.done("triggerDelete", "trigger { id }", json!({ "id": deleted })).await;
         house.done("triggerUpdate", "trigger { id }", json!({ "id": disabled, "enabled": false })).await;
         house.work().await;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use scrip::domain::Role;
-use scrip::domain::webhooks::{Unanswered, WebhookPost};
+use scrip::domain::storage::ports::webhooks::{Unanswered, WebhookPost};
 use scrip::gateway::{Names, Poster};
 use scrip::worker::Worker;
 use serde_json::{Value, json};

@@ -14,11 +14,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use entity::account::{Mode, Model};
+use scrip::domain::LedgerKey;
 use scrip::domain::accounts::tokens::Tokens;
 use scrip::domain::accounts::{self, NewAccount};
-use scrip::domain::clock::{Clock, Instant, ManualClock};
-use scrip::domain::ledger::{LedgerKey, verify};
-use scrip::domain::store::{Missing, Store};
+use scrip::domain::credits::verify;
+use scrip::domain::ground::clock::{Clock, Instant, ManualClock};
+use scrip::domain::storage::store::{Missing, Store};
 use scrip::domain::{App, Caller, Role};
 use scrip::gateway::{Poster, SystemNames};
 use scrip::http::Rules;

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use entity::{ActivityId, CreditTypeId, Credits, CustomerId};
 use powercut::Disk;
-use scrip::domain::ledger::{self, Command, Consume, Issue, Words, verify};
+use scrip::domain::credits::{self, verify};
+use scrip::domain::ledger::{Command, Consume, Issue, Words};
 use scrip::domain::{Caller, Role};
 use serde_json::json;
 use tempfile::TempDir;
@@ -74,7 +75,7 @@ async fn in_a_row(told: &mut Told, cuts: usize) {
     }
     let issue = move |customer: CustomerId| Issue::of(customer, class, Credits(1_000_000));
     for (n, customer) in people.iter().enumerate() {
-        ledger::issue(&house.staff(), issue(*customer), &format!("first-{n}")).await.expect("issued");
+        credits::issue(&house.staff(), issue(*customer), &format!("first-{n}")).await.expect("issued");
     }
     let keys = AtomicU64::new(0);
     let mut kept = Acknowledged::new();
@@ -96,7 +97,7 @@ async fn in_a_row(told: &mut Told, cuts: usize) {
                         Command::Consume(Consume { customer, credit_type: class, amount, words })
                     };
                     let key = format!("cut-{number}");
-                    if let Ok(outcome) = ledger::submit(&staff, command, &key).await {
+                    if let Ok(outcome) = credits::submit(&staff, command, &key).await {
                         let id = outcome.activities[0].0.id;
                         acknowledged.lock().expect("nobody panics").insert(key, id);
                     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use scrip::domain::accounts::{self, tokens::Tokens};
-use scrip::domain::clock::{Clock, ManualClock, SystemClock};
+use scrip::domain::ground::clock::{Clock, ManualClock, SystemClock};
 use scrip::domain::{App, Caller, Scope};
 use scrip::http::{Doors, Rules, Start};
 

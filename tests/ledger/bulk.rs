@@ -1,6 +1,7 @@
 //! Long work over many customers.
 
-use scrip::domain::jobs::{self, Work};
+use scrip::domain::work::lease::{self, Work};
+use scrip::domain::work::perform;
 use scrip::worker;
 use serde_json::{Value, json};
 
@@ -76,8 +77,8 @@ on_both! {
         let everybody = members(&house, 260).await;
         let begun = begin(&house, "creditsIssueBulk", json!({ "tag": "member", "creditTypeId": class, "amount": 1 })).await;
         // The part is carried out, and its server is gone before it could say so.
-        let claimed = jobs::claim(&house.app, Work::Inside, 10).await.expect("claims");
-        assert!(jobs::perform(&house.app, claimed[0].clone()).await.is_ok());
+        let claimed = lease::claim(&house.app, Work::Inside, 10).await.expect("claims");
+        assert!(perform::perform(&house.app, claimed[0].clone()).await.is_ok());
         house.tamper("UPDATE bulk_operation SET cursor = NULL, done = 0").await;
         house.tamper("UPDATE job SET leased_until = '2020-01-01T00:00:00+00:00'").await;
         work(&house).await;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use scrip::domain::ledger::verify;
+use scrip::domain::credits::verify;
 use scrip::domain::{Caller, Role};
 use serde_json::json;
 use sqlx::{Row, SqlitePool};

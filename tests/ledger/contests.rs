@@ -3,8 +3,9 @@
 use chrono::TimeDelta;
 use entity::activity::Kind;
 use futures_util::future::join_all;
-use scrip::domain::error::Code;
-use scrip::domain::ledger::{self, Command, Consume, Outcome, Transfer, Words};
+use scrip::domain::credits;
+use scrip::domain::ground::error::Code;
+use scrip::domain::ledger::{Command, Consume, Outcome, Transfer, Words};
 use scrip::domain::{App, Caller, Error, Result, Role};
 use scrip::worker;
 use serde_json::{Value, json};
@@ -73,11 +74,11 @@ on_both! {
             let input = json!({ "customerId": customer, "creditTypeId": ring.credit_type, "amount": 2, "expiresAt": "2026-03-08T00:00:00Z" });
             let placed = ring.house.ledger("holdPlace", input).await;
             let hold = placed["activity"]["hold"]["id"].as_str().expect("a hold").parse().expect("an id");
-            let capture = ledger::about::capture(&here, hold, None, Words::default()).await.expect("a command");
-            let release = ledger::about::release(&there, hold, Words::default()).await.expect("a command");
+            let capture = credits::about::capture(&here, hold, None, Words::default()).await.expect("a command");
+            let release = credits::about::release(&there, hold, Words::default()).await.expect("a command");
             let keys = [format!("capture-{round}"), format!("release-{round}")];
             let (captured, released) =
-                tokio::join!(ledger::submit(&here, capture, &keys[0]), ledger::submit(&there, release, &keys[1]));
+                tokio::join!(credits::submit(&here, capture, &keys[0]), credits::submit(&there, release, &keys[1]));
             let available = ring.house.balance(&customer).await["available"].clone();
             match (code(&captured), code(&released)) {
                 (None, Some(Code::HoldClosed)) => assert_eq!(available, 1),
@@ -106,7 +107,7 @@ on_both! {
         let calls = (0..80_usize).map(|n| {
             let (from, to) = if n % 2 == 0 { (&ada, &grace) } else { (&grace, &ada) };
             let (caller, command) = (&staff[(n / 2) % 2], transfer(from, to));
-            async move { ledger::submit(caller, command, &format!("transfer-{n}")).await }
+            async move { credits::submit(caller, command, &format!("transfer-{n}")).await }
         });
         let outcomes = join_all(calls).await;
         assert!(outcomes.iter().all(|outcome| code(outcome).is_none()), "there are enough for all");
@@ -122,11 +123,11 @@ on_both! {
         let [here, there] = ring.staff();
         for round in 0..ROUNDS {
             let (customer, grant) = ring.customer(&format!("Customer {round}"), 5, json!({ "never": true })).await;
-            let void = ledger::about::void(&there, grant.parse().expect("an id"), "Paid back".to_owned(), Words::default());
+            let void = credits::about::void(&there, grant.parse().expect("an id"), "Paid back".to_owned(), Words::default());
             let void = void.await.expect("a command");
             let (consume, keys) = (ring.consume(&customer, 2), [format!("consume-{round}"), format!("void-{round}")]);
             let (used, voided) =
-                tokio::join!(ledger::submit(&here, consume, &keys[0]), ledger::submit(&there, void, &keys[1]));
+                tokio::join!(credits::submit(&here, consume, &keys[0]), credits::submit(&there, void, &keys[1]));
             let totals = ring.house.data("query($id: ID!) { customer(by: { id: $id }) { balances { totals { consumed voided } } } }", json!({ "id": customer })).await;
             let totals = totals["customer"]["balances"][0]["totals"].clone();
             match (code(&used), code(&voided)) {
@@ -151,7 +152,7 @@ on_both! {
             let (caller, command) = (&staff[n % 2], ring.consume(&customers[n % 4], 1));
             async move {
                 tokio::time::sleep(std::time::Duration::from_micros(250 * n as u64)).await;
-                ledger::submit(caller, command, &format!("use-{n}")).await
+                credits::submit(caller, command, &format!("use-{n}")).await
             }
         });
         let moving = async {

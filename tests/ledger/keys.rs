@@ -6,8 +6,9 @@ use futures_util::future::join_all;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use scrip::domain::error::Code;
-use scrip::domain::ledger::{self, Command, Consume, Issue, Outcome, Place, Transfer, Words};
+use scrip::domain::credits;
+use scrip::domain::ground::error::Code;
+use scrip::domain::ledger::{Command, Consume, Issue, Outcome, Place, Transfer, Words};
 use scrip::domain::{Error, Result};
 use serde_json::json;
 
@@ -100,7 +101,7 @@ on_both! {
         for chunk in asks().chunks(CLIENTS) {
             let calls = chunk.iter().map(|ask| {
                 let (staff, command) = (&staff, command(ask, &people, credit_type));
-                async move { ledger::submit(staff, command, &format!("key-{}", ask.key)).await }
+                async move { credits::submit(staff, command, &format!("key-{}", ask.key)).await }
             });
             for (ask, outcome) in chunk.iter().zip(join_all(calls).await) {
                 let request = format!("{:?}", command(ask, &people, credit_type));

@@ -6,9 +6,10 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use entity::{CreditTypeId, Credits, CustomerId, Expiration, GrantId};
 use futures_util::future::{BoxFuture, join_all};
-use scrip::domain::error::Code;
+use scrip::domain::credits;
+use scrip::domain::ground::error::Code;
 use scrip::domain::ledger::explanation::{Explanation, explain};
-use scrip::domain::ledger::{self, Command, Consume, Issue, Place, Transfer, Words, balances};
+use scrip::domain::ledger::{Command, Consume, Issue, Place, Transfer, Words, balances};
 use scrip::domain::{Caller, Error, Role, Scope};
 use scrip::worker;
 use serde_json::json;
@@ -114,7 +115,7 @@ on_both! {
                     new.effective_at = Some(now + TimeDelta::hours(1 + dice(seed, 30)));
                 }
                 key += 1;
-                ledger::issue(&staff, new, &format!("issue-{key}")).await.expect("an issue");
+                credits::issue(&staff, new, &format!("issue-{key}")).await.expect("an issue");
             }
             compare(&staff, wallet).await;
             let before = whole(&staff, wallet).await;
@@ -125,7 +126,7 @@ on_both! {
                 1 => Command::Transfer(Transfer { from: customer, to: other, credit_type, amount, words }),
                 _ => Command::Consume(Consume { customer, credit_type, amount, words }),
             };
-            match ledger::submit(&staff, command, &format!("use-{round}")).await {
+            match credits::submit(&staff, command, &format!("use-{round}")).await {
                 Ok(outcome) => {
                     let drawn = outcome.activities[0].1.iter().map(|part| (part.grant_id, part.amount));
                     assert_eq!(drawn.collect::<Vec<_>>(), first(&before, amount.0), "round {round}");
@@ -151,14 +152,14 @@ on_both! {
         for n in 0..60_i64 {
             let mut new = issue(wallet, 1 + n % 3);
             new.expiration = (n % 4 > 0).then(|| Expiration::At(house.now() + TimeDelta::days(100 - n)));
-            ledger::issue(&staff, new, &format!("issue-{n}")).await.expect("an issue");
+            credits::issue(&staff, new, &format!("issue-{n}")).await.expect("an issue");
         }
         let before = whole(&staff, wallet).await;
         assert_eq!(before.available, Credits(120));
         let consume = |n: i64| {
             let consume = Consume { customer, credit_type, amount: Credits(1 + n % 5), words: Words::default() };
             let (staff, key) = (staff.clone(), format!("use-{n}"));
-            async move { ledger::consume(&staff, consume, &key).await }
+            async move { credits::consume(&staff, consume, &key).await }
         };
         let outcomes = join_all((0..45).map(consume)).await;
         let mut drawn = std::collections::BTreeMap::new();
@@ -189,7 +190,7 @@ on_both! {
             for grant in 0..3 + 2 * n {
                 let mut new = issue((customer, credit_type), n);
                 new.expiration = (grant % 3 > 0).then(|| Expiration::At(house.now() + TimeDelta::days(50 - grant)));
-                ledger::issue(&house.staff(), new, &format!("issue-{n}-{grant}")).await.expect("an issue");
+                credits::issue(&house.staff(), new, &format!("issue-{n}-{grant}")).await.expect("an issue");
             }
         }
         let staff = house.staff();
@@ -200,7 +201,7 @@ on_both! {
         let consume = |customer: CustomerId| {
             let consume = Consume { customer, credit_type, amount: Credits(5), words: Words::default() };
             let (staff, key) = (staff.clone(), format!("use-{customer}"));
-            async move { ledger::consume(&staff, consume, &key).await.expect("there are credits enough") }
+            async move { credits::consume(&staff, consume, &key).await.expect("there are credits enough") }
         };
         let outcomes = join_all(customers.iter().map(|customer| consume(*customer))).await;
         for (outcome, before) in outcomes.iter().zip(&before) {
@@ -229,13 +230,13 @@ on_both! {
         for n in 0..10_i64 {
             let mut new = issue((customer, credit_type), 1);
             new.expiration = (n < 6).then(|| Expiration::At(begin + TimeDelta::hours(1)));
-            ledger::issue(&staff, new, &format!("issue-{n}")).await.expect("an issue");
+            credits::issue(&staff, new, &format!("issue-{n}")).await.expect("an issue");
         }
         let release = locked(&house).await;
         let consume = |amount| Consume { customer, credit_type, amount: Credits(amount), words: Words::default() };
         let waiting = tokio::spawn({
             let (staff, consume) = (staff.clone(), consume(5));
-            async move { ledger::consume(&staff, consume, "waits").await }
+            async move { credits::consume(&staff, consume, "waits").await }
         });
         tokio::time::sleep(Duration::from_millis(300)).await;
         house.clock.set(begin + TimeDelta::hours(2));
@@ -243,7 +244,7 @@ on_both! {
         let refused = waiting.await.expect("it ends");
         let code = refused.as_ref().err().and_then(|error| if let Error::Refused(why) = error { Some(why.code()) } else { None });
         assert_eq!(code, Some(Code::InsufficientCredits), "{refused:?}");
-        ledger::consume(&staff, consume(4), "the rest").await.expect("what does not end");
+        credits::consume(&staff, consume(4), "the rest").await.expect("what does not end");
         compare(&staff, (customer, credit_type)).await;
         house.assert_verified().await;
     }
@@ -259,7 +260,7 @@ on_both! {
             let mut new = issue(wallet, 1);
             new.expiration = Some(Expiration::At(begin + TimeDelta::days(10 + n)));
             new.priority = Some(if n % 3 == 0 { 10 } else { 50 });
-            ledger::issue(&staff, new, &format!("issue-{n}")).await.expect("an issue");
+            credits::issue(&staff, new, &format!("issue-{n}")).await.expect("an issue");
         }
         for day in 1..=45 {
             house.clock.set(begin + TimeDelta::days(day));
@@ -283,7 +284,7 @@ on_both! {
         for n in 0..12_i64 {
             let mut new = issue(wallet, 2);
             new.expiration = Some(Expiration::At(house.now() + TimeDelta::days(100 + n / 2)));
-            ledger::issue(&staff, new, &format!("issue-{n}")).await.expect("an issue");
+            credits::issue(&staff, new, &format!("issue-{n}")).await.expect("an issue");
         }
         let query = "query($id: ID!) { customer(by: { id: $id }) {
             balances { available nextExpiry { amount } } expiryForecast(days: 366) { amount } } }";
@@ -303,11 +304,11 @@ on_both! {
         for n in 0..10_i64 {
             let mut new = issue(wallet, 1);
             new.expiration = Some(Expiration::At(house.now() + TimeDelta::days(if n == 0 { 10 } else { 30 })));
-            ledger::issue(&staff, new, &format!("issue-{n}")).await.expect("an issue");
+            credits::issue(&staff, new, &format!("issue-{n}")).await.expect("an issue");
         }
         let (amount, expires_at, words) = (Credits(1), house.now() + TimeDelta::days(2), Words::default());
         let place = Command::Place(Place { customer, credit_type, amount, expires_at, words });
-        ledger::submit(&staff, place, "hold").await.expect("a hold");
+        credits::submit(&staff, place, "hold").await.expect("a hold");
         compare(&staff, wallet).await;
     }
 
@@ -320,15 +321,15 @@ on_both! {
         for n in 0..8_i64 {
             let mut new = issue((customer, credit_type), 1);
             new.expiration = (n < 3).then(|| Expiration::At(begin + TimeDelta::hours(1)));
-            ledger::issue(&staff, new, &format!("issue-{n}")).await.expect("an issue");
+            credits::issue(&staff, new, &format!("issue-{n}")).await.expect("an issue");
         }
         house.clock.set(begin + TimeDelta::days(40));
-        ledger::issue(&staff, issue((other, credit_type), 1), "ahead").await.expect("an issue");
+        credits::issue(&staff, issue((other, credit_type), 1), "ahead").await.expect("an issue");
         house.clock.set(begin);
         let (amount, words) = (Credits(4), Words::default());
         let transfer = Command::Transfer(Transfer { from: customer, to: other, credit_type, amount, words });
-        ledger::preview(&staff, transfer.clone()).await.expect("a preview");
-        let given = ledger::submit(&staff, transfer, "transfer").await.expect("a transfer");
+        credits::preview(&staff, transfer.clone()).await.expect("a preview");
+        let given = credits::submit(&staff, transfer, "transfer").await.expect("a transfer");
         assert_eq!(given.activities.len(), 2, "{given:?}");
         assert_eq!(house.history(&customer.to_string()).await.iter().filter(|(kind, ..)| kind == "EXPIRE").count(), 3);
         house.clock.set(begin + TimeDelta::days(40));
@@ -347,11 +348,11 @@ on_both! {
         for n in 0..10_i64 {
             let mut new = issue(wallet, 1);
             new.expiration = Some(Expiration::At(end));
-            ledger::issue(&staff, new, &format!("issue-{n}")).await.expect("an issue");
+            credits::issue(&staff, new, &format!("issue-{n}")).await.expect("an issue");
         }
         let mut new = issue(wallet, 1);
         new.expiration = Some(Expiration::At(end - TimeDelta::hours(25)));
-        ledger::issue(&staff, new, "sooner").await.expect("an issue");
+        credits::issue(&staff, new, "sooner").await.expect("an issue");
         house.clock.set(end - TimeDelta::hours(48));
         while worker::round(&house.app).await.expect("a round") > 0 {}
         let query = "query($id: ID) { events(name: \"credits.expiring_soon\", customerId: $id) { nodes { at } } }";

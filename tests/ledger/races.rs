@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use futures_util::future::join_all;
+use scrip::domain::credits;
 use scrip::domain::ledger::{self, Consume, Words};
 use scrip::domain::{Caller, Error, Refusal, Role};
 use serde_json::json;
@@ -54,7 +55,7 @@ on_both! {
                 amount: entity::Credits(1),
                 words: Words::default(),
             };
-            async move { ledger::consume(&caller, consume, &key).await.expect("enough credits") }
+            async move { credits::consume(&caller, consume, &key).await.expect("enough credits") }
         };
         let calls = (0..40).flat_map(|n| callers.iter().map(move |caller| (caller.clone(), format!("twin-{n}"))));
         let outcomes = join_all(calls.map(|(caller, key)| consume(caller, key))).await;
@@ -80,7 +81,7 @@ on_both! {
         let of = |staff: Caller, customer: &str, credit_type: &str, key: String| {
             let (customer, credit_type) = (customer.parse().expect("an id"), credit_type.parse().expect("an id"));
             let consume = Consume { customer, credit_type, amount: entity::Credits(1), words: Words::default() };
-            async move { ledger::consume(&staff, consume, &key).await }
+            async move { credits::consume(&staff, consume, &key).await }
         };
         for (apart, round) in [(false, "together"), (true, "apart")] {
             house.app.keep_accounts_apart(apart);
@@ -120,7 +121,7 @@ on_both! {
                 amount: entity::Credits(1),
                 words: Words::default(),
             };
-            ledger::consume(&staff, consume, "shared")
+            credits::consume(&staff, consume, "shared")
         }))
         .await;
         assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
@@ -161,7 +162,7 @@ on_both! {
         };
         let calls = join_all((0..100).map(|n| {
             let (caller, issue) = (caller.clone(), issue());
-            tokio::spawn(async move { ledger::issue(&caller, issue, &format!("late-{n}")).await })
+            tokio::spawn(async move { credits::issue(&caller, issue, &format!("late-{n}")).await })
         }));
         tokio::time::sleep(std::time::Duration::from_millis(3)).await;
         let (outcomes, ()) = tokio::join!(calls, second.close());

@@ -1,7 +1,8 @@
 //! Giving back, giving a later end, giving away.
 
 use scrip::domain::Error;
-use scrip::domain::ledger::{self, Closing, Command, Void, Words};
+use scrip::domain::credits;
+use scrip::domain::ledger::{Closing, Command, Void, Words};
 use serde_json::{Value, json};
 
 use crate::harness::{Backend, House, codes};
@@ -294,10 +295,10 @@ on_both! {
             words: Words::default(),
         });
         for closing in [Closing::Never, Closing::WithItsCredits] {
-            let refused = ledger::submit(&house.staff(), void(closing), &house.key()).await;
+            let refused = credits::submit(&house.staff(), void(closing), &house.key()).await;
             assert!(matches!(refused, Err(Error::Refused(_))), "{closing:?}: nothing is free");
         }
-        ledger::submit(&house.staff(), void(Closing::Always), &house.key()).await.expect("it is closed");
+        credits::submit(&house.staff(), void(Closing::Always), &house.key()).await.expect("it is closed");
         let read = async || {
             let query = "query($id: ID!) { creditLiability { deferred { credits } breakage { credits } voided { credits cost { minor } } }
                 expiryForecast { amount } customer(by: { id: $id }) { balances { available held }

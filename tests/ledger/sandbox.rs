@@ -1,6 +1,6 @@
 //! The test clock of a sandbox.
 
-use scrip::domain::accounts::test_clock;
+use scrip::domain::work::test_clock;
 use scrip::domain::{Caller, Error, Refusal, Role};
 use serde_json::json;
 

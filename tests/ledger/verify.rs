@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use scrip::domain::ledger::verify;
+use scrip::domain::credits::verify;
 use serde_json::json;
 
 use crate::harness::{Backend, House};

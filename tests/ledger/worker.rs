@@ -1,7 +1,9 @@
 //! What happens later: jobs, their leases, and the two that there are.
 
 use futures_util::future::join_all;
-use scrip::domain::jobs::{self, After, Work};
+use scrip::domain::queue::jobs::After;
+use scrip::domain::work::lease::{self, Work};
+use scrip::domain::work::perform;
 use scrip::domain::{Error, Role};
 use scrip::worker;
 use serde_json::{Value, json};
@@ -100,22 +102,22 @@ on_both! {
     async fn a_lost_lease_is_taken_over_and_the_late_one_is_not_heard(house: House) {
         let customers = ending_soon(&house, 1).await;
         house.set_clock("2026-03-02T00:00:00Z");
-        let first = jobs::claim(&house.app, Work::Inside, 10).await.expect("claims");
-        assert_eq!((first.len(), jobs::claim(&house.app, Work::Inside, 10).await.expect("claims").len()), (1, 0), "it is taken");
-        jobs::heartbeat(&house.app, &first).await.expect("a heartbeat");
-        assert_eq!(jobs::claim(&house.app, Work::Inside, 10).await.expect("claims").len(), 0);
+        let first = lease::claim(&house.app, Work::Inside, 10).await.expect("claims");
+        assert_eq!((first.len(), lease::claim(&house.app, Work::Inside, 10).await.expect("claims").len()), (1, 0), "it is taken");
+        lease::heartbeat(&house.app, &first).await.expect("a heartbeat");
+        assert_eq!(lease::claim(&house.app, Work::Inside, 10).await.expect("claims").len(), 0);
         // The lease is over, by the database's clock.
         house.tamper("UPDATE job SET leased_until = '2020-01-01T00:00:00+00:00'").await;
-        let second = jobs::claim(&house.app, Work::Inside, 10).await.expect("claims");
+        let second = lease::claim(&house.app, Work::Inside, 10).await.expect("claims");
         assert_eq!(second.len(), 1);
-        jobs::conclude(&house.app, &first[0], Ok(After::Done)).await.expect("said");
+        lease::conclude(&house.app, &first[0], Ok(After::Done)).await.expect("said");
         assert_eq!(pending(&house).await.len(), 1, "who lost the lease is not listened to");
-        jobs::heartbeat(&house.app, &first).await.expect("a heartbeat");
-        let became = jobs::perform(&house.app, second[0].clone()).await;
+        lease::heartbeat(&house.app, &first).await.expect("a heartbeat");
+        let became = perform::perform(&house.app, second[0].clone()).await;
         assert!(matches!(became, Ok(After::Said)));
-        jobs::conclude(&house.app, &second[0], became).await.expect("said");
+        lease::conclude(&house.app, &second[0], became).await.expect("said");
         // The first one does it all the same: nothing happens twice.
-        assert!(jobs::perform(&house.app, first[0].clone()).await.is_ok());
+        assert!(perform::perform(&house.app, first[0].clone()).await.is_ok());
         assert_eq!(house.history(&customers[0]).await.len(), 2);
         assert_eq!(pending(&house).await, Vec::<Value>::new());
         house.assert_verified().await;
@@ -126,15 +128,15 @@ on_both! {
         let customers = ending_soon(&house, 1).await;
         house.set_clock("2026-03-02T00:00:00Z");
         for attempt in 1..=8 {
-            let claimed = jobs::claim(&house.app, Work::Inside, 10).await.expect("claims");
+            let claimed = lease::claim(&house.app, Work::Inside, 10).await.expect("claims");
             assert_eq!(claimed.len(), 1, "attempt {attempt}");
-            jobs::conclude(&house.app, &claimed[0], Err(Error::Internal("the disk is on fire".to_owned()))).await.expect("said");
-            assert_eq!(jobs::claim(&house.app, Work::Inside, 10).await.expect("claims").len(), 0, "it waits");
+            lease::conclude(&house.app, &claimed[0], Err(Error::Internal("the disk is on fire".to_owned()))).await.expect("said");
+            assert_eq!(lease::claim(&house.app, Work::Inside, 10).await.expect("claims").len(), 0, "it waits");
             let job = pending(&house).await.remove(0);
             assert_eq!((&job["attempts"], &job["failed"], job["deadAt"].is_string()), (&json!(attempt), &json!(true), attempt == 8));
             house.tamper("UPDATE job SET not_before = '2020-01-01T00:00:00+00:00'").await;
         }
-        assert_eq!(jobs::claim(&house.app, Work::Inside, 10).await.expect("claims").len(), 0, "it is dead");
+        assert_eq!(lease::claim(&house.app, Work::Inside, 10).await.expect("claims").len(), 0, "it is dead");
         let dead = house.data("{ jobs(dead: true) { nodes { id kind } } }", json!({})).await["jobs"]["nodes"][0].clone();
         assert_eq!(dead["kind"], "SETTLE");
         let retry = || house.mutate("jobRetry", "job { attempts deadAt }", json!({ "id": dead["id"] }));
@@ -153,17 +155,17 @@ on_both! {
         house.set_clock("2026-03-02T00:00:00Z");
         let ready = || house.tamper("UPDATE job SET not_before = NULL, leased_until = NULL");
         for _ in 0..12 {
-            let claimed = jobs::claim(&house.app, Work::Inside, 10).await.expect("claims");
+            let claimed = lease::claim(&house.app, Work::Inside, 10).await.expect("claims");
             let away = Err(Error::Unavailable("too many writes are waiting".into()));
-            jobs::conclude(&house.app, &claimed[0], away).await.expect("said");
+            lease::conclude(&house.app, &claimed[0], away).await.expect("said");
             ready().await;
         }
         assert_eq!(pending(&house).await[0]["deadAt"], json!(null), "it waits, and is not laid aside");
         for _ in 0..9 {
-            jobs::claim(&house.app, Work::Inside, 10).await.expect("claims");
+            lease::claim(&house.app, Work::Inside, 10).await.expect("claims");
             ready().await;
         }
-        assert_eq!(jobs::claim(&house.app, Work::Inside, 10).await.expect("claims").len(), 0);
+        assert_eq!(lease::claim(&house.app, Work::Inside, 10).await.expect("claims").len(), 0);
         assert!(pending(&house).await[0]["deadAt"].is_string(), "nobody ever said what became of it");
         // Something new happens to the wallet, sooner: it is tried again.
         house.set_clock("2026-03-01T10:00:00Z");

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use entity::activity::Kind;
-use scrip::domain::clock::Instant;
-use scrip::domain::error::Code;
+use scrip::domain::ground::clock::Instant;
+use scrip::domain::ground::error::Code;
 
 use super::{Answer, Credit, Line, Lot, Naive, Place, line};
 

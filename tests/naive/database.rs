@@ -9,10 +9,11 @@ use entity::{ActivityId, CustomerId, GrantId, HoldId, Minor};
 use futures_util::future::join_all;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use scrip::domain::credits;
 use scrip::domain::customers::{self, NewCustomer};
-use scrip::domain::error::Code;
+use scrip::domain::ground::error::Code;
 use scrip::domain::ledger::state::{makes_grants, uses};
-use scrip::domain::ledger::{self, Command, Outcome, balances, grants};
+use scrip::domain::ledger::{Command, Outcome, balances, grants};
 use scrip::domain::{Error, Result, Scope};
 use serde_json::json;
 
@@ -144,7 +145,7 @@ pub async fn play(house: &House, histories: Vec<Vec<Timed>>) {
         let calls = asked.iter().map(async |(_, commands)| {
             let mut outcomes = Vec::new();
             for ((key, command), _) in commands {
-                outcomes.push(ledger::submit(&staff, command.clone(), key).await);
+                outcomes.push(credits::submit(&staff, command.clone(), key).await);
             }
             outcomes
         });
@@ -181,7 +182,7 @@ async fn send_again(staff: &scrip::domain::Caller, players: &[Player], round: us
             _ => {}
         }
     }
-    let outcomes = join_all(again.iter().map(|(key, command, _)| ledger::submit(staff, command.clone(), key))).await;
+    let outcomes = join_all(again.iter().map(|(key, command, _)| credits::submit(staff, command.clone(), key))).await;
     for ((key, command, first), outcome) in again.iter().zip(outcomes) {
         assert_eq!(said(&outcome), *first, "{key} once more: {command:?}");
         assert!(!matches!(outcome, Ok(Outcome { replayed: false, .. })), "{key} was carried out twice");

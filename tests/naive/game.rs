@@ -12,9 +12,9 @@ use entity::{
     AccountId, ActivityId, CreditTypeId, Credits, CustomerId, Expiration, GrantId, HoldId, Minor, credit_grant,
     credit_type,
 };
-use scrip::domain::cause::Cause;
-use scrip::domain::clock::Instant;
-use scrip::domain::error::Refusal;
+use scrip::domain::ground::cause::Cause;
+use scrip::domain::ground::clock::Instant;
+use scrip::domain::ground::error::Refusal;
 use scrip::domain::ledger::Command;
 use scrip::domain::ledger::books::{Ask, Author, Books};
 use scrip::domain::ledger::decide::Used;

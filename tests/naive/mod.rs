@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{Days, NaiveTime, TimeDelta, TimeZone};
 use chrono_tz::Tz;
 use entity::activity::Kind;
-use scrip::domain::clock::Instant;
-use scrip::domain::error::Code;
+use scrip::domain::ground::clock::Instant;
+use scrip::domain::ground::error::Code;
 use scrip::domain::ledger::Closing;
 
 /// Where one credit is.

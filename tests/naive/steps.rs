@@ -7,7 +7,7 @@ use entity::{
     ActivityId, Anchor, CreditTypeId, Credits, CustomerId, Expiration, GrantId, HoldId, Minor, PeriodUnit,
     SubscriptionId,
 };
-use scrip::domain::clock::Instant;
+use scrip::domain::ground::clock::Instant;
 use scrip::domain::ledger::state::{CostMove, share};
 use scrip::domain::ledger::{
     Capture, Closing, Command, Consume, Cost, Extend, Extension, Freeze, Issue, OnExpired, Place, Release, Reprice,

@@ -3,7 +3,7 @@
 use entity::payment::{self, Status as Paid};
 use entity::product_order::{self, Status};
 use entity::{Credits, CustomerId, GrantId, Minor, OrderId, PaymentId, RefundId, refund};
-use scrip::domain::clock::Instant;
+use scrip::domain::ground::clock::Instant;
 use scrip::domain::sales::sale::Sale;
 use serde_json::json;
 use uuid::Uuid;

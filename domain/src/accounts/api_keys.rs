@@ -9,15 +9,15 @@ use entity::{ApiKeyId, Owned};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveModelTrait, ColumnTrait, Condition, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, Set};
 
-use super::credential::{Credential, Kind};
-use super::tokens::Known;
-use crate::app::App;
-use crate::caller::{Caller, Role, Scope, transact};
-use crate::clock::{Instant, fresh_id, truncate};
-use crate::error::{Error, Refusal, Result};
-use crate::input;
-use crate::page::{Page, Slice};
-use crate::tx::View;
+use crate::ground::clock::{Instant, fresh_id, truncate};
+use crate::ground::error::{Error, Refusal, Result};
+use crate::ground::input;
+use crate::ground::page::{Page, Slice};
+use crate::ground::scope::{KeyScopes, Role, Scope};
+use crate::identity::app::App;
+use crate::identity::caller::{Caller, Known, transact};
+use crate::keys::credential::{Credential, Kind};
+use crate::storage::tx::View;
 
 /// Keys of one account that are not revoked.
 const MOST: u64 = 100;
@@ -25,93 +25,6 @@ const MOST: u64 = 100;
 const USED: TimeDelta = TimeDelta::minutes(1);
 /// Characters of a key by which people tell it from others.
 const ENDING: usize = 4;
-
-/// What a key may be given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum KeyScope {
-    Read,
-    CustomersWrite,
-    CatalogWrite,
-    CreditsWrite,
-    OrdersWrite,
-    EventsWrite,
-    AutomationsWrite,
-    WebhooksWrite,
-    SessionsWrite,
-    CustomersErase,
-}
-
-impl KeyScope {
-    const ALL: [(Self, &'static str); 10] = [
-        (Self::Read, "read"),
-        (Self::CustomersWrite, "customers_write"),
-        (Self::CatalogWrite, "catalog_write"),
-        (Self::CreditsWrite, "credits_write"),
-        (Self::OrdersWrite, "orders_write"),
-        (Self::EventsWrite, "events_write"),
-        (Self::AutomationsWrite, "automations_write"),
-        (Self::WebhooksWrite, "webhooks_write"),
-        (Self::SessionsWrite, "sessions_write"),
-        (Self::CustomersErase, "customers_erase"),
-    ];
-
-    /// Of what a caller may do, what belongs to it; nothing for what no key may.
-    fn of(scope: Scope) -> Option<Self> {
-        match scope {
-            Scope::StaffRead | Scope::OwnRead => Some(Self::Read),
-            Scope::CustomersWrite => Some(Self::CustomersWrite),
-            Scope::CatalogWrite => Some(Self::CatalogWrite),
-            Scope::CreditsWrite => Some(Self::CreditsWrite),
-            Scope::OrdersWrite | Scope::Buy => Some(Self::OrdersWrite),
-            Scope::EventsWrite => Some(Self::EventsWrite),
-            Scope::AutomationsWrite => Some(Self::AutomationsWrite),
-            Scope::WebhooksWrite => Some(Self::WebhooksWrite),
-            Scope::SessionsWrite => Some(Self::SessionsWrite),
-            Scope::CustomersErase => Some(Self::CustomersErase),
-            Scope::AccountsCreate | Scope::AccountWrite | Scope::KeysWrite | Scope::OrderForm => None,
-        }
-    }
-}
-
-/// The scopes of a key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct KeyScopes(u16);
-
-impl KeyScopes {
-    /// Whether a key with these may do something. Order forms are for everybody.
-    #[must_use]
-    pub fn may(self, scope: Scope) -> bool {
-        scope == Scope::OrderForm || KeyScope::of(scope).is_some_and(|scope| self.has(scope))
-    }
-
-    fn has(self, scope: KeyScope) -> bool {
-        self.0 & (1 << scope as u16) != 0
-    }
-
-    /// Each of them.
-    pub fn each(self) -> impl Iterator<Item = KeyScope> {
-        KeyScope::ALL.into_iter().map(|(scope, _)| scope).filter(move |scope| self.has(*scope))
-    }
-
-    fn stored(self) -> serde_json::Value {
-        KeyScope::ALL.iter().filter(|(scope, _)| self.has(*scope)).map(|(_, name)| *name).collect()
-    }
-
-    /// Those of a key as it is stored; a name that means nothing any more gives nothing.
-    #[must_use]
-    pub fn of(key: &Model) -> Self {
-        let names = key.scopes.as_array().into_iter().flatten().filter_map(serde_json::Value::as_str);
-        names
-            .filter_map(|name| KeyScope::ALL.iter().find(|(_, known)| *known == name).map(|(scope, _)| *scope))
-            .collect()
-    }
-}
-
-impl FromIterator<KeyScope> for KeyScopes {
-    fn from_iter<T: IntoIterator<Item = KeyScope>>(scopes: T) -> Self {
-        Self(scopes.into_iter().fold(0, |bits, scope| bits | (1 << scope as u16)))
-    }
-}
 
 /// A key that is about to be.
 #[derive(Clone, Debug)]
@@ -175,7 +88,7 @@ pub async fn revoke(caller: &Caller, id: ApiKeyId) -> Result<Model> {
     })
 }
 
-async fn count(tx: &crate::tx::Tx) -> Result<u64> {
+async fn count(tx: &crate::storage::tx::Tx) -> Result<u64> {
     use sea_orm::PaginatorTrait;
     Ok(tx.rows::<Entity>().filter(Column::RevokedAt.is_null()).count(tx.db()).await?)
 }

@@ -7,12 +7,14 @@ use jsonwebtoken::{Algorithm, Validation};
 use serde_json::{Map, Value};
 
 use super::key_set::{KeySet, KeySource};
-use super::tokens::{Known, LEEWAY, asks_for_more, is_subject};
-use crate::app::App;
-use crate::caller::{Caller, Role, Scope};
-use crate::clock::{Clock, Instant, SystemClock};
+use super::tokens::{LEEWAY, asks_for_more, is_subject};
 use crate::customers;
-use crate::error::{Error, Result};
+use crate::ground::clock::{Clock, Instant, SystemClock};
+use crate::ground::error::{Error, Result};
+use crate::ground::scope::{Role, Scope};
+use crate::identity::app::App;
+use crate::identity::caller::Caller;
+use crate::identity::caller::Known;
 
 /// Where a customer's claim leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use tokio::sync::Mutex;
 use tokio::time::Instant as Moment;
 
-use crate::error::{Error, Result};
+use crate::ground::error::{Error, Result};
 
 /// How long keys are used without a look at whether they are still the ones.
 const FRESH: Duration = Duration::from_hours(1);

@@ -1,26 +1,22 @@
 //! Accounts: the businesses on this server, and their settings.
 
 pub mod api_keys;
-mod credential;
 pub mod identity;
 pub mod key_set;
-pub mod sessions;
-pub mod test_clock;
 pub mod tokens;
 
 use entity::AccountId;
 use entity::account::{ActiveModel, Column, Entity, Mode, Model};
-use sea_orm::{
-    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, Set,
-};
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, Set};
 
-use super::caller::{Caller, Role, Scope, transact};
-use super::clock::{Instant, fresh_id, truncate};
-use super::error::{Error, Refusal, Result, is_taken};
-use super::events::purge;
-use super::input;
-use super::sales::provider::MANUAL;
-use super::store::Store;
+use crate::ground::clock::{Instant, fresh_id, truncate};
+use crate::ground::error::{Error, Refusal, Result, is_taken};
+use crate::ground::input;
+use crate::ground::scope::{Role, Scope};
+use crate::identity::caller::{Caller, transact};
+use crate::queue::housekeeping;
+use crate::storage::ports::payments::MANUAL;
+use crate::storage::store::Store;
 
 /// How many days a hold may last, unless the owner says otherwise.
 const HOLD_LIMIT: i32 = 366;
@@ -116,7 +112,7 @@ pub async fn create(caller: &Caller, new: NewAccount) -> Result<Model> {
     let txn = store.begin().await?;
     let made = account.into_active_model().insert(&txn).await;
     let made = made.map_err(refuse_taken)?;
-    purge::schedule(&txn, &made, clock_at.unwrap_or(now), false).await?;
+    housekeeping::schedule(&txn, &made, clock_at.unwrap_or(now), false).await?;
     txn.commit().await?;
     Ok(made)
 }
@@ -179,14 +175,14 @@ pub async fn update(caller: &Caller, changes: Changes) -> Result<Model> {
                 return Err(Refusal::invalid("eventDays", format!("Must be 1 to {EVENT_MOST}.")).into());
             }
             account.event_days = Set(days);
-            purge::schedule(tx.db(), &tx.account, tx.now, true).await?;
+            housekeeping::schedule(tx.db(), &tx.account, tx.now, true).await?;
         }
         if let Some(days) = changes.order_days {
             if !(1..=ORDER_MOST).contains(&days) {
                 return Err(Refusal::invalid("orderDays", format!("Must be 1 to {ORDER_MOST}.")).into());
             }
             account.order_days = Set(days);
-            purge::schedule(tx.db(), &tx.account, tx.now, true).await?;
+            housekeeping::schedule(tx.db(), &tx.account, tx.now, true).await?;
         }
         account.updated_at = Set(tx.now);
         let account = account.update(tx.db()).await.map_err(refuse_taken)?;
@@ -208,16 +204,6 @@ pub async fn by_slug(caller: &Caller, slug: &str) -> Result<Option<Model>> {
     let txn = caller.app().store().snapshot().await?;
     #[expect(clippy::disallowed_methods, reason = "accounts are what belongs to nobody; only the operator comes here")]
     Ok(Entity::find().filter(Column::Slug.eq(slug)).one(&*txn).await?)
-}
-
-/// Which account a link names.
-pub(super) async fn of_slug(txn: &DatabaseTransaction, slug: &str) -> Result<Option<AccountId>> {
-    if slug.contains('\0') {
-        return Ok(None);
-    }
-    #[expect(clippy::disallowed_methods, reason = "a link names an account by what is unique among all")]
-    let found = Entity::find().filter(Column::Slug.eq(slug)).one(txn).await?;
-    Ok(found.map(|account| account.id))
 }
 
 /// Refuses to start with a ledger key that is not the one that signed this ledger.

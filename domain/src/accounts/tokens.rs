@@ -14,14 +14,16 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::credential::{Credential, Kind};
+use super::api_keys;
 use super::identity::Identity;
-use super::{api_keys, sessions};
-use crate::app::App;
-use crate::caller::{Caller, Role};
-use crate::clock::{Clock, Instant, SystemClock};
-use crate::error::{Error, Result};
-use crate::input;
+use crate::customers::sessions;
+use crate::ground::clock::{Clock, Instant, SystemClock};
+use crate::ground::error::{Error, Result};
+use crate::ground::input;
+use crate::ground::scope::Role;
+use crate::identity::app::App;
+use crate::identity::caller::{Caller, Known};
+use crate::keys::credential::{Credential, Kind};
 
 /// Seconds by which two machines' clocks may differ.
 pub(super) const LEEWAY: u64 = 30;
@@ -40,15 +42,6 @@ pub struct Tokens {
     identity: Option<Identity>,
     /// What tokens said that were good lately, by their digests: until one ends it is as good as it was.
     lately: Cache<[u8; 32], Arc<Claims>>,
-}
-
-/// Someone who was let in.
-pub struct Known {
-    pub caller: Caller,
-    /// How long what it came in with is still good; for good if nothing says otherwise.
-    pub left: Option<Duration>,
-    /// Whether what it came in with may be taken back before that.
-    pub revocable: bool,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::enrolments;
-use crate::cause::Cause;
 use crate::customers;
-use crate::error::{Error, Refusal, Result};
 use crate::events::track::check_name;
-use crate::input;
+use crate::ground::cause::Cause;
+use crate::ground::error::{Error, Refusal, Result};
+use crate::ground::input;
 use crate::ledger::{Command, Consume, Issue, Words};
-use crate::tx::Tx;
+use crate::storage::tx::Tx;
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -127,7 +127,7 @@ impl Action {
             let row = tx.rows::<credit_type::Entity>().filter(credit_type::Column::Id.eq(*credit_type));
             let row = row.one(tx.db()).await?.ok_or_else(|| Refusal::not_found(&field, "credit type"))?;
             if row.archived_at.is_some() && matches!(checked, Self::Issue { .. }) {
-                return Err(crate::sales::refusal::Sale::CreditTypeArchived { field }.into());
+                return Err(crate::ground::refusal::sale::Sale::CreditTypeArchived { field }.into());
             }
         }
         if let Self::Issue { expiration: Some(policy), .. } = &checked {
@@ -172,7 +172,7 @@ fn some_tags(field: &str, tags: &[String]) -> Result<Vec<String>, Refusal> {
 
 /// The name of an event that something may wait for: one of the server's own about a customer, or one of the business's.
 pub(super) fn check_event(field: &str, name: &str) -> Result<String, Refusal> {
-    use crate::events::catalogue;
+    use crate::queue::events::catalogue;
     match catalogue::built_in(name) {
         Some(event) if event.of_customer => Ok(name.to_owned()),
         Some(_) => {

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::error::{Refusal, Result};
-use crate::events::catalogue::{EventType, Kind};
+use crate::ground::error::{Refusal, Result};
+use crate::queue::events::catalogue::{EventType, Kind};
 
 /// Conditions of one trigger or branch.
 const MOST: usize = 20;

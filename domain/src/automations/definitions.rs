@@ -9,13 +9,14 @@ use sea_orm::{
 };
 
 use super::steps::{self, Does, Question, Step};
-use crate::caller::{Caller, Scope, transact};
-use crate::clock::fresh_id;
-use crate::error::{Refusal, Result};
-use crate::events::{read, stored};
-use crate::input;
-use crate::page::{Page, Slice};
-use crate::tx::{Tx, View};
+use crate::ground::clock::fresh_id;
+use crate::ground::error::{Refusal, Result};
+use crate::ground::input;
+use crate::ground::page::{Page, Slice};
+use crate::ground::scope::Scope;
+use crate::identity::caller::{Caller, transact};
+use crate::queue::events::{read, stored};
+use crate::storage::tx::{Tx, View};
 
 /// Automations of one account.
 const MOST: u64 = 1_000;

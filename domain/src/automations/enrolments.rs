@@ -12,18 +12,18 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::actions::Because;
-use super::refusal::Flow;
-use crate::caller::{Caller, Scope, transact};
-use crate::cause::Cause;
-use crate::clock::fresh_id;
 use crate::customers;
-use crate::error::{Error, Refusal, Result};
-use crate::events::DEEPEST;
-use crate::input;
-use crate::jobs;
-use crate::once::{Operation, once};
-use crate::page::{self, Page, Slice};
-use crate::tx::{Tx, View};
+use crate::ground::cause::{Cause, DEEPEST};
+use crate::ground::clock::fresh_id;
+use crate::ground::error::{Error, Refusal, Result};
+use crate::ground::input;
+use crate::ground::page::{self, Page, Slice};
+use crate::ground::refusal::flow::Flow;
+use crate::ground::scope::Scope;
+use crate::identity::caller::{Caller, transact};
+use crate::identity::once::{Operation, once};
+use crate::queue::jobs;
+use crate::storage::tx::{Tx, View};
 
 /// Somebody who is to begin.
 #[derive(Clone, Debug, Serialize)]

@@ -17,7 +17,6 @@ pub mod actions;
 pub mod conditions;
 pub mod definitions;
 pub mod enrolments;
-pub mod refusal;
 pub mod rehearsal;
 pub mod runs;
 pub mod steps;
@@ -26,8 +25,8 @@ pub(crate) mod walk;
 
 use serde_json::Value;
 
-use super::error::Result;
-use super::events;
+use crate::ground::error::Result;
+use crate::queue::events;
 
 /// A stored form: conditions, actions.
 pub fn form<T: serde::de::DeserializeOwned>(stored: &Value) -> Result<T> {

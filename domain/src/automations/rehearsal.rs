@@ -7,13 +7,15 @@ use serde_json::Value;
 
 use super::actions::Action;
 use super::conditions::{Condition, Conditions};
-use super::refusal::Flow;
 use super::{enrolments, triggers};
-use crate::caller::{Caller, Scope};
-use crate::error::{Error, Refusal, Result};
-use crate::events::{self, DEEPEST, read};
+use crate::ground::cause::DEEPEST;
+use crate::ground::error::{Error, Refusal, Result};
+use crate::ground::refusal::flow::Flow;
+use crate::ground::scope::Scope;
+use crate::identity::caller::Caller;
 use crate::ledger::{Preview, preview};
-use crate::tx::View;
+use crate::queue::events::{self, read};
+use crate::storage::tx::View;
 
 /// What a trigger would do.
 #[derive(Clone, Debug)]

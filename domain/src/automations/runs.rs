@@ -13,16 +13,16 @@ use sea_orm::{
 use serde_json::{Value, json};
 
 use super::actions::{Action, Because};
-use crate::app::App;
-use crate::cause::Cause;
-use crate::clock::{Instant, fresh_id};
-use crate::error::{Error, Refusal, Result};
-use crate::events::{self, read, stored};
-use crate::jobs::{self, After};
+use crate::ground::cause::Cause;
+use crate::ground::clock::{Instant, fresh_id};
+use crate::ground::error::{Error, Refusal, Result};
+use crate::ground::page::{self, Page, Slice};
+use crate::identity::app::App;
 use crate::ledger::runs::next;
 use crate::ledger::{Outcome, post};
-use crate::page::{self, Page, Slice};
-use crate::tx::{Tx, View};
+use crate::queue::events::{self, read, stored};
+use crate::queue::jobs::{self, After};
+use crate::storage::tx::{Tx, View};
 
 /// What follows on an action that was refused stands behind all actions of its trigger.
 const OTHERWISE: i32 = 1_000;
@@ -203,7 +203,7 @@ pub(super) async fn cancel(tx: &Tx, trigger: TriggerId) -> Result<()> {
 pub(crate) async fn lay_aside(txn: &DatabaseTransaction, job: &job::Model, now: Instant) -> Result<()> {
     mark(txn, job, (Status::Pending, Status::Failed), Some(now)).await?;
     let run = Entity::of(job.account_id).filter(Column::Id.eq(of_job(job)?)).one(txn).await?;
-    let account = crate::tx::find_account(txn, job.account_id).await?;
+    let account = crate::storage::tx::find_account(txn, job.account_id).await?;
     if let (Some(next), Some(account)) = (run.as_ref().and_then(next), account) {
         jobs::schedule(txn, &account, job::Kind::Act, vec![(next.to_string(), now)], now).await?;
     }

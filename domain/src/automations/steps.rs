@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::actions::Action;
 use super::conditions::Condition;
-use crate::clock::Instant;
-use crate::error::{Refusal, Result};
-use crate::input;
+use crate::ground::clock::Instant;
+use crate::ground::error::{Refusal, Result};
+use crate::ground::input;
 use crate::ledger::expiration::{first_instant, plus};
 
 /// Steps of one automation.
@@ -209,8 +209,8 @@ pub fn place(steps: &[Step], label: &str) -> Option<usize> {
 mod tests {
     use serde_json::json;
 
-    use super::super::conditions::{Match, Test};
     use super::*;
+    use crate::automations::conditions::{Match, Test};
 
     fn step(label: &str, does: Does) -> Step {
         Step {

@@ -9,13 +9,14 @@ use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, QueryFilter, Query
 use super::actions::{Action, check_event};
 use super::conditions::{Condition, Conditions, Match};
 use super::runs;
-use crate::caller::{Caller, Scope, transact};
-use crate::clock::fresh_id;
-use crate::error::{Refusal, Result};
-use crate::events::{catalogue, followed, read, stored};
-use crate::input;
-use crate::page::{Page, Slice};
-use crate::tx::{Tx, View};
+use crate::ground::clock::fresh_id;
+use crate::ground::error::{Refusal, Result};
+use crate::ground::input;
+use crate::ground::page::{Page, Slice};
+use crate::ground::scope::Scope;
+use crate::identity::caller::{Caller, transact};
+use crate::queue::events::{catalogue, followed, read, stored};
+use crate::storage::tx::{Tx, View};
 
 /// Actions of one trigger.
 const ACTIONS: usize = 10;

@@ -12,21 +12,22 @@ use serde_json::{Value, json};
 use super::actions::{Action, Because};
 use super::conditions::Match;
 use super::definitions::steps_of;
-use super::refusal::Flow;
 use super::runs::{Taken, author, write_step};
 use super::steps::{Branch, Does, Question, Step, WhenRefused, place};
-use crate::app::App;
-use crate::cause::Cause;
-use crate::clock::Instant;
-use crate::error::{Error, Refusal, Result};
-use crate::events::{Fact, follow};
-use crate::input;
-use crate::jobs::{self, After};
+use crate::ground::cause::Cause;
+use crate::ground::clock::Instant;
+use crate::ground::error::{Error, Refusal, Result};
+use crate::ground::input;
+use crate::ground::refusal::flow::Flow;
+use crate::identity::app::App;
 use crate::ledger::expiration::zone_of;
 use crate::ledger::load::{self, Purpose};
 use crate::ledger::state::WalletKey;
 use crate::ledger::{self, Command, Settle};
-use crate::tx::Tx;
+use crate::queue::events::Fact;
+use crate::queue::jobs::{self, After};
+use crate::storage::tx::Tx;
+use crate::webhooks::deliveries;
 use crate::webhooks::endpoints;
 
 /// Takes steps until the walk waits, or is over.
@@ -171,7 +172,7 @@ async fn take(app: &App, tx: &Tx, enrolment: &Model, steps: &[Step], at: usize) 
             });
             let (name, customer, subject) = ("automation.webhook", Some(enrolment.customer_id), enrolment.id.0);
             let event = tx.emit(Fact { name, customer, subject, payload });
-            follow::enqueue(tx, app, &[(*endpoint, event)]).await?;
+            deliveries::enqueue(tx, app, &[(*endpoint, event)]).await?;
             came.detail = json!({ "eventId": event });
         }
         Does::Stop => came.to = None,

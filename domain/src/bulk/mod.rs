@@ -20,16 +20,18 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveModelTrait, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter};
 use serde::{Deserialize, Serialize};
 
-use super::automations::refusal::Flow;
-use super::caller::{Caller, Scope};
-use super::clock::{Instant, fresh_id};
-use super::error::{Error, Refusal, Result};
-use super::input;
-use super::jobs;
-use super::ledger::{self, Command, Extend, Extension, Issue, Words, requests};
-use super::once::{Operation, once_in};
-use super::page::{Page, Slice};
-use super::tx::{Tx, View};
+use crate::credits::opening;
+use crate::ground::clock::{Instant, fresh_id};
+use crate::ground::error::{Error, Refusal, Result};
+use crate::ground::input;
+use crate::ground::page::{Page, Slice};
+use crate::ground::refusal::flow::Flow;
+use crate::ground::scope::Scope;
+use crate::identity::caller::Caller;
+use crate::identity::once::{Operation, once_in};
+use crate::ledger::{self, Command, Extend, Extension, Issue, Words};
+use crate::queue::{jobs, requests};
+use crate::storage::tx::{Tx, View};
 
 /// What is done to each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,28 +71,28 @@ pub enum Begun {
     Preview { subjects: u64, credits: Credits },
 }
 
-/// Begins long work, once per key; or says how much it would be.
-pub async fn begin(caller: &Caller, plan: Plan, key: &str, dry_run: bool) -> Result<Begun> {
+/// How much long work would be.
+pub(crate) async fn preview(caller: &Caller, plan: Plan) -> Result<Begun> {
+    let plan = check(plan)?;
+    let view = caller.view(Scope::CreditsWrite).await?;
+    exists(view.db(), view.account(), &plan, view.now()).await?;
+    let (subjects, credits) = subjects::count(view.db(), view.account(), &plan, view.now()).await?;
+    Ok(Begun::Preview { subjects, credits })
+}
+
+/// Begins long work, once per key; says whether it was begun before.
+pub(crate) async fn begin(caller: &Caller, plan: Plan, key: &str) -> Result<(BulkOperationId, bool)> {
     caller.authorise(Scope::CreditsWrite)?;
     let plan = check(plan)?;
-    if dry_run {
-        let view = caller.view(Scope::CreditsWrite).await?;
-        exists(view.db(), view.account(), &plan, view.now()).await?;
-        let (subjects, credits) = subjects::count(view.db(), view.account(), &plan, view.now()).await?;
-        return Ok(Begun::Preview { subjects, credits });
-    }
     // Counted before anything is locked: it may take a while, and is said as of the beginning.
     let total = {
         let view = caller.view(Scope::CreditsWrite).await?;
         subjects::count(view.db(), view.account(), &plan, view.now()).await?.0
     };
     let key = (caller.key_space(), input::key("idempotencyKey", key)?);
-    let (id, replayed) = once_in(caller, Scope::CreditsWrite, key, &Beginning { plan, total }).await?;
-    go_on(caller).await?;
-    let view = caller.view(Scope::CreditsWrite).await?;
-    let operation = by_ids(&view, &[id]).await?.remove(&id);
-    let operation = operation.ok_or_else(|| Error::Internal(format!("{id} was begun and is gone")))?;
-    Ok(Begun::Operation { operation: Box::new(operation), replayed })
+    let begun = once_in(caller, Scope::CreditsWrite, key, &Beginning { plan, total }).await?;
+    caller.app().wake();
+    Ok(begun)
 }
 
 /// The beginning of long work, so many subjects of which were counted.
@@ -113,14 +115,6 @@ impl Operation for Beginning {
     fn fingerprint(&self) -> Vec<u8> {
         requests::fingerprint(&self.plan)
     }
-}
-
-/// Sees to it that somebody works on it: the worker, or, in a sandbox, to which no worker comes, whoever asks. So a
-/// request that is sent again goes on with what a crash left.
-async fn go_on(caller: &Caller) -> Result<()> {
-    let account = caller.authorise(Scope::CreditsWrite)?;
-    caller.app().wake();
-    super::accounts::test_clock::catch_up(caller.app(), account).await
 }
 
 async fn open(tx: &Tx, caller: &Caller, plan: &Plan, total: u64) -> Result<BulkOperationId> {
@@ -208,7 +202,7 @@ async fn exists(txn: &DatabaseTransaction, account: &entity::account::Model, pla
     }
     match plan {
         // What would be refused for everybody is refused at once: the command itself, for somebody who has nothing.
-        Plan::Issue { issue, .. } => ledger::opening::rehearse_one(account, credit_type, issue, (Source::Import, now))?,
+        Plan::Issue { issue, .. } => opening::rehearse_one(account, credit_type, issue, (Source::Import, now))?,
         Plan::Enrol { automation: id, .. } => {
             let found = automation::Entity::of(account.id).filter(automation::Column::Id.eq(*id)).one(txn).await?;
             let found = found.ok_or_else(|| Refusal::not_found("automationId", "automation"))?;

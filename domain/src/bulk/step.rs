@@ -12,14 +12,15 @@ use sea_orm::{
 
 use super::subjects::{self, Part, Subject};
 use super::{Plan, of_job, plan_of};
-use crate::app::App;
 use crate::automations::enrolments::NewEnrolment;
-use crate::caller::{Caller, Role, Scope};
-use crate::error::{Error, Refusal, Result};
-use crate::jobs::After;
+use crate::ground::error::{Error, Refusal, Result};
+use crate::ground::scope::{Role, Scope};
+use crate::identity::app::App;
+use crate::identity::caller::Caller;
+use crate::identity::once::once_in;
 use crate::ledger::{self, Command, Issue};
-use crate::once::once_in;
-use crate::tx;
+use crate::queue::jobs::After;
+use crate::storage::tx;
 
 /// Commands that are under way at once: as many as one commit takes, and few beside what others ask for.
 const AT_ONCE: usize = 256;

@@ -7,7 +7,7 @@ use sea_orm::{ColumnTrait, Condition, DatabaseTransaction, DbErr, QueryFilter, Q
 use uuid::Uuid;
 
 use super::{ExtendMany, Plan};
-use crate::clock::Instant;
+use crate::ground::clock::Instant;
 use crate::ledger::{Extension, expiration};
 
 /// Customers, or grants, of one part.

@@ -7,13 +7,14 @@ use entity::{CreditTypeId, Credits, Expiration};
 use sea_orm::{ActiveModelTrait, ColumnTrait, DbErr, IntoActiveModel, QueryFilter, Set};
 
 use super::revisit;
-use crate::caller::{Caller, Scope, transact};
-use crate::clock::fresh_id;
-use crate::error::{Error, Refusal, Result, is_taken};
-use crate::input;
+use crate::ground::clock::fresh_id;
+use crate::ground::error::{Error, Refusal, Result, is_taken};
+use crate::ground::input;
+use crate::ground::page::{Page, Slice};
+use crate::ground::scope::Scope;
+use crate::identity::caller::{Caller, transact};
 use crate::ledger::expiration;
-use crate::page::{Page, Slice};
-use crate::tx::{Tx, View};
+use crate::storage::tx::{Tx, View};
 
 /// Days before the end on which a customer can be told.
 const NOTICES: usize = 5;

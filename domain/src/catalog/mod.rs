@@ -4,4 +4,4 @@ pub mod credit_types;
 pub mod prices;
 pub mod pricing;
 pub mod products;
-pub(super) mod revisit;
+pub(crate) mod revisit;

@@ -10,12 +10,13 @@ use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, QueryFilter, Query
 use super::credit_types::{check_future, check_policy};
 use super::pricing::{self, Inversion, Tier};
 use super::products;
-use crate::caller::{Caller, Scope, transact};
-use crate::clock::fresh_id;
-use crate::error::{Error, Refusal, Result};
-use crate::input;
-use crate::sales::refusal::Sale;
-use crate::tx::{Tx, View};
+use crate::ground::clock::fresh_id;
+use crate::ground::error::{Error, Refusal, Result};
+use crate::ground::input;
+use crate::ground::refusal::sale::Sale;
+use crate::ground::scope::Scope;
+use crate::identity::caller::{Caller, transact};
+use crate::storage::tx::{Tx, View};
 
 /// Prices on sale of one product.
 const MOST: u64 = 50;

@@ -9,8 +9,8 @@ use entity::Minor;
 use entity::price::TierMode;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Refusal;
-use crate::input;
+use crate::ground::error::Refusal;
+use crate::ground::input;
 
 /// Tiers of one price.
 const MOST_TIERS: usize = 50;

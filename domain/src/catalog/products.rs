@@ -8,13 +8,14 @@ use sea_orm::{ActiveModelTrait, ColumnTrait, DbErr, IntoActiveModel, QueryFilter
 use serde_json::Value;
 
 use super::credit_types::{check_future, check_policy};
-use crate::caller::{Caller, Scope, transact};
-use crate::clock::fresh_id;
-use crate::error::{Error, Refusal, Result, is_taken};
-use crate::input;
-use crate::page::{Page, Slice};
-use crate::sales::refusal::Sale;
-use crate::tx::{Tx, View};
+use crate::ground::clock::fresh_id;
+use crate::ground::error::{Error, Refusal, Result, is_taken};
+use crate::ground::input;
+use crate::ground::page::{Page, Slice};
+use crate::ground::refusal::sale::Sale;
+use crate::ground::scope::Scope;
+use crate::identity::caller::{Caller, transact};
+use crate::storage::tx::{Tx, View};
 
 /// A product that is about to be.
 #[derive(Clone, Debug)]

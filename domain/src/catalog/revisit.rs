@@ -3,17 +3,17 @@
 use entity::{CreditTypeId, CustomerId, Owned, account, job, wallet};
 use sea_orm::{ColumnTrait, DatabaseTransaction, DbErr, QueryFilter, QueryOrder, QuerySelect};
 
-use crate::app::App;
-use crate::clock::Instant;
-use crate::error::{Error, Result};
-use crate::jobs::{self, After};
-use crate::tx::Tx;
+use crate::ground::clock::Instant;
+use crate::ground::error::{Error, Result};
+use crate::identity::app::App;
+use crate::queue::jobs::{self, After};
+use crate::storage::tx::Tx;
 
 /// Wallets that are looked at in one transaction.
 const PAGE: u64 = 500;
 
 /// Begins with the first wallet.
-pub(super) async fn begin(
+pub(crate) async fn begin(
     txn: &DatabaseTransaction,
     account: &account::Model,
     credit_type: CreditTypeId,

@@ -7,13 +7,13 @@ use entity::{
 use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, Set};
 
-use super::{Entity, tell, terms};
-use crate::accounts::sessions;
-use crate::caller::{Caller, Scope, transact};
-use crate::error::{Refusal, Result};
-use crate::jobs;
+use super::{Entity, sessions, tell, terms};
+use crate::ground::error::{Refusal, Result};
+use crate::ground::scope::Scope;
+use crate::identity::caller::{Caller, transact};
 use crate::ledger;
-use crate::tx::Tx;
+use crate::queue::jobs;
+use crate::storage::tx::Tx;
 
 /// Ids of one statement.
 const IDS: usize = 900;
@@ -76,7 +76,7 @@ async fn end_walks(tx: &Tx, id: CustomerId) -> Result<()> {
     Entity::update_many()
         .col_expr(Column::Status, Expr::value(Status::Done))
         .col_expr(Column::Active, Expr::value(false))
-        .col_expr(Column::WakeAt, Expr::value(Option::<crate::clock::Instant>::None))
+        .col_expr(Column::WakeAt, Expr::value(Option::<crate::ground::clock::Instant>::None))
         .col_expr(Column::EndedAt, Expr::value(tx.now))
         .filter(Column::AccountId.eq(tx.account.id))
         .filter(Column::CustomerId.eq(id))

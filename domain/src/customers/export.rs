@@ -8,11 +8,11 @@ use sea_orm::{ColumnTrait, QueryFilter, QueryOrder};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::access;
-use crate::clock::Instant;
-use crate::error::{Error, Result};
-use crate::page::Page;
-use crate::tx::View;
+use crate::ground::clock::Instant;
+use crate::ground::error::{Error, Result};
+use crate::ground::page::Page;
+use crate::identity::access;
+use crate::storage::tx::View;
 
 /// How the access log names it.
 pub const OPERATION: &str = "customerExport";

@@ -8,10 +8,10 @@ use sea_orm::sea_query::Query;
 use sea_orm::{ColumnTrait, QueryFilter, QueryOrder};
 
 use super::terms;
-use crate::error::Result;
-use crate::input;
-use crate::page::{Page, Slice};
-use crate::tx::View;
+use crate::ground::error::Result;
+use crate::ground::input;
+use crate::ground::page::{Page, Slice};
+use crate::storage::tx::View;
 
 /// Words of one search that are looked at.
 const WORDS: usize = 5;

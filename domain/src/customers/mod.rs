@@ -3,6 +3,7 @@
 mod erase;
 pub mod export;
 mod find;
+pub mod sessions;
 mod terms;
 
 pub use erase::{NOBODY, erase};
@@ -14,12 +15,13 @@ use sea_orm::sea_query::{LockType, OnConflict};
 use sea_orm::{ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, Set};
 use serde_json::Value;
 
-use super::caller::{Caller, Scope, transact};
-use super::clock::fresh_id;
-use super::error::{Error, Refusal, Result, is_taken};
-use super::events::Fact;
-use super::input;
-use super::tx::Tx;
+use crate::ground::clock::fresh_id;
+use crate::ground::error::{Error, Refusal, Result, is_taken};
+use crate::ground::input;
+use crate::ground::scope::Scope;
+use crate::identity::caller::{Caller, transact};
+use crate::queue::events::Fact;
+use crate::storage::tx::Tx;
 
 /// Someone who is about to become a customer.
 #[derive(Clone, Debug, Default)]

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use entity::{customer, customer_term};
 use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter};
 
-use crate::error::Result;
-use crate::tx::Tx;
+use crate::ground::error::Result;
+use crate::storage::tx::Tx;
 
 /// Characters of a word that count.
 const LONGEST: usize = 64;

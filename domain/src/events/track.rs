@@ -7,15 +7,16 @@ use sea_orm::{ColumnTrait, QueryFilter, QuerySelect, Select};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::catalogue;
-use super::followed::is_followed;
-use crate::caller::{Caller, Scope};
-use crate::clock::fresh_id;
 use crate::customers::not_erased;
-use crate::error::{Error, Refusal, Result};
-use crate::input;
-use crate::once::{Operation, once};
-use crate::tx::Tx;
+use crate::ground::clock::fresh_id;
+use crate::ground::error::{Error, Refusal, Result};
+use crate::ground::input;
+use crate::ground::scope::Scope;
+use crate::identity::caller::Caller;
+use crate::identity::once::{Operation, once};
+use crate::queue::events::catalogue;
+use crate::queue::events::followed::is_followed;
+use crate::storage::tx::Tx;
 
 /// How deep properties may nest.
 const DEEPEST: usize = 8;
@@ -47,7 +48,7 @@ pub async fn track(caller: &Caller, tracked: Tracked, key: &str) -> Result<(even
     let tracked = Tracked { name, properties, ..tracked };
     let (id, replayed) = once(caller, Scope::EventsWrite, key, &tracked).await?;
     let view = caller.view(Scope::EventsWrite).await?;
-    match super::by_ids(&view, &[id]).await?.remove(&id) {
+    match crate::queue::events::by_ids(&view, &[id]).await?.remove(&id) {
         Some(event) => Ok((event, replayed)),
         // Its key is kept for good, the event for as long as the account says.
         None if replayed => {

@@ -7,10 +7,10 @@ use entity::{ActivityId, CreditTypeId, CustomerId, allocation};
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, Order, QueryFilter, QueryOrder, QuerySelect, Select};
 
-use crate::clock::Instant;
-use crate::error::Result;
-use crate::page::{self, Page, Slice};
-use crate::tx::View;
+use crate::ground::clock::Instant;
+use crate::ground::error::Result;
+use crate::ground::page::{self, Page, Slice};
+use crate::storage::tx::View;
 
 /// Where an activity stands in a customer's list: its instant, its number in its wallet, its id.
 pub type Place = (Instant, i64, ActivityId);

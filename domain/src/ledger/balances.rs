@@ -10,9 +10,9 @@ use super::holds;
 use super::load::{self, VALUES};
 use super::part::{self, Part};
 use super::state::{Held, Wallet, WalletKey};
-use crate::clock::Instant;
-use crate::error::Result;
-use crate::tx::View;
+use crate::ground::clock::Instant;
+use crate::ground::error::Result;
+use crate::storage::tx::View;
 
 /// One customer's credits of one type.
 #[derive(Clone, Debug, PartialEq)]

@@ -14,9 +14,9 @@ use super::decide::{Circumstances, Used, decide};
 use super::load;
 use super::state::{Entry, Wallet, WalletKey};
 use super::watch::{Noticed, Watch};
-use crate::cause::Cause;
-use crate::clock::Instant;
-use crate::error::Refusal;
+use crate::ground::cause::Cause;
+use crate::ground::clock::Instant;
+use crate::ground::error::Refusal;
 
 /// What commands of one account look at and change.
 pub struct Books {

@@ -8,9 +8,9 @@ use entity::activity::Kind;
 use entity::{Credits, GrantId, Minor, credit_grant};
 
 use super::draw::split;
-use super::fault::{self, Fault};
 use super::state::{Draw, Entry, Held, Wallet};
-use crate::clock::Instant;
+use crate::ground::clock::Instant;
+use crate::ground::fault::{self, Fault};
 
 /// Why credits ended before their time.
 pub const REASON: &str = "Not rolled over";

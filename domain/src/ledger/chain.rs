@@ -1,42 +1,20 @@
 //! The keyed hash chain (pure): each activity signs the one before it in its wallet, so that nothing can be altered,
 //! removed or put in between without the key, which is kept outside the database.
 
-use entity::{AccountId, OrderId, WebhookEndpointId, activity, allocation, credit_grant, hold};
-use hmac::{Hmac, KeyInit, Mac};
+use entity::{activity, allocation, credit_grant, hold};
+use hmac::{Hmac, Mac};
 use sea_orm::ActiveEnum;
-use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-use crate::clock::Instant;
+use crate::ground::clock::Instant;
+use crate::keys::LedgerKey;
 
 /// The hash before a wallet's first activity.
 pub const GENESIS: [u8; 32] = [0; 32];
 /// What the bytes that are signed look like. Goes up when they change.
 const VERSION: u8 = 1;
 
-/// The secret that signs the ledger.
-pub struct LedgerKey(SecretString);
-
 impl LedgerKey {
-    /// A key; the settings see to its length.
-    #[must_use]
-    pub fn new(secret: SecretString) -> Self {
-        Self(secret)
-    }
-
-    fn mac(&self) -> Hmac<Sha256> {
-        Hmac::new_from_slice(self.0.expose_secret().as_bytes()).expect("HMAC takes keys of any length")
-    }
-
-    /// What an account keeps, so that a wrong key is noticed before it signs anything.
-    #[must_use]
-    pub fn check(&self, account: AccountId) -> Vec<u8> {
-        let mut mac = self.mac();
-        mac.update(b"scrip ledger key check");
-        mac.update(account.0.as_bytes());
-        mac.finalize().into_bytes().to_vec()
-    }
-
     /// The hash of a record over the one before it in its wallet.
     #[must_use]
     pub fn sign(&self, before: &[u8], record: &Record<'_>) -> Vec<u8> {
@@ -58,57 +36,6 @@ impl LedgerKey {
             signed.instant(hold.expires_at);
         }
         signed.mac.finalize().into_bytes().to_vec()
-    }
-
-    /// The secret that lets a stranger read the order it placed: made of the order's id, and kept nowhere.
-    #[must_use]
-    pub fn order_secret(&self, account: AccountId, order: OrderId) -> Vec<u8> {
-        let mut mac = self.mac();
-        mac.update(b"scrip order token");
-        mac.update(account.0.as_bytes());
-        mac.update(order.0.as_bytes());
-        mac.finalize().into_bytes()[..16].to_vec()
-    }
-
-    /// What signs what is posted to a webhook endpoint, after so many rotations: 32 bytes, which are stored nowhere.
-    #[must_use]
-    pub fn webhook_secret(&self, account: AccountId, endpoint: WebhookEndpointId, generation: i32) -> Vec<u8> {
-        let mut mac = self.mac();
-        mac.update(b"scrip webhook secret");
-        mac.update(account.0.as_bytes());
-        mac.update(endpoint.0.as_bytes());
-        mac.update(&generation.to_be_bytes());
-        mac.finalize().into_bytes().to_vec()
-    }
-
-    /// What is stored of a credential's secret: without this key, nobody who writes into the database makes one.
-    #[must_use]
-    pub fn credential(&self, account: AccountId, id: uuid::Uuid, secret: &[u8]) -> Vec<u8> {
-        let mut mac = self.mac();
-        mac.update(b"scrip credential");
-        mac.update(account.0.as_bytes());
-        mac.update(id.as_bytes());
-        mac.update(secret);
-        mac.finalize().into_bytes().to_vec()
-    }
-
-    /// What is kept of the address that a stranger ordered from: the same for the same one, and no way back to it.
-    #[must_use]
-    pub fn stranger(&self, account: AccountId, address: &str) -> Vec<u8> {
-        let mut mac = self.mac();
-        mac.update(b"scrip stranger");
-        mac.update(account.0.as_bytes());
-        mac.update(address.as_bytes());
-        mac.finalize().into_bytes()[..16].to_vec()
-    }
-
-    /// The signature of a text that is kept outside the database.
-    #[must_use]
-    pub fn sign_text(&self, text: &str) -> Vec<u8> {
-        let mut mac = self.mac();
-        mac.update(b"scrip anchor");
-        mac.update(text.as_bytes());
-        mac.finalize().into_bytes().to_vec()
     }
 }
 

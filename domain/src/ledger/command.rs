@@ -7,13 +7,13 @@ use entity::{
 use serde::{Deserialize, Serialize};
 
 use super::decide::PRIORITY;
-use super::fault::{self, Fault};
-use super::requests;
 pub use super::selling::{Closing, Freeze, Reprice, RollOver};
 use super::state::WalletKey;
-use crate::clock::Instant;
-use crate::error::{Refusal, Result};
-use crate::input;
+use crate::ground::clock::Instant;
+use crate::ground::error::{Refusal, Result};
+use crate::ground::fault::{self, Fault};
+use crate::ground::input;
+use crate::queue::requests;
 
 /// Make a new grant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -368,7 +368,7 @@ impl Command {
 
     /// What tells two requests under one key apart: the mutation and the arguments given.
     #[must_use]
-    pub(super) fn fingerprint(&self) -> Vec<u8> {
+    pub(crate) fn fingerprint(&self) -> Vec<u8> {
         requests::fingerprint(self)
     }
 }

@@ -17,9 +17,9 @@ use tracing::Instrument;
 
 use super::command::Outcome;
 use super::post::{self, Failure, Ground, Job};
-use crate::error::{Error, Fault, Result, fault};
-use crate::store::Store;
-use crate::tx;
+use crate::ground::error::{Error, Fault, Result, fault};
+use crate::storage::store::Store;
+use crate::storage::tx;
 
 /// The most commands in one commit, where nothing else is said.
 pub const BATCH: usize = 256;

@@ -3,10 +3,10 @@
 use entity::{Credits, GrantId, credit_grant};
 
 use super::expiration;
-use super::fault::{self, Fault};
 use super::state::{Draw, Wallet, head_cost, is_usable, share};
-use crate::clock::Instant;
-use crate::error::Refusal;
+use crate::ground::clock::Instant;
+use crate::ground::error::Refusal;
+use crate::ground::fault::{self, Fault};
 
 /// The one order in which grants are used (domain.md, *Credits and time*, 4): lower priority number first, then the
 /// one that ends soonest (never comes last), then given before paid, then the one that counted first, then the oldest.

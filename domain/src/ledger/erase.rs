@@ -6,8 +6,8 @@ use entity::{CustomerId, activity, credit_grant};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter};
 
-use crate::error::Result;
-use crate::tx::Tx;
+use crate::ground::error::Result;
+use crate::storage::tx::Tx;
 
 /// Blanks the notes of a customer's activities, and what the business had kept with its grants.
 pub(crate) async fn notes(tx: &Tx, customer: CustomerId) -> Result<()> {

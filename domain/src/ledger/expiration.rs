@@ -5,8 +5,8 @@ use chrono_tz::Tz;
 use entity::{Anchor, Expiration, PeriodUnit, credit_grant};
 
 use super::command::Extension;
-use crate::clock::Instant;
-use crate::error::Refusal;
+use crate::ground::clock::Instant;
+use crate::ground::error::Refusal;
 
 /// The longest period: a hundred years, enough for any promise, short of what a calendar can hold.
 fn longest(unit: PeriodUnit) -> i32 {
@@ -26,9 +26,9 @@ pub fn check(field: &str, policy: Expiration) -> Result<Expiration, Refusal> {
         }
         Expiration::On(date) => {
             let at = date.and_time(NaiveTime::MIN).and_utc();
-            crate::input::instant(&format!("{field}.on"), at).map(|_| policy)
+            crate::ground::input::instant(&format!("{field}.on"), at).map(|_| policy)
         }
-        Expiration::At(at) => crate::input::instant(&format!("{field}.at"), at).map(Expiration::At),
+        Expiration::At(at) => crate::ground::input::instant(&format!("{field}.at"), at).map(Expiration::At),
         _ => Ok(policy),
     }
 }

@@ -11,10 +11,10 @@ use sea_orm::{ColumnTrait, Condition, ConnectionTrait, QueryFilter, QueryOrder, 
 
 use super::state::{CostMove, Draw, Wallet, emptied, is_usable, shift};
 use super::{drawn, load};
-use crate::clock::Instant;
-use crate::error::Result;
-use crate::page;
-use crate::tx::View;
+use crate::ground::clock::Instant;
+use crate::ground::error::Result;
+use crate::ground::page;
+use crate::storage::tx::View;
 
 /// A balance and what makes it.
 #[derive(Clone, Debug)]

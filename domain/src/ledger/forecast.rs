@@ -10,9 +10,9 @@ use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait, Query};
 use sea_orm::{ColumnTrait, ConnectionTrait, Order};
 
 use super::state::Wallet;
-use crate::clock::Instant;
-use crate::error::{Refusal, Result};
-use crate::tx::View;
+use crate::ground::clock::Instant;
+use crate::ground::error::{Refusal, Result};
+use crate::storage::tx::View;
 
 /// The most days that are looked ahead.
 const DAYS: i32 = 366;

@@ -7,10 +7,10 @@ use entity::{CreditTypeId, CustomerId, GrantId};
 use sea_orm::{ColumnTrait, Condition, QueryFilter};
 
 use super::{holds, part, settle};
-use crate::clock::Instant;
-use crate::error::Result;
-use crate::page::{self, Page, Slice};
-use crate::tx::View;
+use crate::ground::clock::Instant;
+use crate::ground::error::Result;
+use crate::ground::page::{self, Page, Slice};
+use crate::storage::tx::View;
 
 /// What a grant is good for at an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

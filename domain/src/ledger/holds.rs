@@ -9,10 +9,10 @@ use sea_orm::{ColumnTrait, Condition, DatabaseTransaction, DbErr, QueryFilter, Q
 
 use super::state::{Held, WalletKey};
 use super::{drawn, load, settle};
-use crate::clock::Instant;
-use crate::error::Result;
-use crate::page::{self, Page, Slice};
-use crate::tx::View;
+use crate::ground::clock::Instant;
+use crate::ground::error::Result;
+use crate::ground::page::{self, Page, Slice};
+use crate::storage::tx::View;
 
 /// A part of one customer's holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -122,7 +122,7 @@ pub(super) fn given_back(view: &View, customer: CustomerId) -> SelectStatement {
 }
 
 /// Grants as they are now, whether or not what time has done to them is written.
-pub(super) async fn grants_now(view: &View, grants: Vec<credit_grant::Model>) -> Result<Vec<credit_grant::Model>> {
+pub(crate) async fn grants_now(view: &View, grants: Vec<credit_grant::Model>) -> Result<Vec<credit_grant::Model>> {
     let lapsed = lapsed(view, &grants).await?;
     Ok(as_they_are(view.db(), grants, &lapsed, view.now()).await?)
 }

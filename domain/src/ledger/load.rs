@@ -12,16 +12,13 @@ use sea_orm::{
 };
 
 use super::books::{Books, said_in};
-use super::chain;
 use super::command::Command;
 use super::decide::Used;
-use super::drawn;
-use super::named;
-use super::part::{self, WholeUpTo};
 use super::state::{Held, Wallet, WalletKey};
-use super::watch;
-use crate::clock::Instant;
-use crate::tx::Known;
+use super::{chain, drawn, named, part, watch};
+use crate::ground::clock::Instant;
+use crate::storage::store::WholeUpTo;
+use crate::storage::tx::Known;
 
 /// Values of one statement: SQLite binds 32,766 at most.
 pub const VALUES: usize = 20_000;

@@ -25,14 +25,12 @@
 //! Pure: [`state`], [`movement`], [`settle`], [`draw`], [`caps`], [`expiration`], [`decide`], [`books`], [`chain`], [`replay`], [`watch`]. Only [`post`]
 //! changes a balance.
 
-pub mod about;
 pub mod activity;
-pub mod anchor;
+pub(crate) mod answers;
 pub mod balances;
 pub mod books;
 pub mod caps;
 pub mod chain;
-pub mod changes;
 pub mod command;
 pub(super) mod commit;
 pub mod decide;
@@ -41,30 +39,25 @@ pub(crate) mod drawn;
 pub(super) mod erase;
 pub mod expiration;
 pub mod explanation;
-pub mod fault;
+pub mod facts;
 pub mod forecast;
 pub mod grants;
 pub mod holds;
 pub mod load;
 pub mod movement;
 mod named;
-pub mod opening;
 pub(super) mod part;
 pub(super) mod post;
 pub(super) mod preview;
 mod record;
-mod replay;
-pub(super) mod requests;
-pub(super) mod rows;
+pub(crate) mod replay;
 pub(super) mod runs;
 pub mod selling;
 pub mod settle;
 pub mod state;
 pub mod status;
-pub mod verify;
 pub mod watch;
 
-pub use chain::LedgerKey;
 pub use command::{
     Capture, Closing, Command, Consume, Cost, Extend, Extension, Freeze, Issue, OnExpired, Outcome, Place, Preview,
     Release, Reprice, Reverse, RollOver, Settle, Transfer, Void, Words,
@@ -72,32 +65,10 @@ pub use command::{
 
 use entity::activity::{ActorKind, Source};
 
-use super::caller::{Caller, Scope};
-use super::error::{Error, Result};
-use super::input;
-use super::store::Store;
-use super::tx::Tx;
+use crate::ground::error::{Error, Result};
+use crate::storage::store::Store;
+use crate::storage::tx::Tx;
 use post::Ground;
-
-/// Whose keys the keys of rows in a file are.
-const IMPORT: &str = "import";
-
-/// Makes a new grant, once per key.
-pub async fn issue(caller: &Caller, issue: Issue, key: &str) -> Result<Outcome> {
-    submit(caller, Command::Issue(issue), key).await
-}
-
-/// Uses credits, once per key: all of the amount, or none.
-pub async fn consume(caller: &Caller, consume: Consume, key: &str) -> Result<Outcome> {
-    submit(caller, Command::Consume(consume), key).await
-}
-
-/// What a command would do now. Takes no lock, knows no key, writes nothing.
-pub async fn preview(caller: &Caller, command: Command) -> Result<Preview> {
-    let command = command.check()?;
-    let view = caller.view(Scope::CreditsWrite).await?;
-    preview::preview(&view, Source::Manual, &command).await
-}
 
 /// Carries out commands within an open transaction, which does more than the ledger; what one that is refused would have
 /// done is left out, and the others stay. Once only if the transaction sees to it.
@@ -117,21 +88,4 @@ pub(super) async fn within(
         Err(post::Failure::Database(error)) => Err(error.into()),
         Err(post::Failure::Twin) => Err(Error::Internal("a command without a key met a twin".to_owned())),
     }
-}
-
-/// Carries out a command, once per key.
-pub async fn submit(caller: &Caller, command: Command, key: &str) -> Result<Outcome> {
-    carry_out(caller, command, (caller.key_space(), key), Source::Manual).await
-}
-
-/// Carries out a command that was read from a file, once per key of its row.
-pub async fn import(caller: &Caller, command: Command, key: &str) -> Result<Outcome> {
-    carry_out(caller, command, (IMPORT.to_owned(), key), Source::Import).await
-}
-
-async fn carry_out(caller: &Caller, command: Command, key: (String, &str), source: Source) -> Result<Outcome> {
-    let account = caller.authorise(Scope::CreditsWrite)?;
-    let key = (key.0, input::key("idempotencyKey", key.1)?);
-    let job = post::Job::once(account, key, caller.actor(), source, command.check()?);
-    caller.app().lanes().submit(job).await
 }

@@ -5,7 +5,7 @@ use entity::allocation::CostPool;
 use entity::{Credits, Minor, credit_grant};
 
 use super::state::Draw;
-use crate::clock::Instant;
+use crate::ground::clock::Instant;
 
 /// Where credits of a grant can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

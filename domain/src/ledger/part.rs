@@ -13,22 +13,13 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, DbErr, QueryFilter, Query
 use super::command::Command;
 use super::state::{Rest, Wallet, WalletKey, is_over};
 use super::watch;
-use crate::clock::Instant;
+use crate::ground::clock::Instant;
+use crate::storage::store::WholeUpTo;
 
 /// By how much more is read where the grants that were read first do not reach.
 const MORE: u64 = 8;
 /// By how much more is read than what is looked at now: what was not read is asked for again so much later.
 const LATER: TimeDelta = TimeDelta::days(1);
-
-/// Open grants up to which a wallet is read whole; a wallet with more of them is read in part, half as many at first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WholeUpTo(pub u16);
-
-impl Default for WholeUpTo {
-    fn default() -> Self {
-        Self(128)
-    }
-}
 
 /// The first open grants of a wallet, by burn order of each priority.
 pub struct Part {

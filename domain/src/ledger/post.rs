@@ -11,22 +11,22 @@ use entity::activity::{ActorKind, Source};
 use entity::{AccountId, RunId, account, activity, allocation, credit_grant, event, hold, job, run, wallet};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr};
 
+use super::answers::{self, Answer};
 use super::books::{Ask, Author, Books};
 use super::command::{Command, Outcome};
 use super::load::{self, Library, Place, Purpose};
 use super::record::{Posted, Told, record};
-use super::requests::{self, Answer, Known, Recorded, RequestKey};
-use super::rows::{self, Prepared, add, change};
 use super::runs::Runs;
 use super::state::WalletKey;
-use super::watch;
-use crate::cause::Cause;
-use crate::clock::{Instant, fresh_id};
-use crate::error::{Refusal, Result};
-use crate::events;
-use crate::jobs::{self, wallet_key};
-use crate::store::Store;
-use crate::tx::Tx;
+use super::{facts, watch};
+use crate::ground::cause::Cause;
+use crate::ground::clock::{Instant, fresh_id};
+use crate::ground::error::{Refusal, Result};
+use crate::queue::jobs::{self, wallet_key};
+use crate::queue::requests::{self, Known, Recorded, RequestKey};
+use crate::storage::rows::{self, Prepared, add, change};
+use crate::storage::store::Store;
+use crate::storage::tx::Tx;
 
 /// One command, who asked for it, and under which key.
 pub struct Job {
@@ -191,7 +191,7 @@ pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outco
     if !requests::record(ground.txn, &known, server_clock).await? {
         return Err(Failure::Twin);
     }
-    Ok(requests::finish(ground.txn, answers).await?)
+    Ok(answers::finish(ground.txn, answers).await?)
 }
 
 /// An entry that was decided, and how many triggers and automations led to it.
@@ -233,11 +233,11 @@ fn statements<'a>(
 fn facts<'a>(library: &'a Library, written: &'a [Written]) -> impl Iterator<Item = event::Model> + 'a {
     let facts = written.iter().map(|(posted, cause)| {
         let activity = &posted.0;
-        events::of_activity(&library[&activity.account_id].account, activity, *cause)
+        facts::of_activity(&library[&activity.account_id].account, activity, *cause)
     });
     let notices = library
         .values()
-        .flat_map(|books| books.noticed.iter().map(|noticed| events::of_notice(&books.account, noticed)));
+        .flat_map(|books| books.noticed.iter().map(|noticed| facts::of_notice(&books.account, noticed)));
     facts.chain(notices)
 }
 

@@ -8,10 +8,10 @@ use super::books::{Ask, Author};
 use super::command::{Command, Preview};
 use super::load::{self, Purpose};
 use super::state::{Entry, Rest, makes_grants};
-use crate::cause::Cause;
-use crate::clock::fresh_id;
-use crate::error::Result;
-use crate::tx::View;
+use crate::ground::cause::Cause;
+use crate::ground::clock::fresh_id;
+use crate::ground::error::Result;
+use crate::storage::tx::View;
 
 /// What a command would do, if this led to it.
 pub async fn preview(view: &View, source: Source, command: &Command) -> Result<Preview> {

@@ -3,10 +3,11 @@
 use entity::activity::{ActorKind, Source};
 use entity::{ActivityId, activity, allocation};
 
-use super::chain::{self, LedgerKey, Record};
+use super::chain::{self, Record};
 use super::command::{Command, Words};
 use super::state::{Entry, Pool, Wallet, change};
-use crate::clock::{fresh_id, fresh_salt};
+use crate::ground::clock::{fresh_id, fresh_salt};
+use crate::keys::LedgerKey;
 
 /// An activity and its allocations, in the order in which the grants were taken.
 pub type Posted = (activity::Model, Vec<allocation::Model>);

@@ -5,9 +5,10 @@ use std::collections::{HashMap, HashSet};
 use entity::hold::{self, Status};
 use entity::{ActivityId, Credits, GrantId, HoldId, activity, allocation, credit_grant, wallet};
 
-use super::chain::{self, LedgerKey, Record};
+use super::chain::{self, Record};
 use super::state::{Draw, Pool, allow, change, emptied, makes_grants, sets_end, shift, uses};
-use crate::clock::Instant;
+use crate::ground::clock::Instant;
+use crate::keys::LedgerKey;
 
 /// What the records say of a hold.
 #[derive(Debug, PartialEq, Eq)]

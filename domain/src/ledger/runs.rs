@@ -7,10 +7,11 @@ use entity::run::{Column, Entity, Model, Status};
 use entity::{AccountId, Owned, RunId};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryOrder, QuerySelect};
 
-use super::requests::{Answer, Recorded};
-use super::rows::{self, change};
-use crate::clock::Instant;
-use crate::error::Refusal;
+use crate::ground::clock::Instant;
+use crate::ground::error::Refusal;
+use crate::ledger::answers::Answer;
+use crate::queue::requests::Recorded;
+use crate::storage::rows::{self, change};
 
 /// The runs of a set of commands, locked.
 pub struct Runs {

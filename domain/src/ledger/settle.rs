@@ -4,9 +4,9 @@
 use entity::activity::Kind;
 use entity::{GrantId, HoldId, credit_grant};
 
-use super::fault::{self, Fault};
 use super::state::{Draw, Entry, Held, Wallet, is_over, shift};
-use crate::clock::Instant;
+use crate::ground::clock::Instant;
+use crate::ground::fault::{self, Fault};
 
 /// Something that time does, in the order in which it happens: by instant, a lapse before an end, then by id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

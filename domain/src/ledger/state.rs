@@ -9,11 +9,11 @@ use entity::{
 };
 use uuid::Uuid;
 
-use super::fault::{self, Fault};
 pub use super::movement::{
     CostMove, Pool, allow, change, emptied, head_cost, makes_grants, movement, sets_end, share, shift, tail_cost, uses,
 };
-use crate::clock::Instant;
+use crate::ground::clock::Instant;
+use crate::ground::fault::{self, Fault};
 
 /// The key of a wallet within its account; wallets are locked in its order.
 pub type WalletKey = (CustomerId, CreditTypeId);

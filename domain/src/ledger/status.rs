@@ -3,7 +3,7 @@
 use entity::{Credits, account};
 
 use super::state::{Held, Wallet};
-use crate::clock::Instant;
+use crate::ground::clock::Instant;
 
 /// Why credits cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use entity::{Credits, GrantId, credit_grant, credit_type, wallet};
 
 use super::expiration::zone_of;
 use super::state::{Wallet, WalletKey, is_over, is_usable};
-use crate::cause::Cause;
-use crate::clock::Instant;
+use crate::ground::cause::Cause;
+use crate::ground::clock::Instant;
 
 /// By how much a local day may be longer or shorter than 24 hours, and more.
 const SLACK: TimeDelta = TimeDelta::hours(26);
@@ -223,8 +223,8 @@ mod tests {
     use serde_json::json;
     use uuid::Uuid;
 
-    use super::super::load::empty;
     use super::*;
+    use crate::ledger::load::empty;
 
     fn at(hours: i64) -> Instant {
         Instant::UNIX_EPOCH + TimeDelta::days(20_000) + TimeDelta::hours(hours)

@@ -8,11 +8,12 @@ use entity::{CreditTypeId, CustomerId};
 
 use super::{Flow, Grouping, Liability, Stretch, Sum};
 use crate::catalog::credit_types;
-use crate::clock::Instant;
-use crate::error::{Error, Result};
-use crate::input;
-use crate::tx::View;
-use crate::{customers, reports};
+use crate::customers;
+use crate::ground::clock::Instant;
+use crate::ground::error::{Error, Result};
+use crate::ground::input;
+use crate::reports;
+use crate::storage::tx::View;
 
 /// Which report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

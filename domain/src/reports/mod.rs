@@ -17,12 +17,12 @@ use entity::{CreditTypeId, Credits, CustomerId, Minor, PeriodUnit};
 pub use movements::Grouping;
 use movements::{Key, Moved};
 
-use super::clock::Instant;
-use super::error::{Refusal, Result};
-use super::input;
-use super::ledger::expiration::{begin_of, plus, zone_of};
-use super::ledger::state::{CostMove, Pool, movement};
-use super::tx::View;
+use crate::ground::clock::Instant;
+use crate::ground::error::{Refusal, Result};
+use crate::ground::input;
+use crate::ledger::expiration::{begin_of, plus, zone_of};
+use crate::ledger::state::{CostMove, Pool, movement};
+use crate::storage::tx::View;
 
 /// Stretches of time in one report.
 const STRETCHES: usize = 366;

@@ -9,10 +9,10 @@ use sea_orm::sea_query::{Expr, ExprTrait, Query, SelectStatement};
 use sea_orm::{ActiveEnum, ColumnTrait, ConnectionTrait, Iterable, QueryResult};
 
 use super::{Pools, Sum};
-use crate::clock::Instant;
-use crate::error::Result;
+use crate::ground::clock::Instant;
+use crate::ground::error::Result;
 use crate::ledger::state::{CostMove, Pool, movement};
-use crate::tx::View;
+use crate::storage::tx::View;
 
 /// By what a report is said, beside credit type and currency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,10 +12,10 @@ use sea_orm::{ColumnTrait, ConnectionTrait, QueryResult};
 
 use super::movements::{Key, Moved, read_sum, sum};
 use super::{Stretch, Sum};
-use crate::clock::Instant;
-use crate::error::Result;
+use crate::ground::clock::Instant;
+use crate::ground::error::Result;
 use crate::ledger::load;
-use crate::tx::View;
+use crate::storage::tx::View;
 
 /// Everything before an instant, which is not in the future.
 pub(super) async fn until(view: &View, before: Instant) -> Result<Vec<Moved>> {

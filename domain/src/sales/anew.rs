@@ -10,10 +10,10 @@ use sea_orm::{
 
 use super::period::{Anchor, Period, period};
 use super::{renewals, subscriptions};
-use crate::app::App;
 use crate::catalog::prices;
-use crate::error::{Error, Result};
-use crate::tx::Tx;
+use crate::ground::error::{Error, Result};
+use crate::identity::app::App;
+use crate::storage::tx::Tx;
 
 /// The period of a subscription that began last.
 pub(super) async fn newest(txn: &DatabaseTransaction, subscription: &subscription::Model) -> Result<Option<Model>> {

@@ -12,11 +12,11 @@ use sea_orm::{ColumnTrait, Condition, DatabaseTransaction, DbErr, QueryFilter};
 use serde::Serialize;
 
 use super::period::{self, Anchor, Period};
-use super::refusal::Sale;
 use crate::catalog::prices::{self, parts_of, tiers_of};
 use crate::catalog::pricing;
-use crate::clock::Instant;
-use crate::error::{Refusal, Result};
+use crate::ground::clock::Instant;
+use crate::ground::error::{Refusal, Result};
+use crate::ground::refusal::sale::Sale;
 use crate::ledger::expiration::{at_issue, zone_of};
 
 /// Lines of one order.

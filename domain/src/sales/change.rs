@@ -10,20 +10,20 @@ use sea_orm::{ActiveModelTrait, ColumnTrait, DatabaseTransaction, IntoActiveMode
 use serde_json::json;
 
 use super::basket::{Basket, Line};
-use super::period::Anchor;
-use super::refusal::Sale as Rule;
+use super::period::{self, Anchor};
 use super::sale::cover::{self, Cover};
 use super::sale::placed::Placed;
 use super::sale::taken::{self, By, Whose};
 use super::sale::{self, Sale};
-use super::{collect, orders, payments, period, renewals};
-use crate::app::App;
+use super::{collect, orders, payments, renewals};
 use crate::catalog::prices;
-use crate::clock::{Instant, fresh_id};
-use crate::error::{Refusal, Result};
-use crate::ledger::fault::{self, Fault};
-use crate::store::Store;
-use crate::tx::Tx;
+use crate::ground::clock::{Instant, fresh_id};
+use crate::ground::error::{Refusal, Result};
+use crate::ground::fault::{self, Fault};
+use crate::ground::refusal::sale::Sale as Rule;
+use crate::identity::app::App;
+use crate::storage::store::Store;
+use crate::storage::tx::Tx;
 
 /// Who paid with credits of the period before: no provider, so that what goes back of it is given by hand.
 pub(super) const CHANGE: &str = "change";

@@ -14,15 +14,14 @@ use entity::product_order::{self, Status as OrderStatus};
 use entity::{AccountId, OrderId, Owned, PaymentId, RefundId, refund};
 use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, QueryFilter, QuerySelect, Set};
 
-use super::provider::{Charge, Message, Return, Said, Unheard};
 use super::sale::placed::Placed;
 use super::{disputes, orders, payments, refunds, renewals};
-use crate::accounts;
-use crate::app::App;
-use crate::clock::Instant;
-use crate::error::{Error, Result};
-use crate::jobs::{self, After};
-use crate::tx::{TRIES, Tx, find_account};
+use crate::ground::clock::Instant;
+use crate::ground::error::{Error, Result};
+use crate::identity::app::App;
+use crate::queue::jobs::{self, After};
+use crate::storage::ports::payments::{Charge, Message, Return, Said, Unheard};
+use crate::storage::tx::{TRIES, Tx, account_of_slug, find_account};
 
 /// How long a payment that says nothing is asked again.
 const PATIENCE: TimeDelta = TimeDelta::days(30);
@@ -161,7 +160,7 @@ pub async fn receive(app: &App, provider: &str, slug: &str, message: &Message<'_
     let Some(provider) = app.providers().get(provider) else { return Ok(false) };
     let account = {
         let txn = app.store().snapshot().await?;
-        let Some(id) = accounts::of_slug(&txn, slug).await? else { return Ok(false) };
+        let Some(id) = account_of_slug(&txn, slug).await? else { return Ok(false) };
         find_account(&txn, id).await?.ok_or(Error::Unauthenticated)?
     };
     if app.providers().of_account(&account, provider.name()).is_err() {

@@ -8,17 +8,18 @@ use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, QueryFilter, Query
 use serde::Serialize;
 
 use super::orders::{emit, lock};
-use super::provider::MANUAL;
-use super::refusal::Sale as Rule;
 use super::sale::placed::Placed;
 use super::sale::taken::{self, By, Whose};
 use super::sale::{self, Sale};
 use super::{change, payments, renewals};
-use crate::caller::{Caller, Scope};
-use crate::error::{Refusal, Result};
-use crate::once::{Operation, once};
-use crate::store::Store;
-use crate::tx::Tx;
+use crate::ground::error::{Refusal, Result};
+use crate::ground::refusal::sale::Sale as Rule;
+use crate::ground::scope::Scope;
+use crate::identity::caller::Caller;
+use crate::identity::once::{Operation, once};
+use crate::storage::ports::payments::MANUAL;
+use crate::storage::store::Store;
+use crate::storage::tx::Tx;
 
 /// What is known of a dispute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

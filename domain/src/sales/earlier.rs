@@ -7,8 +7,8 @@ use entity::renewal::{Column, Entity, Status};
 use entity::{Credits, GrantId, Owned, fulfilment, subscription};
 use sea_orm::{ColumnTrait, QueryFilter};
 
-use crate::error::Result;
-use crate::tx::Tx;
+use crate::ground::error::Result;
+use crate::storage::tx::Tx;
 
 /// What earlier periods of a subscription made under prices that let only so many roll over (selling.md, S11).
 #[derive(Clone, Debug, Default)]

@@ -9,17 +9,18 @@ use sea_orm::{ColumnTrait, QueryFilter, QueryOrder};
 use super::basket::{self, Basket, Line};
 use super::period::{self, Anchor};
 use super::place::{NewOrder, chargeable, check, may_order, scope_of};
-use super::refusal::Sale;
-use crate::caller::{Caller, Scope};
 use crate::catalog::prices::{self, tiers_of};
 use crate::catalog::pricing::{self, Tier};
 use crate::catalog::products;
-use crate::clock::Instant;
 use crate::customers;
-use crate::error::{Refusal, Result};
+use crate::ground::clock::Instant;
+use crate::ground::error::{Refusal, Result};
+use crate::ground::refusal::sale::Sale;
+use crate::ground::scope::Scope;
+use crate::identity::caller::Caller;
 use crate::ledger::balances;
 use crate::ledger::expiration::{at_issue, zone_of};
-use crate::tx::View;
+use crate::storage::tx::View;
 
 /// What is behind a link.
 #[derive(Clone, Debug)]

@@ -11,11 +11,12 @@ use super::basket::{self, Line};
 use super::earlier::Earlier;
 use super::period::{self, Anchor, Part, Period};
 use crate::catalog::{credit_types, prices};
-use crate::error::{Error, Refusal, Result};
-use crate::ledger::fault::{self, Fault};
+use crate::credits::opening;
+use crate::ground::error::{Error, Refusal, Result};
+use crate::ground::fault::{self, Fault};
 use crate::ledger::{self, Command, Consume, Cost, Issue, Outcome, RollOver, Words};
-use crate::store::Store;
-use crate::tx::{Tx, View};
+use crate::storage::store::Store;
+use crate::storage::tx::{Tx, View};
 
 /// What an order gives beside what its lines say.
 pub(super) struct Terms {
@@ -233,7 +234,7 @@ pub(super) async fn outlook(
             let refusal = terms.withheld.get(&position).cloned().or_else(|| {
                 let Command::Issue(issue) = command(order, (line, credit_type), &part, terms) else { return None };
                 let found = types.get(&credit_type).cloned();
-                ledger::opening::rehearse_one(view.account(), found, &issue, (Source::Order, view.now())).err()
+                opening::rehearse_one(view.account(), found, &issue, (Source::Order, view.now())).err()
             });
             given.push((part.credits, refusal.filter(|_| !fault::is(Fault::DryRun))));
         }

@@ -11,21 +11,22 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::basket::Basket;
-use super::fulfil;
-use super::refusal::Sale;
+use super::sale;
 use super::sale::placed::{self, Placed};
 use super::sale::taken::{self, Whose};
-use super::{payments, sale, subscriptions, unpaid};
-use crate::caller::{Caller, Role, Scope};
-use crate::clock::fresh_id;
+use super::{fulfil, payments, subscriptions, unpaid};
 use crate::customers;
-use crate::error::{Refusal, Result};
-use crate::events::Fact;
-use crate::input;
-use crate::once::{Operation, once_if};
-use crate::page::{self, Page, Slice};
-use crate::store::Store;
-use crate::tx::{Tx, View};
+use crate::ground::clock::fresh_id;
+use crate::ground::error::{Refusal, Result};
+use crate::ground::input;
+use crate::ground::page::{self, Page, Slice};
+use crate::ground::refusal::sale::Sale;
+use crate::ground::scope::{Role, Scope};
+use crate::identity::caller::Caller;
+use crate::identity::once::{Operation, once_if};
+use crate::queue::events::Fact;
+use crate::storage::store::Store;
+use crate::storage::tx::{Tx, View};
 
 /// The row of an order that awaits payment; its number comes last.
 pub(super) fn awaiting_payment(tx: &Tx, customer: CustomerId, basket: &Basket, actor: (ActorKind, String)) -> Model {

@@ -15,19 +15,20 @@ use serde::Serialize;
 
 use super::fulfil::{self, Terms};
 use super::orders::{self, emit, in_words, lock};
-use super::provider::MANUAL;
-use super::refusal::Sale;
 use super::sale::placed::{self, Placed};
 use super::sale::taken::{self, By, Whose};
 use super::{basket, change, disputes, earlier, renewals, subscriptions};
-use crate::caller::{Caller, Scope};
-use crate::clock::fresh_id;
-use crate::error::{Error, Refusal, Result, is_taken};
-use crate::input;
-use crate::ledger::fault::{self, Fault};
-use crate::once::{Operation, once};
-use crate::store::Store;
-use crate::tx::Tx;
+use crate::ground::clock::fresh_id;
+use crate::ground::error::{Error, Refusal, Result, is_taken};
+use crate::ground::fault::{self, Fault};
+use crate::ground::input;
+use crate::ground::refusal::sale::Sale;
+use crate::ground::scope::Scope;
+use crate::identity::caller::Caller;
+use crate::identity::once::{Operation, once};
+use crate::storage::ports::payments::MANUAL;
+use crate::storage::store::Store;
+use crate::storage::tx::Tx;
 
 /// Staff says that an order is paid.
 #[derive(Clone, Debug, Serialize)]

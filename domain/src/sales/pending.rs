@@ -6,10 +6,10 @@ use entity::product_order::{Column, Entity, Model, Status};
 use entity::{CreditTypeId, Credits, CustomerId, OrderId, SubscriptionId, order_line, renewal, subscription};
 use sea_orm::{ColumnTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use crate::error::Result;
+use crate::ground::error::Result;
+use crate::ground::page;
 use crate::ledger::status::Reason;
-use crate::page;
-use crate::tx::View;
+use crate::storage::tx::View;
 
 /// Orders of one customer that are looked at: the newest.
 const ORDERS: u64 = 100;

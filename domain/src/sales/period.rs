@@ -8,7 +8,7 @@ use entity::price::{self, Rollover};
 use entity::{Credits, Expiration, Minor, PeriodUnit};
 
 use crate::catalog::prices::parts_of;
-use crate::clock::Instant;
+use crate::ground::clock::Instant;
 use crate::ledger::expiration::plus;
 
 /// What periods are counted from.

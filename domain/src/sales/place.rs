@@ -10,15 +10,16 @@ use serde_json::{Value, json};
 use super::basket::{self, Basket, Wanted};
 use super::fulfil::{self, Terms};
 use super::orders::{awaiting_payment, emit, insert};
-use super::provider::PaymentProvider;
-use super::refusal::Sale;
 use super::{collect, payments, renewals, strangers, subscriptions};
-use crate::caller::{Caller, Role, Scope};
 use crate::customers;
-use crate::error::{Refusal, Result};
-use crate::input;
-use crate::once::{Operation, once};
-use crate::tx::Tx;
+use crate::ground::error::{Refusal, Result};
+use crate::ground::input;
+use crate::ground::refusal::sale::Sale;
+use crate::ground::scope::{Role, Scope};
+use crate::identity::caller::Caller;
+use crate::identity::once::{Operation, once};
+use crate::storage::ports::payments::PaymentProvider;
+use crate::storage::tx::Tx;
 
 /// An order that is about to be.
 #[derive(Clone, Debug, Serialize)]

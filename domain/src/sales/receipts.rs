@@ -5,11 +5,12 @@ use data_encoding::BASE64URL_NOPAD;
 use entity::{AccountId, OrderId, order_line, payment, product, product_order};
 use uuid::Uuid;
 
-use crate::caller::{Caller, Scope};
+use super::orders;
 use crate::catalog::products;
-use crate::error::{Error, Result};
-use crate::sales::orders;
-use crate::tx::{Sight, View};
+use crate::ground::error::{Error, Result};
+use crate::ground::scope::Scope;
+use crate::identity::caller::Caller;
+use crate::storage::tx::{Sight, View};
 
 /// What a token begins with.
 const PREFIX: &str = "otk_";

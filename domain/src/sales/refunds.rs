@@ -11,23 +11,24 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::orders::{self, emit, in_words, lock};
-use super::provider::MANUAL;
-use super::refusal::Sale;
-use super::sale::placed;
 pub use super::sale::refund::Part;
 use super::sale::refund::{Wanted, decide};
 use super::sale::taken::{self, By, Whose};
-use super::{change, collect, fulfil, payments, renewals, sale};
-use crate::caller::{Caller, Scope};
-use crate::clock::fresh_id;
+use super::sale::{self, placed};
+use super::{change, collect, fulfil, payments, renewals};
 use crate::customers;
-use crate::error::{Error, Refusal, Result};
-use crate::input;
-use crate::ledger::fault::{self, Fault};
+use crate::ground::clock::fresh_id;
+use crate::ground::error::{Error, Refusal, Result};
+use crate::ground::fault::{self, Fault};
+use crate::ground::input;
+use crate::ground::refusal::sale::Sale;
+use crate::ground::scope::Scope;
+use crate::identity::caller::Caller;
+use crate::identity::once::{Operation, once};
 use crate::ledger::{self, Command, OnExpired, Reverse, Words, drawn};
-use crate::once::{Operation, once};
-use crate::store::Store;
-use crate::tx::Tx;
+use crate::storage::ports::payments::MANUAL;
+use crate::storage::store::Store;
+use crate::storage::tx::Tx;
 
 /// A refund that is about to be.
 #[derive(Clone, Debug, Serialize)]

@@ -18,13 +18,13 @@ use super::basket::{self, Basket};
 use super::fulfil::{self, Terms};
 use super::period::{Anchor, Period, period};
 use super::{anew, change, collect, earlier, orders, payments, subscriptions, unpaid};
-use crate::app::App;
 use crate::catalog::prices;
-use crate::clock::Instant;
-use crate::error::{Error, Result};
-use crate::jobs::{self, After};
-use crate::ledger::fault::{self, Fault};
-use crate::tx::{TRIES, Tx};
+use crate::ground::clock::Instant;
+use crate::ground::error::{Error, Result};
+use crate::ground::fault::{self, Fault};
+use crate::identity::app::App;
+use crate::queue::jobs::{self, After};
+use crate::storage::tx::{TRIES, Tx};
 
 /// Why a subscription ended by itself.
 const AT_END: &str = "Cancelled at the end of its period";

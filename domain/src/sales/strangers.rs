@@ -14,10 +14,10 @@ use sea_orm::sea_query::{Expr, ExprTrait, Query, SelectStatement};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, Iden, QueryFilter, QueryOrder, QuerySelect};
 
 use super::basket::Basket;
-use super::refusal::Sale;
-use crate::caller::Caller;
-use crate::error::Result;
-use crate::tx::Tx;
+use crate::ground::error::Result;
+use crate::ground::refusal::sale::Sale;
+use crate::identity::caller::Caller;
+use crate::storage::tx::Tx;
 
 /// Orders of one account that may await payment, from one address.
 pub const FROM_ADDRESS: usize = 20;

@@ -13,13 +13,13 @@ use super::basket::Basket;
 use super::period::{Anchor, Period, period};
 use super::{renewals, unpaid};
 use crate::catalog::prices;
-use crate::clock::{Instant, fresh_id};
-use crate::error::{Refusal, Result};
-use crate::events::Fact;
+use crate::ground::clock::{Instant, fresh_id};
+use crate::ground::error::{Refusal, Result};
+use crate::ground::page::{self, Page, Slice};
 use crate::ledger::expiration::zone_of;
-use crate::page::{self, Page, Slice};
-use crate::store::Store;
-use crate::tx::{Tx, View};
+use crate::queue::events::Fact;
+use crate::storage::store::Store;
+use crate::storage::tx::{Tx, View};
 
 /// The subscription of an order that is being placed: it begins when that is paid.
 pub(super) async fn open(

@@ -9,17 +9,19 @@ use serde::Serialize;
 
 use super::basket::Line;
 use super::orders::{emit, in_words, lock};
-use super::refusal::Sale as Rule;
 use super::sale::{self, Sale};
-use crate::caller::{Caller, Scope};
 use crate::catalog::credit_types;
-use crate::clock::Instant;
+use crate::credits::opening;
 use crate::customers;
-use crate::error::{Refusal, Result};
-use crate::input;
+use crate::ground::clock::Instant;
+use crate::ground::error::{Refusal, Result};
+use crate::ground::input;
+use crate::ground::refusal::sale::Sale as Rule;
+use crate::ground::scope::Scope;
+use crate::identity::caller::Caller;
+use crate::identity::once::{Operation, once};
 use crate::ledger::{self, Command, Cost, Issue, Words};
-use crate::once::{Operation, once};
-use crate::tx::Tx;
+use crate::storage::tx::Tx;
 
 /// A line to give what it could not.
 #[derive(Clone, Debug, Serialize)]
@@ -125,7 +127,7 @@ pub async fn preview(caller: &Caller, wanted: Fulfil) -> Result<Credits> {
     let parts = decide(&sale, &wanted)?;
     for (_, issue) in &parts {
         let found = credit_types::by_ids(&view, &[issue.credit_type]).await?.remove(&issue.credit_type);
-        ledger::opening::rehearse_one(view.account(), found, issue, (Source::Order, view.now()))?;
+        opening::rehearse_one(view.account(), found, issue, (Source::Order, view.now()))?;
     }
     Ok(parts.iter().map(|(row, _)| row.credits).sum())
 }

@@ -9,10 +9,10 @@ use entity::{PaymentId, SubscriptionId};
 use sea_orm::{ColumnTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::{anew, collect, orders, renewals, subscriptions};
-use crate::app::App;
-use crate::error::Result;
-use crate::store::Store;
-use crate::tx::Tx;
+use crate::ground::error::Result;
+use crate::identity::app::App;
+use crate::storage::store::Store;
+use crate::storage::tx::Tx;
 
 /// Why they are given up.
 pub(super) const REASON: &str = "A renewal was not paid";

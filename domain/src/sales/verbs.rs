@@ -15,17 +15,18 @@ use sea_orm::{ActiveModelTrait, ColumnTrait, DatabaseTransaction, IntoActiveMode
 use serde::Serialize;
 
 use super::basket::{self, Basket, Line};
-use super::refusal::Sale;
 use super::subscriptions::{emit, end, in_words, lock};
 use super::{anew, change, collect, renewals, unpaid};
-use crate::caller::{Caller, Role, Scope};
-use crate::clock::Instant;
 use crate::customers;
-use crate::error::{Error, Refusal, Result};
-use crate::input;
-use crate::ledger::fault::{self, Fault};
-use crate::once::{Operation, once_if};
-use crate::tx::{Tx, View};
+use crate::ground::clock::Instant;
+use crate::ground::error::{Error, Refusal, Result};
+use crate::ground::fault::{self, Fault};
+use crate::ground::input;
+use crate::ground::refusal::sale::Sale;
+use crate::ground::scope::{Role, Scope};
+use crate::identity::caller::Caller;
+use crate::identity::once::{Operation, once_if};
+use crate::storage::tx::{Tx, View};
 
 /// What staff, or the customer, changes; what is left out stays.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

@@ -1,30 +1,35 @@
 //! Deliveries: one event on its way to one endpoint. Each endpoint has one job, which posts what is due to it, a few at
 //! a time, and one at a time while it fails; so whoever is dead holds up nobody else, and is asked no more than it can bear.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::SecondsFormat;
 use entity::webhook_delivery::{Column, Entity, Model, Status};
 use entity::{EventId, Owned, WebhookDeliveryId, WebhookEndpointId, event, job, webhook_endpoint};
 use futures_util::future::join_all;
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Set};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Answered, Unanswered, endpoints, retry, signature};
-use crate::app::App;
-use crate::automations::refusal::Flow;
-use crate::caller::{Caller, Scope, transact};
-use crate::clock::Instant;
-use crate::error::{Error, Refusal, Result};
-use crate::events::{followed, read, stored};
-use crate::jobs::{self, After};
-use crate::page::{self, Page, Slice};
-use crate::tx::{Tx, View};
+use super::{endpoints, retry};
+use crate::ground::clock::{Instant, fresh_id};
+use crate::ground::error::{Error, Refusal, Result};
+use crate::ground::page::{self, Page, Slice};
+use crate::ground::refusal::flow::Flow;
+use crate::ground::scope::Scope;
+use crate::identity::app::App;
+use crate::identity::caller::{Caller, transact};
+use crate::keys::signature;
+use crate::queue::events::{followed, read, stored};
+use crate::queue::jobs::{self, After};
+use crate::storage::ports::webhooks::{Answered, Unanswered};
+use crate::storage::tx::{Tx, View};
 
 /// What is posted to one endpoint at once while it answers.
 const AT_ONCE: u64 = 8;
+/// Rows per statement.
+const ROWS: usize = 900;
 /// Characters of what is said about an attempt.
 const SAID: usize = 300;
 
@@ -303,4 +308,33 @@ pub async fn of_event(view: &View, endpoint: WebhookEndpointId, event: EventId) 
     view.staff_only()?;
     let select = view.rows::<Entity>().filter(Column::EndpointId.eq(endpoint)).filter(Column::EventId.eq(event));
     Ok(select.one(view.db()).await?)
+}
+
+/// Sets events on their way to endpoints, once each.
+pub(crate) async fn enqueue(tx: &Tx, app: &App, wanted: &[(WebhookEndpointId, EventId)]) -> Result<()> {
+    tx.write_facts().await?;
+    let now = app.store().clock.now();
+    let key = [Column::AccountId, Column::EndpointId, Column::EventId];
+    for wanted in wanted.chunks(ROWS) {
+        let rows = wanted.iter().map(|(endpoint, event)| {
+            Model {
+                account_id: tx.account.id,
+                id: WebhookDeliveryId(fresh_id()),
+                endpoint_id: *endpoint,
+                event_id: *event,
+                status: Status::Pending,
+                attempts: 0,
+                next_at: Some(now),
+                log: json!([]),
+                created_at: now,
+                ended_at: None,
+            }
+            .into_active_model()
+        });
+        let once = OnConflict::columns(key).do_nothing().to_owned();
+        Entity::insert_many(rows).on_conflict(once).exec_without_returning(tx.db()).await?;
+    }
+    let endpoints = wanted.iter().map(|(endpoint, _)| endpoint.to_string()).collect::<BTreeSet<_>>();
+    let due = endpoints.into_iter().map(|endpoint| (endpoint, now)).collect();
+    Ok(jobs::schedule(tx.db(), &tx.account, job::Kind::Deliver, due, now).await?)
 }

@@ -9,16 +9,19 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, Set};
 use serde_json::json;
 
-use super::{Unanswered, signature};
-use crate::automations::refusal::Flow;
-use crate::caller::{Caller, Scope, transact};
-use crate::clock::{Instant, fresh_id};
-use crate::error::{Error, Refusal, Result};
-use crate::events::{Fact, catalogue, follow, followed, stored};
-use crate::input;
-use crate::jobs;
-use crate::page::{Page, Slice};
-use crate::tx::{Tx, View};
+use super::deliveries;
+use crate::ground::clock::{Instant, fresh_id};
+use crate::ground::error::{Error, Refusal, Result};
+use crate::ground::input;
+use crate::ground::page::{Page, Slice};
+use crate::ground::refusal::flow::Flow;
+use crate::ground::scope::Scope;
+use crate::identity::caller::{Caller, transact};
+use crate::keys::signature;
+use crate::queue::events::{Fact, catalogue, followed, stored};
+use crate::queue::jobs;
+use crate::storage::ports::webhooks::Unanswered;
+use crate::storage::tx::{Tx, View};
 
 /// Endpoints of one account.
 const MOST: u64 = 50;
@@ -177,7 +180,7 @@ pub async fn test(caller: &Caller, id: WebhookEndpointId) -> Result<EventId> {
         let payload = json!({ "webhookEndpointId": id, "reason": null });
         // For this endpoint alone.
         let event = tx.emit_quietly(Fact { name: "webhook.tested", customer: None, subject: id.0, payload });
-        follow::enqueue(tx, caller.app(), &[(id, event)]).await?;
+        deliveries::enqueue(tx, caller.app(), &[(id, event)]).await?;
         Ok(event)
     })?;
     caller.app().wake();

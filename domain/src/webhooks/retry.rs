@@ -3,7 +3,7 @@
 
 use chrono::TimeDelta;
 
-use crate::clock::{Instant, fresh_salt};
+use crate::ground::clock::{Instant, fresh_salt};
 
 const SECOND: i64 = 1;
 const MINUTE: i64 = 60;

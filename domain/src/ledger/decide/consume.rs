@@ -2,11 +2,11 @@
 
 use entity::activity::Kind;
 
-use crate::clock::Instant;
-use crate::error::Refusal;
+use crate::ground::clock::Instant;
+use crate::ground::error::Refusal;
+use crate::ground::fault;
 use crate::ledger::command::Consume;
 use crate::ledger::draw::{draw, with_first_use};
-use crate::ledger::fault;
 use crate::ledger::state::{Entry, Wallet};
 
 pub(super) fn decide(wallet: &Wallet, command: &Consume, at: Instant) -> Result<Vec<Entry>, Refusal> {

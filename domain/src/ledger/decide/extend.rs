@@ -3,9 +3,9 @@
 use entity::activity::Kind;
 use entity::{Credits, Minor};
 
-use crate::clock::Instant;
-use crate::error::Refusal;
-use crate::input;
+use crate::ground::clock::Instant;
+use crate::ground::error::Refusal;
+use crate::ground::input;
 use crate::ledger::caps::REASON;
 use crate::ledger::command::{Extend, Extension};
 use crate::ledger::expiration;

@@ -8,11 +8,11 @@ use entity::hold::{Model, Status};
 use entity::{ActivityId, Credits, HoldId};
 
 use super::Circumstances;
-use crate::clock::Instant;
-use crate::error::Refusal;
+use crate::ground::clock::Instant;
+use crate::ground::error::Refusal;
+use crate::ground::fault::{self, Fault};
 use crate::ledger::command::{Capture, Place, Release};
 use crate::ledger::draw::{draw, split, with_first_use};
-use crate::ledger::fault::{self, Fault};
 use crate::ledger::state::{CostMove, Draw, Entry, Held, Wallet};
 
 /// Open holds of one wallet: all of them are looked at with every command.

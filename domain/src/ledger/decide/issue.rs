@@ -4,8 +4,8 @@ use entity::activity::Kind;
 use entity::{Credits, GrantId, Minor, credit_grant};
 
 use super::Circumstances;
-use crate::error::Refusal;
-use crate::input;
+use crate::ground::error::Refusal;
+use crate::ground::input;
 use crate::ledger::caps::REASON;
 use crate::ledger::command::Issue;
 use crate::ledger::expiration;

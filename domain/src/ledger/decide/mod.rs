@@ -20,8 +20,8 @@ use uuid::Uuid;
 
 use super::command::Command;
 use super::state::{Entry, Wallet, WalletKey};
-use crate::clock::Instant;
-use crate::error::Refusal;
+use crate::ground::clock::Instant;
+use crate::ground::error::Refusal;
 
 /// What a decision may look at beside the wallet.
 pub struct Circumstances<'a> {

@@ -4,8 +4,8 @@
 use entity::activity::Kind;
 use entity::{Credits, Minor};
 
-use crate::clock::Instant;
-use crate::error::Refusal;
+use crate::ground::clock::Instant;
+use crate::ground::error::Refusal;
 use crate::ledger::command::{Freeze, Reprice};
 use crate::ledger::movement::cost_in;
 use crate::ledger::state::{CostMove, Draw, Entry, Wallet};

@@ -6,12 +6,12 @@ use entity::activity::{Kind, Source};
 use entity::{Anchor, Credits, Expiration, Minor, PeriodUnit};
 
 use super::{Circumstances, Used, transfer};
-use crate::clock::Instant;
-use crate::error::Refusal;
+use crate::ground::clock::Instant;
+use crate::ground::error::Refusal;
+use crate::ground::fault::{self, Fault};
 use crate::ledger::caps::{REASON, less};
 use crate::ledger::command::{OnExpired, Reverse};
 use crate::ledger::expiration;
-use crate::ledger::fault::{self, Fault};
 use crate::ledger::state::{Draw, Entry, Wallet, uses};
 
 pub(super) fn decide(wallet: &Wallet, command: &Reverse, around: &Circumstances<'_>) -> Result<Vec<Entry>, Refusal> {

@@ -3,7 +3,7 @@
 use entity::activity::Kind;
 use entity::{Credits, credit_grant};
 
-use crate::clock::Instant;
+use crate::ground::clock::Instant;
 use crate::ledger::caps::{REASON, not_rolled_over};
 use crate::ledger::command::RollOver;
 use crate::ledger::state::{Draw, Entry, Wallet, head_cost};

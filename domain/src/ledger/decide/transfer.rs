@@ -5,8 +5,8 @@ use entity::{Anchor, Credits, CustomerId, ExpirationKind, GrantId, Minor, credit
 
 use super::issue::arrived;
 use super::{Circumstances, Posting};
-use crate::clock::Instant;
-use crate::error::Refusal;
+use crate::ground::clock::Instant;
+use crate::ground::error::Refusal;
 use crate::ledger::command::Transfer;
 use crate::ledger::draw::draw;
 use crate::ledger::state::{Draw, Entry, Wallet};

@@ -3,8 +3,8 @@
 use entity::activity::Kind;
 use entity::credit_grant;
 
-use crate::clock::Instant;
-use crate::error::Refusal;
+use crate::ground::clock::Instant;
+use crate::ground::error::Refusal;
 use crate::ledger::command::{Closing, Void};
 use crate::ledger::state::{Draw, Entry, Wallet};
 

@@ -6,11 +6,11 @@ use entity::{Credits, Minor};
 use super::Sale;
 use super::drawer::fewest;
 use super::refund::Take;
-use crate::clock::Instant;
-use crate::error::Refusal;
+use crate::ground::clock::Instant;
+use crate::ground::error::Refusal;
+use crate::ground::refusal::sale::Sale as Rule;
 use crate::ledger::draw::burn_key;
 use crate::ledger::state::{is_over, tail_cost};
-use crate::sales::refusal::Sale as Rule;
 
 /// What goes back for another plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

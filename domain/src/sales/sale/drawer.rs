@@ -9,12 +9,12 @@ use entity::{ActivityId, Credits, GrantId, Minor};
 
 use super::refund::{Asked, Portion, Take};
 use super::{Lot, Sale, Use};
-use crate::clock::Instant;
-use crate::error::Refusal;
+use crate::ground::clock::Instant;
+use crate::ground::error::Refusal;
+use crate::ground::fault::{self, Fault};
+use crate::ground::refusal::sale::Sale as Rule;
 use crate::ledger::draw::burn_key;
-use crate::ledger::fault::{self, Fault};
 use crate::ledger::state::{CostMove, Draw, is_over, share, shift, tail_cost};
-use crate::sales::refusal::Sale as Rule;
 
 /// Where money is looked for, in order.
 #[derive(Clone, Copy, Debug)]

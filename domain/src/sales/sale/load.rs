@@ -9,12 +9,12 @@ use entity::{
 use sea_orm::{ColumnTrait, DatabaseTransaction, QueryFilter, QueryOrder};
 
 use super::{Lot, Sale, Use, placed};
-use crate::clock::Instant;
-use crate::error::{Refusal, Result};
+use crate::ground::clock::Instant;
+use crate::ground::error::{Refusal, Result};
 use crate::ledger::state::WalletKey;
 use crate::ledger::{drawn, holds};
 use crate::sales::{fulfil, orders};
-use crate::tx::View;
+use crate::storage::tx::View;
 
 /// How many ids one statement names.
 const IDS: usize = 500;

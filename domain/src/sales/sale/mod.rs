@@ -15,7 +15,7 @@ use entity::product_order::{self, Status};
 use entity::{ActivityId, Credits, CustomerId, GrantId, Minor, credit_grant, fulfilment, refund as refund_row};
 
 use super::basket::Line;
-use crate::ledger::fault::{self, Fault};
+use crate::ground::fault::{self, Fault};
 use crate::ledger::state::WalletKey;
 
 /// An order with all that hangs on it.

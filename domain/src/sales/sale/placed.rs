@@ -4,9 +4,9 @@ use entity::{AccountId, CustomerId, OrderId, credit_type, order_line, price, pro
 use sea_orm::sea_query::{Alias, Condition, Expr, ExprTrait, LockType, Order, Query, SelectStatement};
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, FromQueryResult, Iterable, QueryResult};
 
-use crate::error::Result;
+use crate::ground::error::Result;
 use crate::sales::basket::Line;
-use crate::tx::Tx;
+use crate::storage::tx::Tx;
 
 /// An order that is locked, with its lines, and its subscription, which is locked too.
 pub struct Placed {

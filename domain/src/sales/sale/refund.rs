@@ -10,10 +10,10 @@ use entity::{ActivityId, Credits, GrantId, Minor, PaymentId};
 
 use super::drawer::Drawer;
 use super::{Lot, Sale};
-use crate::clock::Instant;
-use crate::error::Refusal;
+use crate::ground::clock::Instant;
+use crate::ground::error::Refusal;
+use crate::ground::refusal::sale::Sale as Rule;
 use crate::sales::orders::in_words;
-use crate::sales::refusal::Sale as Rule;
 
 /// The most wallets of which one refund takes credits (selling.md, S5).
 pub const WALLETS: usize = 100;

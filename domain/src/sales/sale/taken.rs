@@ -10,11 +10,11 @@ use sea_orm::{ColumnTrait, QueryFilter, QueryOrder};
 
 use super::refund::Take;
 use super::{Lot, Sale, load};
-use crate::error::{Error, Refusal, Result};
+use crate::ground::error::{Error, Refusal, Result};
 use crate::ledger::state::{CostMove, Draw, WalletKey, share};
 use crate::ledger::{self, Closing, Command, Freeze, OnExpired, Outcome, Reprice, Reverse, Settle, Void, Words, drawn};
-use crate::store::Store;
-use crate::tx::Tx;
+use crate::storage::store::Store;
+use crate::storage::tx::Tx;
 
 /// Who does it, and why.
 #[derive(Clone, Copy)]

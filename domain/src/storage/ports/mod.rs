@@ -1,0 +1,4 @@
+//! The world outside, as traits: payment providers, and who posts webhooks.
+
+pub mod payments;
+pub mod webhooks;
