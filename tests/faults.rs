@@ -2,6 +2,7 @@
 //!
 //! A fault is of a thread, so each test does all of its work in its own.
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use chrono_tz::Tz;
@@ -18,6 +19,7 @@ use crate::naive::chance::history;
 use crate::naive::database;
 use crate::naive::game::Game;
 use crate::selling::{core, histories, plans};
+use crate::size;
 
 /// Histories that are tried before a fault counts as not found, in the core and through the database.
 const CASES: usize = 2_000;
@@ -96,15 +98,18 @@ fn a_forgotten_closing_is_found() {
     assert_found(Fault::Closed);
 }
 
-/// Histories of selling that are played until one breaks a law.
-const SALES: usize = 60;
+/// Histories of selling that are played until one breaks a law, from where the fault is known to be found on: those before it
+/// take minutes, and are played at full size.
+fn sales(found: usize) -> Range<usize> {
+    size(found, 0)..60
+}
 
 /// Plays histories of selling through a database.
-fn is_found_in_selling(count: usize) -> bool {
+fn is_found_in_selling(histories: Range<usize>) -> bool {
     let played = AssertUnwindSafe(|| {
         runtime().block_on(async {
             let house = histories::house(House::new(Backend::Sqlite).await).await;
-            histories::play(&house, count).await
+            histories::play(&house, histories).await
         })
     });
     catch_unwind(played).is_err()
@@ -120,56 +125,56 @@ fn is_found_in_the_core_of_selling() -> bool {
 }
 
 /// Each of these kinds of fault was there once (selling.md, S1 to S15).
-fn assert_found_in_selling(broken: Fault) {
+fn assert_found_in_selling(broken: Fault, found: usize) {
     fault::set(Some(broken));
     if matches!(broken, Fault::Marks | Fault::Refund) {
         assert!(is_found_in_the_core_of_selling(), "{broken:?} is not found in the core");
     }
-    assert!(is_found_in_selling(SALES), "{broken:?} is not found");
+    assert!(is_found_in_selling(sales(found)), "{broken:?} is not found");
 }
 
 #[test]
 fn credits_that_come_back_after_their_money_went_are_found() {
-    assert_found_in_selling(Fault::Marks);
+    assert_found_in_selling(Fault::Marks, 17);
 }
 
 #[test]
 fn money_without_its_credits_is_found() {
-    assert_found_in_selling(Fault::Refund);
+    assert_found_in_selling(Fault::Refund, 3);
 }
 
 #[test]
 fn a_failed_refund_that_keeps_the_credits_is_found() {
-    assert_found_in_selling(Fault::RefundFailure);
+    assert_found_in_selling(Fault::RefundFailure, 34);
 }
 
 #[test]
 fn what_is_sold_twice_is_found() {
-    assert_found_in_selling(Fault::Limit);
+    assert_found_in_selling(Fault::Limit, 3);
 }
 
 #[test]
 fn disputed_money_that_goes_back_is_found() {
-    assert_found_in_selling(Fault::Dispute);
+    assert_found_in_selling(Fault::Dispute, 5);
 }
 
 #[test]
 fn a_double_payment_that_takes_credits_is_found() {
-    assert_found_in_selling(Fault::Surplus);
+    assert_found_in_selling(Fault::Surplus, 6);
 }
 
 #[test]
 fn a_dry_run_that_promises_too_much_is_found() {
-    assert_found_in_selling(Fault::DryRun);
+    assert_found_in_selling(Fault::DryRun, 3);
 }
 
 /// The same of histories of subscriptions.
-fn assert_found_in_plans(broken: Fault) {
+fn assert_found_in_plans(broken: Fault, found: usize) {
     fault::set(Some(broken));
     let played = AssertUnwindSafe(|| {
         runtime().block_on(async {
             let house = plans::house(House::new(Backend::Sqlite).await).await;
-            plans::play(&house, SALES).await;
+            plans::play(&house, sales(found)).await;
         });
     });
     assert!(catch_unwind(played).is_err(), "{broken:?} is not found");
@@ -177,22 +182,22 @@ fn assert_found_in_plans(broken: Fault) {
 
 #[test]
 fn a_cap_that_forgets_what_is_set_aside_is_found() {
-    assert_found_in_plans(Fault::Cap);
+    assert_found_in_plans(Fault::Cap, 15);
 }
 
 #[test]
 fn a_cap_before_the_payment_is_found() {
-    assert_found_in_plans(Fault::CapBefore);
+    assert_found_in_plans(Fault::CapBefore, 1);
 }
 
 #[test]
 fn an_anchor_that_a_pause_keeps_is_found() {
-    assert_found_in_plans(Fault::Anchor);
+    assert_found_in_plans(Fault::Anchor, 10);
 }
 
 #[test]
 fn a_change_that_keeps_the_credits_is_found() {
-    assert_found_in_plans(Fault::Change);
+    assert_found_in_plans(Fault::Change, 0);
 }
 
 /// A default that is said, and one that is left out, are one request.

@@ -1,9 +1,11 @@
 //! The business: its rules, its transactions, its queries.
 //!
-//! Two kinds of functions, told apart by the first argument: *operations* take a [`Caller`](caller::Caller), are
-//! public, open and commit one transaction; *steps* take an open one, are visible in this room only, and never commit.
+//! Two kinds of functions, told apart by the first argument: *operations* take a [`Caller`], are
+//! public, open and commit one transaction; *steps* take an open one, are visible in this crate only, and never commit.
 //!
-//! Folders are floors: each may use those named before it, and none after (`tests/architecture` sees to it).
+//! Folders are floors, and each uses those below it only (`tests/architecture` sees to it). From the lowest: [`ground`], `keys`,
+//! [`storage`], [`queue`], [`ledger`], [`identity`], [`customers`], [`accounts`], [`catalog`], [`credits`], [`events`], [`sales`],
+//! [`webhooks`], [`automations`], [`dispatch`], [`bulk`], [`reports`], [`work`].
 
 pub mod accounts;
 pub mod automations;

@@ -1,6 +1,8 @@
 //! Random histories of selling through the public door: whatever is done, and in whatever order, money and credits stay
 //! tied (selling.md, S1 to S10), what a dry run said is what is done, and every past instant stays explained.
 
+use std::ops::Range;
+
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use scrip::domain::Scope;
@@ -311,8 +313,8 @@ impl Shop<'_> {
     }
 }
 
-/// Plays histories one after the other; answers what they met.
-pub async fn play(house: &House, histories: usize) -> std::collections::BTreeMap<String, usize> {
+/// Plays some of all histories one after the other; answers what they met.
+pub async fn play(house: &House, histories: Range<usize>) -> std::collections::BTreeMap<String, usize> {
     let class = house.credit_type("Class", json!({ "never": true })).await;
     let product = |slug: &str, per: i64| json!({ "kind": "CREDIT", "slug": slug, "name": slug, "creditTypeId": class, "creditsPerUnit": per });
     let paid = |minor: i64| json!({ "paid": { "oneTime": { "currency": "CHF", "tiers": flat(minor) } } });
@@ -332,8 +334,11 @@ pub async fn play(house: &House, histories: usize) -> std::collections::BTreeMap
         met: std::collections::BTreeMap::new(),
     };
     let mut runner = TestRunner::deterministic();
-    for number in 0..histories {
+    for number in 0..histories.end {
         let steps = proptest::collection::vec(step(), 20..40).new_tree(&mut runner).expect("steps").current();
+        if number < histories.start {
+            continue;
+        }
         let people =
             [house.customer(&format!("Buyer {number}")).await, house.customer(&format!("Friend {number}")).await];
         let mut story = Story { people, orders: Vec::new(), uses: Vec::new(), holds: Vec::new(), kind: Vec::new() };
@@ -390,7 +395,7 @@ pub async fn house(house: House) -> House {
 on_both! {
     async fn money_and_credits_stay_tied(house: House) {
         let house = self::house(house).await;
-        let met = play(&house, size(16, 500)).await;
+        let met = play(&house, 0..size(8, 500)).await;
         println!("{met:#?}");
         for wanted in ["orderRefund", "orderRefund CREDITS_USED", "orderRefund MORE_THAN_PAID", "disputeRecord", "paymentRecord",
             "orderRefund ORDER_NOT_PAID", "orderMarkPaid", "orderCancel", "orderPlace LIMIT_PER_CUSTOMER"] {

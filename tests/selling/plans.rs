@@ -1,6 +1,8 @@
 //! Random histories of subscriptions (selling.md, S11 to S13): the balance does not depend on the order in which open
 //! renewals are paid, no sequence of changes and pauses gives more than was paid for, and what a dry run says is done.
 
+use std::ops::Range;
+
 use chrono::TimeDelta;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -204,8 +206,8 @@ impl Studio<'_> {
     }
 }
 
-/// Plays histories one after the other, each by two who differ in what they pay first.
-pub async fn play(house: &House, histories: usize) {
+/// Plays some of all histories one after the other, each by two who differ in what they pay first.
+pub async fn play(house: &House, histories: Range<usize>) {
     let class = house.credit_type("Class", json!({ "never": true })).await;
     let product = json!({ "kind": "CREDIT", "slug": "monthly", "name": "Monthly", "creditTypeId": class });
     let plan = |minor: i64, credits: i64, rollover: Value| {
@@ -222,8 +224,11 @@ pub async fn play(house: &House, histories: usize) {
     }
     let studio = Studio { house, class, plans };
     let mut runner = TestRunner::deterministic();
-    for number in 0..histories {
+    for number in 0..histories.end {
         let steps = proptest::collection::vec(step(), 15..35).new_tree(&mut runner).expect("steps").current();
+        if number < histories.start {
+            continue;
+        }
         let plan = &studio.plans[number % 2];
         let mut twins = [
             studio.twin(&format!("One {number}"), plan, false).await,
@@ -264,6 +269,6 @@ pub async fn house(house: House) -> House {
 on_both! {
     async fn what_is_paid_first_makes_no_difference(house: House) {
         let house = self::house(house).await;
-        play(&house, size(8, 200)).await;
+        play(&house, 0..size(8, 200)).await;
     }
 }

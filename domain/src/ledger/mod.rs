@@ -1,4 +1,4 @@
-//! The ledger: every operation and its sentence.
+//! The ledger: every command and its sentence.
 //!
 //! * [`Command::Issue`]: make a new grant.
 //! * [`Command::Consume`]: use credits, in burn order, all or nothing.
@@ -11,13 +11,10 @@
 //! * [`Command::Reprice`]: move cost while the credits stay: what a refund took off, what a dispute lost.
 //! * [`Command::Freeze`]: keep what is free of grants from being used while its money is disputed.
 //! * [`Command::Settle`]: write down what time has done. The worker asks for it.
-//! * [`submit`]: any of them, once per key; [`preview`]: what it would do, with nothing written.
-//! * [`about`]: the command for something that is named by its id.
+//! * [`within`]: any of them, in a transaction that does more; [`preview`]: what one would do, with nothing written. Callers
+//!   ask for them by `credits`.
 //! * [`balances`], [`activity`], [`grants`], [`holds`]: what there is, what happened, in which lots, set aside for what.
 //! * [`status`], [`explanation`], [`forecast`]: why a consume would be refused, why a balance is what it is, what ends.
-//! * [`changes`]: what is new, for who watches.
-//! * [`opening`]: balances that are read from a file, rehearsed before anything is written.
-//! * [`verify`], [`anchor`]: recompute everything from the activities and name what differs; find a cut tail.
 //!
 //! Lock order: wallets by key, then any other row, then `job` and last `request` rows. Grants and holds are read in the
 //! statements after the one that locks their wallets: under READ COMMITTED only those see what the last holder wrote.

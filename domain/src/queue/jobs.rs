@@ -1,4 +1,4 @@
-//! Jobs: what is to be done at an instant, whatever happens to the server that does it.
+//! Jobs: what is to be done at an instant, whatever happens to the server that does it. Who does it, and how: `work`.
 //!
 //! A job is enqueued in the transaction of what makes it necessary. It is claimed by compare-and-set on its own row: a
 //! lease by the database's clock, renewed while the work goes on, and a number that goes up with each claim, without

@@ -13,7 +13,7 @@
 //! * [`unfulfilled`]: what an order could not give when it was paid, given later.
 //! * [`strangers`]: what strangers ordered and nobody has paid, bounded.
 //! * [`pending`]: what was ordered and has not become credits, and why.
-//! * [`collect`]: what a payment provider is asked, and what it says; [`provider`]: the trait it implements.
+//! * [`collect`]: what a payment provider is asked, and what it says; the trait is [`crate::storage::ports::payments`].
 //!
 //! Pure: [`basket`]'s pricing, [`period`], [`sale::refund`]. [`fulfil`] asks the ledger for credits, [`sale::taken`] takes
 //! them back; nobody else.

@@ -4,9 +4,9 @@
 //! * [`endpoints`]: where to, of what, and with which secret.
 //! * [`deliveries`]: one event on its way to one endpoint; a job for each endpoint, so that one that is dead holds up
 //!   nobody else.
-//! * [`signature`], [`retry`] (pure): what is signed, and when it is tried again.
+//! * [`retry`] (pure): when it is tried again. What is signed: `keys::signature`.
 //!
-//! The network is spoken to by [`WebhookPost`], never while a transaction is open. All instants here are of the real
+//! The network is spoken to by [`WebhookPost`](crate::storage::ports::webhooks::WebhookPost), never while a transaction is open. All instants here are of the real
 //! clock, in sandboxes as well.
 
 pub mod deliveries;
