@@ -1,8 +1,6 @@
 //! Random histories of selling through the public door: whatever is done, and in whatever order, money and credits stay
 //! tied (selling.md, S1 to S10), what a dry run said is what is done, and every past instant stays explained.
 
-use std::ops::Range;
-
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use scrip::domain::Scope;
@@ -314,7 +312,7 @@ impl Shop<'_> {
 }
 
 /// Plays some of all histories one after the other; answers what they met.
-pub async fn play(house: &House, histories: Range<usize>) -> std::collections::BTreeMap<String, usize> {
+pub async fn play(house: &House, histories: std::ops::Range<usize>) -> std::collections::BTreeMap<String, usize> {
     let class = house.credit_type("Class", json!({ "never": true })).await;
     let product = |slug: &str, per: i64| json!({ "kind": "CREDIT", "slug": slug, "name": slug, "creditTypeId": class, "creditsPerUnit": per });
     let paid = |minor: i64| json!({ "paid": { "oneTime": { "currency": "CHF", "tiers": flat(minor) } } });
@@ -334,11 +332,8 @@ pub async fn play(house: &House, histories: Range<usize>) -> std::collections::B
         met: std::collections::BTreeMap::new(),
     };
     let mut runner = TestRunner::deterministic();
-    for number in 0..histories.end {
-        let steps = proptest::collection::vec(step(), 20..40).new_tree(&mut runner).expect("steps").current();
-        if number < histories.start {
-            continue;
-        }
+    let mut next = || proptest::collection::vec(step(), 20..40).new_tree(&mut runner).expect("steps").current();
+    for (number, steps) in (0..histories.end).map(|number| (number, next())).skip(histories.start) {
         let people =
             [house.customer(&format!("Buyer {number}")).await, house.customer(&format!("Friend {number}")).await];
         let mut story = Story { people, orders: Vec::new(), uses: Vec::new(), holds: Vec::new(), kind: Vec::new() };
