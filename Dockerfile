@@ -4,13 +4,13 @@ FROM rust:1.95-slim-trixie AS build
 RUN apt-get update && apt-get install -y --no-install-recommends cmake g++ && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
-RUN cargo build --profile dist --locked
+RUN cargo build --release --locked
 
 FROM debian:trixie-slim
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin scrip \
     && install -d -o scrip -m 0700 /data
-COPY --from=build /src/target/dist/scrip /usr/local/bin/scrip
+COPY --from=build /src/target/release/scrip /usr/local/bin/scrip
 USER 10001
 WORKDIR /data
 VOLUME /data

@@ -54,7 +54,10 @@ mod webhooks;
 mod why;
 
 use async_graphql::connection::Connection;
-use async_graphql::{MergedObject, SDLExportOptions, Schema, SchemaBuilder};
+use async_graphql::extensions::ExtensionFactory;
+use async_graphql::{MergedObject, Request, Response, SDLExportOptions, Schema, SchemaBuilder, ValidationMode};
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 
 pub use error::{Masked, broke, cut, mask};
 
@@ -113,17 +116,46 @@ pub struct Mutation(
     sessions::SessionMutation,
 );
 
-/// The schema.
-pub type ScripSchema = Schema<Query, Mutation, live::Live>;
+/// The schema. What runs a request is compiled here, once: whoever runs one gets a box, and compiles none of it again.
+#[derive(Clone)]
+pub struct ScripSchema(Schema<Query, Mutation, live::Live>);
+
+impl ScripSchema {
+    /// One that validates what it runs, before the eyes of an extension.
+    #[must_use]
+    pub fn validating(extension: impl ExtensionFactory) -> Self {
+        Self::of(builder().extension(extension))
+    }
+
+    /// One that runs what the other has validated.
+    #[must_use]
+    pub fn trusting() -> Self {
+        Self::of(builder().validation_mode(ValidationMode::Fast))
+    }
+
+    fn of(builder: SchemaBuilder<Query, Mutation, live::Live>) -> Self {
+        Self(builder.finish())
+    }
+
+    /// Runs a query or a mutation.
+    #[must_use]
+    pub fn execute(&self, request: Request) -> BoxFuture<'_, Response> {
+        Box::pin(self.0.execute(request))
+    }
+
+    /// Runs a subscription.
+    #[must_use]
+    pub fn execute_stream(&self, request: Request) -> BoxStream<'static, Response> {
+        self.0.execute_stream(request)
+    }
+}
 
 /// What a query may cost: each field counts one, a list its page size times what is in it.
 pub const COMPLEXITY: usize = 20_000;
 /// How deep a query may nest.
 pub const DEPTH: usize = 15;
 
-/// The schema, for a door to build upon.
-#[must_use]
-pub fn builder() -> SchemaBuilder<Query, Mutation, live::Live> {
+fn builder() -> SchemaBuilder<Query, Mutation, live::Live> {
     Schema::build(Query::default(), Mutation::default(), live::Live)
         .register_output_type::<node::Node>()
         .register_output_type::<payload::UserErrorInterface>()

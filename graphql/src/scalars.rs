@@ -193,18 +193,3 @@ impl Money {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn money_has_its_currency_s_decimals() {
-        let written = |minor, currency| input::decimal(entity::Minor(minor), currency);
-        assert_eq!(written(1250, "CHF"), "12.50");
-        assert_eq!(written(5, "USD"), "0.05");
-        assert_eq!(written(1250, "JPY"), "1250");
-        assert_eq!(written(1250, "BHD"), "1.250");
-        assert_eq!(written(-1, "EUR"), "-0.01");
-    }
-}

@@ -41,19 +41,21 @@ impl Files {
         Ok((known.caller.waited_for(gone.clone()), gone.drop_guard()))
     }
 
-    /// Writes a file, once there is a place: who hangs up ends what it reads, and cuts off nothing.
-    pub async fn write<T, F>(&self, work: F) -> Result<T>
+    /// Writes a file, once there is a place and its turn to read much has come: who hangs up ends what it reads, and cuts
+    /// off nothing. Only what reads has a thread of its own; what waits for its turn holds none.
+    pub async fn write<T, F>(&self, caller: Caller, work: impl FnOnce(Caller) -> F + Send + 'static) -> Result<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
         let place = self.gate.enter().await.map_err(|_| Error::Unavailable("all places are taken".into()))?;
-        let written = tokio::spawn(apart::run(async move {
-            let written = work.await;
+        let written = tokio::spawn(async move {
+            let caller = caller.at_length().await?;
+            let written = apart::run(work(caller)).await?;
             drop(place);
             written
-        }));
-        written.await??
+        });
+        written.await?
     }
 }
 

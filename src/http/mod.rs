@@ -34,7 +34,6 @@ mod telemetry;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_graphql::ValidationMode;
 use poem::{Endpoint, EndpointExt, Response, Route};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -46,7 +45,7 @@ pub use rules::Rules;
 
 use crate::domain::App;
 use crate::domain::accounts::tokens::Tokens;
-use crate::graphql::builder;
+use crate::graphql::ScripSchema;
 
 /// How long the server waits for requests that are under way when it is asked to stop; after that who waits for a query is
 /// cut off, and the query with it.
@@ -83,9 +82,8 @@ pub fn endpoint(doors: Doors) -> impl Endpoint<Output = Response> {
         gate: gate.clone(),
         budgets: budgets.clone(),
     };
-    let checker = builder().extension(budget::Charge).finish();
-    // What it runs was validated by the other.
-    let schema = builder().validation_mode(ValidationMode::Fast).finish();
+    let checker = ScripSchema::validating(budget::Charge);
+    let schema = ScripSchema::trusting();
     let graphql = graphql::GraphQL {
         app: doors.app.clone(),
         checker,

@@ -41,7 +41,7 @@ impl Endpoint for Reports {
             (_, Err(_)) => Err(Refusal::invalid("parameters", "Those of the address cannot be read.").into()),
             (Ok((caller, _waits)), Ok(asked)) => {
                 let name = name.clone();
-                self.0.write(Box::pin(async move { file(&caller, &name, &asked).await })).await
+                self.0.write(caller, move |caller| async move { file(&caller, &name, &asked).await }).await
             }
         };
         Ok(match answered {
@@ -66,7 +66,7 @@ async fn file(caller: &Caller, name: &str, asked: &Asked) -> Result<Option<Strin
         "consumption.csv" => Report::Consumption(stretch(asked)?, grouping(asked.group_by.as_deref())?),
         _ => return Ok(None),
     };
-    let view = caller.clone().at_length().await?.view(Scope::StaffRead).await?;
+    let view = caller.view(Scope::StaffRead).await?;
     report(&view, wanted).await.map(Some)
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod accounts;
+mod batches;
 mod conflicts;
 mod customers;
 mod faults;

@@ -364,17 +364,17 @@ async fn postgres_looks_at_tables_that_have_grown() {
     house.tamper(&grow(1, 2_000)).await;
     let before = plan().await;
     assert!(!before.contains("activity_pkey"), "PostgreSQL finds the key by itself, and needs no help: {before}");
-    let store = house.app.store();
-    assert!(store.look_at_grown_tables().await.expect("looked") > 0);
+    // Others write meanwhile, as the log of who did what: what counts is what is known of this table.
+    let look = async || {
+        house.app.store().look_at_grown_tables().await.expect("looked");
+        let known = sqlx::query_scalar::<_, f32>("SELECT reltuples FROM pg_class WHERE oid = 'customer'::regclass");
+        known.fetch_one(&pool).await.expect("what is known")
+    };
+    assert!((2_000.0..2_100.0).contains(&look().await));
     let after = plan().await;
     assert!(after.contains("activity_pkey"), "{after}");
-    assert_eq!(store.look_at_grown_tables().await.expect("looked"), 0, "nothing has grown since");
     house.tamper(&grow(2_001, 4_000)).await;
-    assert_eq!(store.look_at_grown_tables().await.expect("looked"), 0, "twice as much is planned alike");
+    assert!(look().await < 2_100.0, "twice as much is planned alike");
     house.tamper(&grow(4_001, 12_000)).await;
-    assert_eq!(
-        store.look_at_grown_tables().await.expect("looked"),
-        1,
-        "more than four times as much is looked at anew"
-    );
+    assert!(look().await >= 12_000.0, "more than four times as much is looked at anew");
 }

@@ -238,3 +238,18 @@ pub fn key(field: &str, value: &str) -> Result<String, Refusal> {
         Err(Refusal::invalid(field, "Must have 1 to 255 characters, none of them a control character."))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_has_its_currency_s_decimals() {
+        let written = |minor, currency| decimal(Minor(minor), currency);
+        assert_eq!(written(1250, "CHF"), "12.50");
+        assert_eq!(written(5, "USD"), "0.05");
+        assert_eq!(written(1250, "JPY"), "1250");
+        assert_eq!(written(1250, "BHD"), "1.250");
+        assert_eq!(written(-1, "EUR"), "-0.01");
+    }
+}
