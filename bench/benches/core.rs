@@ -5,19 +5,15 @@ use std::hint::black_box;
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use entity::activity::{ActorKind, Kind, Source};
-use entity::{
-    AccountId, ActivityId, CreditTypeId, Credits, CustomerId, ExpirationKind, GrantId, Minor, PeriodUnit, activity,
-    allocation, credit_grant,
+use ledger::activity::{ActorKind, Kind, Source};
+use ledger::chain::{ChainKey, GENESIS, Record};
+use ledger::draw::draw;
+use ledger::state::{Entry, Wallet};
+use ledger::time::Instant;
+use ledger::{
+    AccountId, Activity, ActivityId, Allocation, CreditTypeId, Credits, CustomerId, ExpirationKind, Grant, GrantId,
+    Minor, PeriodUnit, Totals, expiration,
 };
-use scrip::domain::LedgerKey;
-use scrip::domain::ground::clock::Instant;
-use scrip::domain::ledger::chain::{GENESIS, Record};
-use scrip::domain::ledger::draw::draw;
-use scrip::domain::ledger::expiration;
-use scrip::domain::ledger::load::empty;
-use scrip::domain::ledger::state::{Entry, Wallet};
-use secrecy::SecretString;
 use uuid::Uuid;
 
 fn start() -> Instant {
@@ -29,9 +25,9 @@ const CUSTOMER: CustomerId = CustomerId(Uuid::from_u128(2));
 const TYPE: CreditTypeId = CreditTypeId(Uuid::from_u128(3));
 
 /// Ten credits that end so many days from the start.
-fn grant(number: u128) -> credit_grant::Model {
+fn grant(number: u128) -> Grant {
     let days = i64::try_from(1 + number * 7_919 % 3_000).expect("few");
-    credit_grant::Model {
+    Grant {
         account_id: ACCOUNT,
         id: GrantId(Uuid::from_u128(1_000 + number)),
         customer_id: CUSTOMER,
@@ -84,7 +80,7 @@ fn grant(number: u128) -> credit_grant::Model {
 }
 
 fn wallet(grants: u128) -> Wallet {
-    Wallet::new(empty(ACCOUNT, (CUSTOMER, TYPE)), (0..grants).map(grant).collect(), Vec::new())
+    Wallet::new(Totals::empty(ACCOUNT, (CUSTOMER, TYPE)), (0..grants).map(grant).collect(), Vec::new())
 }
 
 fn wallets(c: &mut Criterion) {
@@ -98,7 +94,7 @@ fn wallets(c: &mut Criterion) {
             let rows = (0..*grants).map(grant).collect::<Vec<_>>();
             b.iter_batched(
                 || rows.clone(),
-                |rows| Wallet::new(empty(ACCOUNT, (CUSTOMER, TYPE)), rows, Vec::new()),
+                |rows| Wallet::new(Totals::empty(ACCOUNT, (CUSTOMER, TYPE)), rows, Vec::new()),
                 BatchSize::LargeInput,
             );
         });
@@ -115,8 +111,8 @@ fn wallets(c: &mut Criterion) {
 }
 
 fn chain(c: &mut Criterion) {
-    let key = LedgerKey::new(SecretString::from("a ledger key for measuring, 32 bytes"));
-    let activity = activity::Model {
+    let key = ChainKey::new(b"a ledger key for measuring, 32 bytes");
+    let activity = Activity {
         account_id: ACCOUNT,
         id: ActivityId(Uuid::from_u128(9)),
         customer_id: CUSTOMER,
@@ -141,7 +137,7 @@ fn chain(c: &mut Criterion) {
         at: start(),
         hash: Vec::new(),
     };
-    let allocation = allocation::Model {
+    let allocation = Allocation {
         account_id: ACCOUNT,
         activity_id: activity.id,
         position: 0,

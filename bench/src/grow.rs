@@ -9,14 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::activity::{ActorKind, Kind, Source};
-use entity::{
-    ActivityId, Credits, EventId, ExpirationKind, GrantId, Minor, activity, allocation, credit_grant, wallet,
-};
-use scrip::domain::LedgerKey;
+use entity::{ActivityId, Credits, EventId, ExpirationKind, GrantId, Minor, credit_grant, wallet};
+use ledger::chain::{ChainKey, GENESIS, Record};
+use ledger::{Activity, Allocation, Grant, Totals};
 use scrip::domain::ground::clock::{Clock, SystemClock};
-use scrip::domain::ledger::chain::{GENESIS, Record};
 use sea_orm::{DatabaseConnection, EntityTrait, IntoActiveModel};
-use secrecy::SecretString;
 use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::bulk::{Bulk, Entry};
@@ -40,8 +37,8 @@ pub struct Grown {
 
 /// A wallet on the way.
 struct State {
-    wallet: wallet::Model,
-    grant: credit_grant::Model,
+    wallet: Totals,
+    grant: Grant,
 }
 
 /// Makes one with so many activities over so many customers.
@@ -53,7 +50,7 @@ pub async fn grow(backend: Backend, activities: usize, customers: usize) -> Resu
     app.close().await;
     purses.truncate(customers.min(activities / 2));
     let mut bulk = Bulk::open(&place).await?;
-    let key = LedgerKey::new(SecretString::from(LEDGER_KEY));
+    let key = ChainKey::new(LEDGER_KEY.as_bytes());
     let year = TimeDelta::days(365);
     let (first, step) = (SystemClock.now() - year, year / i32::try_from(activities).context("that many?")?);
     let mut states: Vec<State> = Vec::with_capacity(purses.len());
@@ -103,7 +100,7 @@ fn id(at: DateTime<Utc>, number: usize) -> Uuid {
 /// A wallet before its first activity, with the grant that this will make.
 fn begin(purse: &Purse, number: usize, at: DateTime<Utc>) -> State {
     let (account_id, customer_id, credit_type_id) = (purse.account, purse.customer, purse.credit_type);
-    let wallet = wallet::Model {
+    let wallet = Totals {
         account_id,
         customer_id,
         credit_type_id,
@@ -123,7 +120,7 @@ fn begin(purse: &Purse, number: usize, at: DateTime<Utc>) -> State {
         open_grants: 1,
         last_begins_at: Some(at),
     };
-    let grant = credit_grant::Model {
+    let grant = Grant {
         account_id,
         id: GrantId(id(at, number)),
         customer_id,
@@ -177,13 +174,13 @@ fn begin(purse: &Purse, number: usize, at: DateTime<Utc>) -> State {
 }
 
 /// The next activity of a wallet: its issue, or the use of one credit.
-fn next(key: &LedgerKey, state: &mut State, number: usize, at: DateTime<Utc>) -> Entry {
+fn next(key: &ChainKey, state: &mut State, number: usize, at: DateTime<Utc>) -> Entry {
     let (wallet, grant) = (&mut state.wallet, &mut state.grant);
     let (kind, amount, total) = match wallet.sequence {
         0 => (Kind::Issue, Credits(PLENTY), Credits(PLENTY)),
         _ => (Kind::Consume, Credits(-1), Credits(1)),
     };
-    let mut activity = activity::Model {
+    let mut activity = Activity {
         account_id: wallet.account_id,
         id: ActivityId(id(at, number)),
         customer_id: wallet.customer_id,
@@ -208,7 +205,7 @@ fn next(key: &LedgerKey, state: &mut State, number: usize, at: DateTime<Utc>) ->
         at,
         hash: Vec::new(),
     };
-    let allocation = allocation::Model {
+    let allocation = Allocation {
         account_id: wallet.account_id,
         activity_id: activity.id,
         position: 0,
@@ -236,7 +233,12 @@ fn next(key: &LedgerKey, state: &mut State, number: usize, at: DateTime<Utc>) ->
         grant.remaining += amount;
         grant.first_used_at = grant.first_used_at.or(Some(at));
     }
-    Entry { activity, allocation, event: EventId(id(at, number)), key: random_key() }
+    Entry {
+        activity: activity.into(),
+        allocation: allocation.into(),
+        event: EventId(id(at, number)),
+        key: random_key(),
+    }
 }
 
 async fn write_states(connection: &DatabaseConnection, states: Vec<State>) -> Result<()> {
@@ -245,7 +247,10 @@ async fn write_states(connection: &DatabaseConnection, states: Vec<State>) -> Re
         let (wallets, grants): (Vec<_>, Vec<_>) = states
             .by_ref()
             .take(ROWS)
-            .map(|state| (state.wallet.into_active_model(), state.grant.into_active_model()))
+            .map(|state| {
+                let (wallet, grant) = (wallet::Model::from(state.wallet), credit_grant::Model::from(state.grant));
+                (wallet.into_active_model(), grant.into_active_model())
+            })
             .unzip();
         wallet::Entity::insert_many(wallets).exec_without_returning(connection).await?;
         credit_grant::Entity::insert_many(grants).exec_without_returning(connection).await?;

@@ -7,76 +7,10 @@ use sea_orm::entity::prelude::*;
 use sea_orm::sqlx::postgres::{PgRow, Postgres};
 use sea_orm::sqlx::{Decode, Row, Type};
 use sea_orm::{FromQueryResult, QueryResult, RuntimeErr};
-use serde::{Deserialize, Serialize};
 
 use crate::{AccountId, ActivityId, CreditTypeId, Credits, CustomerId, CustomerOwned, HoldId, Owned};
 
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, serde::Serialize)]
-#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "snake_case")]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    Issue,
-    Consume,
-    Hold,
-    Capture,
-    Release,
-    Lapse,
-    Reverse,
-    Expire,
-    Void,
-    Reinstate,
-    Extend,
-    Revive,
-    TransferOut,
-    TransferIn,
-    /// Cost was taken off credits that stay where they are, or put back.
-    Reprice,
-    Freeze,
-    Thaw,
-}
-
-/// Who did it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
-#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "snake_case")]
-#[serde(rename_all = "snake_case")]
-pub enum ActorKind {
-    Staff,
-    /// A program of the business, by its API key.
-    ApiKey,
-    Customer,
-    /// Time: what expires does so by itself.
-    System,
-    /// What the business had decided for such an event.
-    Trigger,
-    /// A step that the business had decided on.
-    Automation,
-}
-
-/// What led to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
-#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "snake_case")]
-#[serde(rename_all = "snake_case")]
-pub enum Source {
-    /// A person decided it.
-    Manual,
-    /// The clock.
-    Clock,
-    /// Opening balances that were read from a file.
-    Import,
-    /// Another grant, of this or another customer.
-    Transfer,
-    /// A return to a grant that had ended.
-    Reissue,
-    /// A purchase, or its refund.
-    Order,
-    /// A period of a subscription.
-    Renewal,
-    /// An event that a trigger waited for.
-    Trigger,
-    /// A step of an automation.
-    Automation,
-}
+pub use ledger::activity::{ActorKind, Kind, Source};
 
 #[derive(Clone, Debug, PartialEq, serde::Serialize, DeriveEntityModel)]
 #[serde(rename_all = "camelCase")]

@@ -2,30 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use crate::{AccountId, ActivityId, Credits, GrantId, Minor, Owned};
 
-/// Where the cost of credits stands that a reprice moves, while the credits stay where they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
-#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "snake_case")]
-#[serde(rename_all = "snake_case")]
-pub enum CostPool {
-    /// With the free credits.
-    Left,
-    /// With the used ones.
-    Consumed,
-    /// With those that ended unused.
-    Expired,
-    /// With those that were taken away.
-    Voided,
-    /// With those that went to another grant.
-    Transferred,
-    /// With none: a refund took it off (selling.md, S8).
-    Reduced,
-    /// With none: the money for what was used was charged back, or never came (selling.md, S8).
-    Lost,
-}
+pub use ledger::allocation::CostPool;
 
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, DeriveEntityModel)]
 #[serde(rename_all = "camelCase")]

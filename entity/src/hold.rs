@@ -5,16 +5,7 @@ use sea_orm::entity::prelude::*;
 
 use crate::{AccountId, ActivityId, CreditTypeId, Credits, CustomerId, CustomerOwned, HoldId, Owned};
 
-/// What became of a hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, serde::Serialize)]
-#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "snake_case")]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    Open,
-    Captured,
-    Released,
-    Lapsed,
-}
+pub use ledger::hold::Status;
 
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, DeriveEntityModel)]
 #[serde(rename_all = "camelCase")]

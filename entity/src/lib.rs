@@ -25,10 +25,9 @@ pub mod customer_term;
 pub mod enrolment;
 pub mod event;
 pub mod event_trigger;
-mod expiration;
 pub mod fulfilment;
+mod heart;
 pub mod hold;
-mod ids;
 pub mod job;
 pub mod order_counter;
 pub mod order_line;
@@ -42,17 +41,16 @@ pub mod renewal;
 pub mod request;
 pub mod run;
 pub mod subscription;
-mod units;
 pub mod wallet;
 pub mod webhook_delivery;
 pub mod webhook_endpoint;
 
 pub use arrays::{array, is_null};
-pub use expiration::{Anchor, Expiration, ExpirationKind, PeriodUnit};
-pub use ids::{
-    AccessEntryId, AccountId, ActivityId, ApiKeyId, AutomationId, BulkOperationId, CreditTypeId, CustomerId,
-    CustomerSessionId, EnrolmentId, EventId, GrantId, HoldId, JobId, MalformedId, OrderId, PaymentId, PriceId,
-    ProductId, RefundId, RunId, SubscriptionId, TriggerId, WebhookDeliveryId, WebhookEndpointId, is_id,
+pub use heart::converted;
+pub use ledger::{
+    AccessEntryId, AccountId, ActivityId, Anchor, ApiKeyId, AutomationId, BulkOperationId, CreditTypeId, Credits,
+    CustomerId, CustomerSessionId, EnrolmentId, EventId, Expiration, ExpirationKind, GrantId, HoldId, JobId,
+    MalformedId, Minor, OrderId, PaymentId, PeriodUnit, PriceId, ProductId, RefundId, RunId, SubscriptionId, TriggerId,
+    WebhookDeliveryId, WebhookEndpointId, is_id,
 };
 pub use owned::{CustomerOwned, Owned, among};
-pub use units::{Credits, Minor};

@@ -1,12 +1,11 @@
 //! Who did what.
 
-use async_graphql::connection::Connection;
 use async_graphql::{Context, Description, ID, InputObject, Object, Result};
 use entity::access_entry::Model;
 
 use super::activity::{Actor, ActorKindName};
 use super::context::Ask;
-use super::page;
+use super::page::{self, Connection};
 use super::scalars::DateTime;
 use domain::identity::access::{self, Actor as Whose};
 use domain::{Error, Scope};
@@ -78,7 +77,7 @@ impl AccessQuery {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Option<Result<Connection<String, AccessEntry>>> {
+    ) -> Option<Result<Connection<AccessEntry>>> {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let whose = actor.map(|actor| Whose { kind: actor.kind.into(), subject: actor.subject });

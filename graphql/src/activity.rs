@@ -9,6 +9,7 @@ use super::credit_types::CreditType;
 use super::customers::Customer;
 use super::grants::Grant;
 use super::holds::Hold;
+use super::list::List;
 use super::scalars::{Credits, DateTime, Money};
 use domain::Scope;
 
@@ -184,7 +185,7 @@ impl Activity {
 
     /// On which grants it fell, in the order in which they were taken.
     #[graphql(complexity = "child_complexity.saturating_mul(2).saturating_add(1)")]
-    async fn allocations(&self, ctx: &Context<'_>) -> Result<Vec<Allocation>> {
+    async fn allocations(&self, ctx: &Context<'_>) -> Result<List<Allocation>> {
         let rows = match &self.allocations {
             Some(rows) => rows.clone(),
             None => ctx.reads(Scope::OwnRead).await?.allocations.get(self.row.id).await?.unwrap_or_default(),
@@ -237,7 +238,7 @@ impl Activity {
 
     /// What gave it back, or parts of it, oldest first.
     #[graphql(complexity = "child_complexity.saturating_mul(2).saturating_add(1)")]
-    async fn reversed_by(&self, ctx: &Context<'_>) -> Result<Vec<Activity>> {
+    async fn reversed_by(&self, ctx: &Context<'_>) -> Result<List<Activity>> {
         let found = ctx.reads(Scope::OwnRead).await?.reversals.get(self.row.id).await?;
         Ok(found.unwrap_or_default().into_iter().map(Activity::of).collect())
     }

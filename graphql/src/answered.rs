@@ -8,6 +8,7 @@ use super::balances::{Balance, Expiry};
 use super::context::Ask;
 use super::grants::Grant;
 use super::holds::Hold;
+use super::list::List;
 use super::payload::{UserErrorInterface, answer};
 use super::scalars::{Credits, Money};
 use domain::ledger::{Command, Preview, Words};
@@ -50,7 +51,7 @@ pub struct PreviewAnswer(pub Preview);
 #[Object(name = "Preview", use_type_description)]
 impl PreviewAnswer {
     /// On which grants it would fall, in order, and how much of each. Empty for an issue.
-    fn draws(&self) -> Vec<PreviewDraw> {
+    fn draws(&self) -> List<PreviewDraw> {
         self.0.draws.iter().map(|(grant, amount)| PreviewDraw { grant: *grant, amount: *amount }).collect()
     }
 
@@ -60,7 +61,7 @@ impl PreviewAnswer {
     }
 
     /// What would be left in the grants that it touches, by when that ends.
-    fn would_expire(&self) -> Vec<Expiry> {
+    fn would_expire(&self) -> List<Expiry> {
         self.0.would_expire.iter().copied().map(Expiry::from).collect()
     }
 
@@ -70,7 +71,7 @@ impl PreviewAnswer {
     }
 
     /// What the credits that it moves had cost, one sum per currency.
-    fn cost(&self) -> Vec<Money> {
+    fn cost(&self) -> List<Money> {
         self.0.cost.iter().map(|(currency, minor)| Money::new(*minor, currency)).collect()
     }
 }
@@ -129,7 +130,7 @@ impl Answered {
     /// All records that it made, in order: also of what was given back beside it, went on at once to be expired or
     /// voided, or arrived elsewhere. Empty if it was refused or a dry run.
     #[graphql(complexity = "child_complexity.saturating_mul(3).saturating_add(1)")]
-    fn activities(&self) -> Vec<Activity> {
+    fn activities(&self) -> List<Activity> {
         self.posted.iter().cloned().map(|(row, allocations)| Activity::with(row, allocations)).collect()
     }
 

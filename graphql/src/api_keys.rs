@@ -1,11 +1,11 @@
 //! API keys: what programs of the business come in with.
 
-use async_graphql::connection::Connection;
 use async_graphql::{Context, Description, Enum, ID, InputObject, Object, Result, SimpleObject};
 use entity::api_key::Model;
 
 use super::context::Ask;
-use super::page;
+use super::list::List;
+use super::page::{self, Connection};
 use super::payload::{UserErrorInterface, answer, id};
 use super::scalars::DateTime;
 use domain::accounts::api_keys::{self, NewKey};
@@ -56,7 +56,7 @@ impl ApiKey {
     }
 
     /// What it may do.
-    fn scopes(&self) -> Vec<ApiKeyScope> {
+    fn scopes(&self) -> List<ApiKeyScope> {
         KeyScopes::of(&self.0).each().map(Into::into).collect()
     }
 
@@ -105,7 +105,7 @@ impl ApiKeyQuery {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Option<Result<Connection<String, ApiKey>>> {
+    ) -> Option<Result<Connection<ApiKey>>> {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let reads = ctx.reads(Scope::KeysWrite).await?;

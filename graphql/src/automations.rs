@@ -1,13 +1,12 @@
 //! Automations: steps that customers walk through.
 
-use async_graphql::connection::Connection;
 use async_graphql::{Context, Description, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
 use entity::automation::Model;
 
 use super::accounts::kept;
 use super::context::Ask;
 use super::enrolments::{Enrolment, EnrolmentStatus};
-use super::page;
+use super::page::{self, Connection};
 use super::payload::{UserErrorInterface, answer, id};
 use super::scalars::DateTime;
 use super::steps::{Step, StepInput, steps};
@@ -63,7 +62,7 @@ impl Automation {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Connection<String, Enrolment>> {
+    ) -> Result<Connection<Enrolment>> {
         let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
         let of = enrolments::Of::Automation(self.0.id);
         let wish = enrolments::Wish { of, status: status.map(Into::into), page };
@@ -106,7 +105,7 @@ impl AutomationQuery {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Option<Result<Connection<String, Automation>>> {
+    ) -> Option<Result<Connection<Automation>>> {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let reads = ctx.reads(Scope::StaffRead).await?;

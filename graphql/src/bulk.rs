@@ -1,6 +1,5 @@
 //! Long work over many customers.
 
-use async_graphql::connection::Connection;
 use async_graphql::{Context, Description, Enum, ID, InputObject, Object, Result, SimpleObject};
 use entity::bulk_operation::{Kind, Model, Status};
 use entity::{CustomerId, GrantId, bulk_refusal};
@@ -13,7 +12,7 @@ use super::credit_types::CreditType;
 use super::customers::Customer;
 use super::grants::{ExtensionInput, Grant};
 use super::ledger::TermsInput;
-use super::page;
+use super::page::{self, Connection};
 use super::payload::{UserErrorInterface, answer, id};
 use super::scalars::{Credits, DateTime};
 use domain::bulk::{self, Begun, ExtendMany, Plan};
@@ -127,7 +126,7 @@ impl BulkOperation {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Connection<String, BulkRefusal>> {
+    ) -> Result<Connection<BulkRefusal>> {
         let page = page::page::<Uuid>(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
         let reads = ctx.reads(Scope::StaffRead).await?;
         let slice = bulk::refusals(reads.alone()?, self.0.id, &page).await?;
@@ -239,7 +238,7 @@ impl BulkQuery {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Option<Result<Connection<String, BulkOperation>>> {
+    ) -> Option<Result<Connection<BulkOperation>>> {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let reads = ctx.reads(Scope::StaffRead).await?;

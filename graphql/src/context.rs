@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_graphql::Context;
+use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
@@ -223,8 +224,10 @@ impl Ask for Context<'_> {
         if let Some(opened) = cell.get() {
             return opened.clone();
         }
-        // Boxed, because the future of every field that reads has this one within, and is as large.
-        Box::pin(cell.get_or_init(|| session.open())).await.clone()
+        // In a box of no type: the future of every field that reads has this one within, and is as large, and the compiler
+        // looks through all of it.
+        let opening: BoxFuture<'_, _> = Box::pin(cell.get_or_init(|| session.open()));
+        opening.await.clone()
     }
 
     fn leave_company(&self) -> Result<()> {

@@ -3,6 +3,7 @@
 use async_graphql::{Description, Enum, Object};
 use domain::ledger::status::{Reason, Status, Why};
 
+use super::list::List;
 use super::scalars::{Credits, DateTime};
 
 /// Why credits cannot be used.
@@ -83,7 +84,7 @@ impl CreditStatus {
     }
 
     /// Every reason why it would be refused; empty if it would not.
-    fn reasons(&self) -> Vec<CreditStatusWhy> {
+    fn reasons(&self) -> List<CreditStatusWhy> {
         self.0.reasons.iter().cloned().map(CreditStatusWhy).collect()
     }
 }

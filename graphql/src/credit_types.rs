@@ -1,13 +1,13 @@
 //! Credit types.
 
-use async_graphql::connection::Connection;
 use async_graphql::{Context, Description, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
 use entity::credit_type::Model;
 
 use super::accounts::{changed, kept, or_empty};
 use super::context::Ask;
 use super::expiration::{ExpirationInput, ExpirationPolicy};
-use super::page;
+use super::list::List;
+use super::page::{self, Connection};
 use super::payload::{UserErrorInterface, answer, id};
 use super::scalars::{Credits, DateTime, Whole};
 use domain::catalog::credit_types::{self, Changes, NewCreditType};
@@ -45,8 +45,8 @@ impl CreditType {
     }
 
     /// How many days before the end a customer is told.
-    fn expiry_notice_days(&self) -> Vec<i32> {
-        serde_json::from_value(self.0.expiry_notice_days.clone()).unwrap_or_default()
+    fn expiry_notice_days(&self) -> List<i32> {
+        serde_json::from_value::<Vec<_>>(self.0.expiry_notice_days.clone()).unwrap_or_default().into()
     }
 
     /// When it was archived: since then it issues no more, and what exists can be used.
@@ -90,7 +90,7 @@ impl CreditTypeQuery {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Option<Result<Connection<String, CreditType>>> {
+    ) -> Option<Result<Connection<CreditType>>> {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let reads = ctx.reads(Scope::StaffRead).await?;

@@ -1,6 +1,5 @@
 //! Customers.
 
-use async_graphql::connection::Connection;
 use async_graphql::{Context, Description, ID, Object, OneofObject, Result};
 use entity::customer::Model;
 
@@ -10,7 +9,8 @@ use super::context::Ask;
 use super::enrolments::CustomerWalks;
 use super::grants::{Grant, GrantStatus};
 use super::holds::CustomerHolds;
-use super::page;
+use super::list::List;
+use super::page::{self, Connection};
 use super::purchases::CustomerPurchases;
 use super::scalars::{DateTime, Json};
 use super::sessions::CustomerSessions;
@@ -53,11 +53,11 @@ impl Customer {
     }
 
     /// Words that the business put on this customer, sorted. Staff only: null for the customer.
-    async fn tags(&self, ctx: &Context<'_>) -> Result<Option<Vec<String>>> {
+    async fn tags(&self, ctx: &Context<'_>) -> Result<Option<List<String>>> {
         if !ctx.is_staff() {
             return Ok(None);
         }
-        Ok(Some(ctx.reads(Scope::StaffRead).await?.tags.get(self.0.id).await?.unwrap_or_default()))
+        Ok(Some(ctx.reads(Scope::StaffRead).await?.tags.get(self.0.id).await?.unwrap_or_default().into()))
     }
 
     /// A JSON object of the business's own. Staff only: null for the customer.
@@ -92,7 +92,7 @@ impl Customer {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Only the balance of this credit type.")] credit_type_id: Option<ID>,
-    ) -> Result<Vec<Balance>> {
+    ) -> Result<List<Balance>> {
         let balances = ctx.reads(Scope::OwnRead).await?.balances(self.0.id).await?;
         Ok(match credit_type_id {
             None => balances.into_iter().map(Balance).collect(),
@@ -115,9 +115,9 @@ impl Customer {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Connection<String, Grant>> {
+    ) -> Result<Connection<Grant>> {
         let Ok(credit_type) = credit_type_id.map(|id| id.parse()).transpose() else {
-            return Ok(Connection::new(false, false));
+            return Ok(Connection::default());
         };
         let wanted = grants::Wanted {
             customer: self.0.id,
@@ -143,9 +143,9 @@ impl Customer {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Connection<String, Activity>> {
+    ) -> Result<Connection<Activity>> {
         let Ok(credit_type) = credit_type_id.map(|id| id.parse()).transpose() else {
-            return Ok(Connection::new(false, false));
+            return Ok(Connection::default());
         };
         let part = activity::Part {
             credit_type,
@@ -238,7 +238,7 @@ impl CustomerQuery {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Option<Result<Connection<String, Customer>>> {
+    ) -> Option<Result<Connection<Customer>>> {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let reads = ctx.reads(Scope::StaffRead).await?;

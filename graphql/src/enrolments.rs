@@ -1,6 +1,5 @@
 //! Who walks an automation.
 
-use async_graphql::connection::Connection;
 use async_graphql::{Context, Description, Enum, ID, InputObject, Object, OneofObject, Result, SimpleObject};
 use entity::CustomerId;
 use entity::enrolment::{Model, Status};
@@ -10,7 +9,8 @@ use super::bulk::{BulkOperation, start_bulk};
 use super::context::Ask;
 use super::customers::Customer;
 use super::events::Event;
-use super::page;
+use super::list::List;
+use super::page::{self, Connection};
 use super::payload::{UserErrorInterface, answer, id};
 use super::runs::Run;
 use super::scalars::DateTime;
@@ -81,7 +81,7 @@ impl Enrolment {
 
     /// The steps that it took, in order.
     #[graphql(complexity = "child_complexity.saturating_mul(30).saturating_add(1)")]
-    async fn history(&self, ctx: &Context<'_>) -> Result<Vec<Run>> {
+    async fn history(&self, ctx: &Context<'_>) -> Result<List<Run>> {
         let taken = ctx.reads(Scope::StaffRead).await?.steps_taken.get(self.0.id).await?;
         Ok(taken.unwrap_or_default().into_iter().map(Run).collect())
     }
@@ -118,7 +118,7 @@ impl CustomerWalks {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Connection<String, Enrolment>> {
+    ) -> Result<Connection<Enrolment>> {
         let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
         let wish = Wish { of: Of::Customer(self.0), status: status.map(Into::into), page };
         let slice = ctx.reads(Scope::StaffRead).await?.enrolment_pages.get(wish).await?;

@@ -1,12 +1,12 @@
 //! Events: what happened, for whoever follows.
 
-use async_graphql::connection::Connection;
 use async_graphql::{Context, Description, Enum, ID, InputObject, Object, OneofObject, Result, SimpleObject};
 use entity::event::Model;
 
 use super::context::Ask;
 use super::customers::Customer;
-use super::page;
+use super::list::List;
+use super::page::{self, Connection};
 use super::payload::{UserErrorInterface, answer, id};
 use super::runs::{Run, RunStatus};
 use super::scalars::{DateTime, Json};
@@ -64,7 +64,7 @@ impl Event {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Connection<String, Run>> {
+    ) -> Result<Connection<Run>> {
         let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
         let wish = runs::Wish { of: runs::Of::Event(self.0.id), status: status.map(Into::into), page };
         let slice = ctx.reads(Scope::StaffRead).await?.run_pages.get(wish).await?;
@@ -116,7 +116,7 @@ pub struct EventType {
     /// Of the payload's shape; goes up when that changes.
     version: i32,
     /// What its payload says.
-    properties: Vec<EventProperty>,
+    properties: List<EventProperty>,
     /// Whether triggers can wait for it: it is about a customer.
     triggerable: bool,
 }
@@ -155,12 +155,12 @@ impl EventQuery {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Option<Result<Connection<String, Event>>> {
+    ) -> Option<Result<Connection<Event>>> {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let reads = ctx.reads(Scope::StaffRead).await?;
             let Ok(customer) = customer_id.map(|id| id.parse()).transpose() else {
-                return Ok(Connection::new(false, false));
+                return Ok(Connection::default());
             };
             let slice = events::list(reads.alone()?, &Wish { name, customer }, &page).await?;
             Ok(page::connection(slice, |row| row.id, Event))
@@ -179,7 +179,7 @@ impl EventQuery {
     }
 
     /// The events that the server tells of by itself, and what each says. The same for every account.
-    async fn event_types(&self) -> Vec<EventType> {
+    async fn event_types(&self) -> List<EventType> {
         catalogue::BUILT_IN.iter().map(Into::into).collect()
     }
 }

@@ -6,6 +6,7 @@ use async_graphql::{Context, Description, ID, Object, Result, SimpleObject};
 
 use super::context::Ask;
 use super::expiration::ExpirationPolicy;
+use super::list::List;
 use super::price_terms::{Interval, PriceTier, RolloverKind, TierModeName, whole};
 use super::prices::{Price, PriceKind};
 use super::products::{Product, ProductKind};
@@ -64,7 +65,7 @@ impl OrderForm {
 
     /// How it can be paid.
     #[graphql(complexity = "child_complexity.saturating_mul(5).saturating_add(1)")]
-    fn prices(&self) -> Vec<OfferedPrice> {
+    fn prices(&self) -> List<OfferedPrice> {
         let offer = |offer: &Offer| OfferedPrice { offer: offer.clone(), form: self.0.clone() };
         self.0.prices.iter().map(offer).collect()
     }
@@ -140,7 +141,7 @@ impl OfferedPrice {
 
     /// Of money: what units cost; empty for a price in credits.
     #[graphql(complexity = "child_complexity.saturating_mul(3).saturating_add(1)")]
-    fn tiers(&self) -> Vec<PriceTier> {
+    fn tiers(&self) -> List<PriceTier> {
         let currency = self.offer.price.currency.as_deref().unwrap_or_default();
         tiers_of(&self.offer.price).iter().map(|tier| PriceTier::new(tier, currency)).collect()
     }

@@ -1,6 +1,5 @@
 //! Holds: credits set aside for a booking.
 
-use async_graphql::connection::Connection;
 use async_graphql::{Context, Description, Enum, ID, InputObject, Object, Result};
 use entity::CustomerId;
 use entity::hold::{Model, Status};
@@ -10,7 +9,7 @@ use super::answered::{RequestInput, carry_out, payload};
 use super::context::Ask;
 use super::credit_types::CreditType;
 use super::customers::Customer;
-use super::page;
+use super::page::{self, Connection};
 use super::payload::id;
 use super::scalars::{Credits, DateTime};
 use domain::credits::about;
@@ -112,9 +111,9 @@ impl CustomerHolds {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Connection<String, Hold>> {
+    ) -> Result<Connection<Hold>> {
         let Ok(credit_type) = credit_type_id.map(|id| id.parse()).transpose() else {
-            return Ok(Connection::new(false, false));
+            return Ok(Connection::default());
         };
         let wanted = holds::Wanted {
             customer: self.0,

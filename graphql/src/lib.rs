@@ -25,6 +25,7 @@ mod grants;
 mod holds;
 mod jobs;
 mod ledger;
+mod list;
 pub mod live;
 mod loaders;
 mod node;
@@ -53,11 +54,12 @@ mod webhook_changes;
 mod webhooks;
 mod why;
 
-use async_graphql::connection::Connection;
 use async_graphql::extensions::ExtensionFactory;
 use async_graphql::{MergedObject, Request, Response, SDLExportOptions, Schema, SchemaBuilder, ValidationMode};
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
+
+use page::Connection;
 
 pub use error::{Masked, broke, cut, mask};
 
@@ -159,33 +161,29 @@ fn builder() -> SchemaBuilder<Query, Mutation, live::Live> {
     Schema::build(Query::default(), Mutation::default(), live::Live)
         .register_output_type::<node::Node>()
         .register_output_type::<payload::UserErrorInterface>()
-        .override_output_type_description::<Connection<String, customers::Customer>>("A page of customers.")
-        .override_output_type_description::<Connection<String, credit_types::CreditType>>("A page of credit types.")
-        .override_output_type_description::<Connection<String, grants::Grant>>("A page of grants.")
-        .override_output_type_description::<Connection<String, activity::Activity>>("A page of activity.")
-        .override_output_type_description::<Connection<String, holds::Hold>>("A page of holds.")
-        .override_output_type_description::<Connection<String, jobs::Job>>("A page of jobs.")
-        .override_output_type_description::<Connection<String, events::Event>>("A page of events.")
-        .override_output_type_description::<Connection<String, bulk::BulkOperation>>("A page of bulk operations.")
-        .override_output_type_description::<Connection<String, bulk::BulkRefusal>>("A page of refusals.")
-        .override_output_type_description::<Connection<String, why::GrantExplanation>>("A page of grants, explained.")
-        .override_output_type_description::<Connection<String, products::Product>>("A page of products.")
-        .override_output_type_description::<Connection<String, orders::Order>>("A page of orders.")
-        .override_output_type_description::<Connection<String, subscriptions::Subscription>>("A page of subscriptions.")
-        .override_output_type_description::<Connection<String, subscriptions::Renewal>>("A page of renewals.")
-        .override_output_type_description::<Connection<String, triggers::Trigger>>("A page of triggers.")
-        .override_output_type_description::<Connection<String, automations::Automation>>("A page of automations.")
-        .override_output_type_description::<Connection<String, enrolments::Enrolment>>("A page of enrolments.")
-        .override_output_type_description::<Connection<String, runs::Run>>("A page of runs.")
-        .override_output_type_description::<Connection<String, webhooks::WebhookEndpoint>>(
-            "A page of webhook endpoints.",
-        )
-        .override_output_type_description::<Connection<String, webhooks::WebhookDelivery>>(
-            "A page of webhook deliveries.",
-        )
-        .override_output_type_description::<Connection<String, api_keys::ApiKey>>("A page of API keys.")
-        .override_output_type_description::<Connection<String, sessions::CustomerSession>>("A page of sessions.")
-        .override_output_type_description::<Connection<String, access::AccessEntry>>("A page of the access log.")
+        .override_output_type_description::<Connection<customers::Customer>>("A page of customers.")
+        .override_output_type_description::<Connection<credit_types::CreditType>>("A page of credit types.")
+        .override_output_type_description::<Connection<grants::Grant>>("A page of grants.")
+        .override_output_type_description::<Connection<activity::Activity>>("A page of activity.")
+        .override_output_type_description::<Connection<holds::Hold>>("A page of holds.")
+        .override_output_type_description::<Connection<jobs::Job>>("A page of jobs.")
+        .override_output_type_description::<Connection<events::Event>>("A page of events.")
+        .override_output_type_description::<Connection<bulk::BulkOperation>>("A page of bulk operations.")
+        .override_output_type_description::<Connection<bulk::BulkRefusal>>("A page of refusals.")
+        .override_output_type_description::<Connection<why::GrantExplanation>>("A page of grants, explained.")
+        .override_output_type_description::<Connection<products::Product>>("A page of products.")
+        .override_output_type_description::<Connection<orders::Order>>("A page of orders.")
+        .override_output_type_description::<Connection<subscriptions::Subscription>>("A page of subscriptions.")
+        .override_output_type_description::<Connection<subscriptions::Renewal>>("A page of renewals.")
+        .override_output_type_description::<Connection<triggers::Trigger>>("A page of triggers.")
+        .override_output_type_description::<Connection<automations::Automation>>("A page of automations.")
+        .override_output_type_description::<Connection<enrolments::Enrolment>>("A page of enrolments.")
+        .override_output_type_description::<Connection<runs::Run>>("A page of runs.")
+        .override_output_type_description::<Connection<webhooks::WebhookEndpoint>>("A page of webhook endpoints.")
+        .override_output_type_description::<Connection<webhooks::WebhookDelivery>>("A page of webhook deliveries.")
+        .override_output_type_description::<Connection<api_keys::ApiKey>>("A page of API keys.")
+        .override_output_type_description::<Connection<sessions::CustomerSession>>("A page of sessions.")
+        .override_output_type_description::<Connection<access::AccessEntry>>("A page of the access log.")
         .limit_complexity(COMPLEXITY)
         .limit_depth(DEPTH)
         .disable_suggestions()

@@ -15,6 +15,7 @@ use super::events::Event;
 use super::grants::Grant;
 use super::holds::Hold;
 use super::jobs::Job;
+use super::list::List;
 use super::orders::Order;
 use super::prices::Price;
 use super::products::Product;
@@ -72,13 +73,13 @@ impl NodeQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Ids of anything, at most 100.")] ids: Vec<ID>,
-    ) -> Option<Result<Vec<Option<Node>>>> {
+    ) -> Option<Result<List<Option<Node>>>> {
         let found = async {
             ctx.caller()?.authorise(Scope::OwnRead)?;
             if ids.len() as u64 > MOST {
                 return Err(domain::Error::from(Refusal::invalid("ids", format!("At most {MOST} ids."))).into());
             }
-            futures_util::future::try_join_all(ids.iter().map(|id| find(ctx, id))).await
+            futures_util::future::try_join_all(ids.iter().map(|id| find(ctx, id))).await.map(List::from)
         };
         Some(found.await)
     }

@@ -1,6 +1,5 @@
 //! Orders, as staff and customers see them.
 
-use async_graphql::connection::Connection;
 use async_graphql::{Context, Description, Enum, ID, Object, Result};
 use entity::activity::ActorKind;
 use entity::product_order::{Model, Status};
@@ -11,7 +10,8 @@ use super::context::Ask;
 use super::credit_types::CreditType;
 use super::customers::Customer;
 use super::grants::Grant;
-use super::page;
+use super::list::List;
+use super::page::{self, Connection};
 use super::payload::UserErrorInterface;
 use super::payments::{Payment, Refund};
 use super::price_terms::whole;
@@ -107,7 +107,7 @@ impl Order {
 
     /// What was ordered.
     #[graphql(complexity = "child_complexity.saturating_mul(3).saturating_add(1)")]
-    async fn lines(&self, ctx: &Context<'_>) -> Result<Vec<OrderLine>> {
+    async fn lines(&self, ctx: &Context<'_>) -> Result<List<OrderLine>> {
         let lines = ctx.reads(Scope::OwnRead).await?.order_lines.get(self.0.id).await?.unwrap_or_default();
         Ok(lines.into_iter().map(|row| OrderLine { row, currency: self.0.currency.clone() }).collect())
     }
@@ -115,7 +115,7 @@ impl Order {
     /// What it gave: per line, and per part of a period, the grant that it made, or why none. Empty before it is
     /// paid, but for a renewal whose price issues before payment.
     #[graphql(complexity = "child_complexity.saturating_mul(4).saturating_add(1)")]
-    async fn fulfilment(&self, ctx: &Context<'_>) -> Result<Vec<Fulfilment>> {
+    async fn fulfilment(&self, ctx: &Context<'_>) -> Result<List<Fulfilment>> {
         let reads = ctx.reads(Scope::OwnRead).await?;
         let lines = reads.order_lines.get(self.0.id).await?.unwrap_or_default();
         let given = reads.fulfilments.get(self.0.id).await?.unwrap_or_default();
@@ -131,14 +131,14 @@ impl Order {
 
     /// What settled it, oldest first.
     #[graphql(complexity = "child_complexity.saturating_mul(2).saturating_add(1)")]
-    async fn payments(&self, ctx: &Context<'_>) -> Result<Vec<Payment>> {
+    async fn payments(&self, ctx: &Context<'_>) -> Result<List<Payment>> {
         let payments = ctx.reads(Scope::OwnRead).await?.payments.get(self.0.id).await?;
         Ok(payments.unwrap_or_default().into_iter().map(Payment).collect())
     }
 
     /// What went back, oldest first.
     #[graphql(complexity = "child_complexity.saturating_mul(2).saturating_add(1)")]
-    async fn refunds(&self, ctx: &Context<'_>) -> Result<Vec<Refund>> {
+    async fn refunds(&self, ctx: &Context<'_>) -> Result<List<Refund>> {
         let refunds = ctx.reads(Scope::OwnRead).await?.refunds.get(self.0.id).await?;
         Ok(refunds.unwrap_or_default().into_iter().map(Refund).collect())
     }
@@ -322,7 +322,7 @@ impl OrderQuery {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Option<Result<Connection<String, Order>>> {
+    ) -> Option<Result<Connection<Order>>> {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let reads = ctx.reads(Scope::StaffRead).await?;

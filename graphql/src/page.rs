@@ -1,7 +1,9 @@
 //! Lists as Relay connections, with opaque cursors over keys.
 
-use async_graphql::OutputType;
-use async_graphql::connection::{Connection, Edge};
+use std::borrow::Cow;
+
+use async_graphql::connection::PageInfo;
+use async_graphql::{Object, OutputType, TypeName};
 use data_encoding::BASE64URL_NOPAD;
 use entity::{
     AccessEntryId, ApiKeyId, AutomationId, BulkOperationId, CreditTypeId, CustomerId, CustomerSessionId, EnrolmentId,
@@ -10,6 +12,7 @@ use entity::{
 };
 use uuid::Uuid;
 
+use super::list::List;
 use domain::Refusal;
 use domain::ground::clock::Instant;
 use domain::ground::page::{MOST, Page, Slice, USUAL};
@@ -73,18 +76,83 @@ pub fn page<C: Cursor>(
     Page::new(first, read("after", after)?, last, read("before", before)?)
 }
 
+/// A page of a list.
+pub struct Connection<N> {
+    edges: Vec<Edge<N>>,
+    has_previous: bool,
+    has_next: bool,
+}
+
+impl<N> Default for Connection<N> {
+    /// One with nothing on it, before or after it.
+    fn default() -> Self {
+        Self { edges: Vec::new(), has_previous: false, has_next: false }
+    }
+}
+
+/// An item of a page, and where it is.
+pub struct Edge<N> {
+    node: N,
+    cursor: String,
+}
+
+impl<N: OutputType> TypeName for Connection<N> {
+    fn type_name() -> Cow<'static, str> {
+        format!("{}Connection", N::type_name()).into()
+    }
+}
+
+impl<N: OutputType> TypeName for Edge<N> {
+    fn type_name() -> Cow<'static, str> {
+        format!("{}Edge", N::type_name()).into()
+    }
+}
+
+#[Object(name_type, shareable)]
+impl<N: OutputType> Connection<N> {
+    /// Information to aid in pagination.
+    fn page_info(&self) -> PageInfo {
+        PageInfo {
+            has_previous_page: self.has_previous,
+            has_next_page: self.has_next,
+            start_cursor: self.edges.first().map(|edge| edge.cursor.clone()),
+            end_cursor: self.edges.last().map(|edge| edge.cursor.clone()),
+        }
+    }
+
+    /// A list of edges.
+    fn edges(&self) -> List<&Edge<N>> {
+        self.edges.iter().collect()
+    }
+
+    /// A list of nodes.
+    fn nodes(&self) -> List<&N> {
+        self.edges.iter().map(|edge| &edge.node).collect()
+    }
+}
+
+/// An edge in a connection.
+#[Object(name_type, shareable)]
+impl<N: OutputType> Edge<N> {
+    /// The item at the end of the edge
+    fn node(&self) -> &N {
+        &self.node
+    }
+
+    /// A cursor for use in pagination
+    fn cursor(&self) -> &str {
+        &self.cursor
+    }
+}
+
 /// A page as a connection.
-pub fn connection<T, C, N>(slice: Slice<T>, key: impl Fn(&T) -> C, node: impl Fn(T) -> N) -> Connection<String, N>
-where
-    C: Cursor,
-    N: OutputType,
-{
-    let mut connection = Connection::new(slice.has_previous, slice.has_next);
-    connection.edges.extend(slice.items.into_iter().map(|item| {
+pub fn connection<T, C: Cursor, N>(slice: Slice<T>, key: impl Fn(&T) -> C, node: impl Fn(T) -> N) -> Connection<N> {
+    let edge = |item| {
         let cursor = BASE64URL_NOPAD.encode(key(&item).write().as_bytes());
-        Edge::new(cursor, node(item))
-    }));
-    connection
+        Edge { node: node(item), cursor }
+    };
+    let edges = slice.items.into_iter().map(edge).collect();
+    Connection { edges, has_previous: slice.has_previous, has_next: slice.has_next }
 }
 
 /// What a connection costs: its page size times what is in it.

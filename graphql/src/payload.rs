@@ -1,6 +1,7 @@
 //! Refusals as data: `userErrors` beside what a mutation would have answered.
 
 use async_graphql::{Context, Enum, Interface, SimpleObject, Value};
+use futures_util::future::BoxFuture;
 
 use super::context::Ask;
 use super::scalars::Credits;
@@ -229,7 +230,10 @@ pub(super) async fn answer<T>(
     ctx.caller()?.note(&Noted { operation: name, about: about.as_deref(), outcome, request_id: session.id() });
     metrics::counter!("scrip_mutations_total", "mutation" => name.to_owned(), "outcome" => outcome).increment(1);
     if result.is_ok() {
-        domain::work::test_clock::follow_up(ctx.caller()?).await;
+        // In a box of no type: it leads to all that is ever done later, which the compiler would look through for each
+        // mutation.
+        let following: BoxFuture<'_, ()> = Box::pin(domain::work::test_clock::follow_up(ctx.caller()?));
+        following.await;
     }
     session.refresh();
     match result {

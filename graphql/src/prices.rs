@@ -6,6 +6,7 @@ use entity::price::{Kind, Model};
 use super::context::Ask;
 use super::credit_types::CreditType;
 use super::expiration::{ExpirationInput, ExpirationPolicy};
+use super::list::List;
 use super::payload::{UserErrorInterface, answer, id};
 use super::price_terms::{
     Interval, IntervalInput, PriceTier, RolloverInput, RolloverKind, TierInput, TierModeName, money, rollover, whole,
@@ -67,7 +68,7 @@ impl Price {
 
     /// Of money: what units cost; empty for a price in credits.
     #[graphql(complexity = "child_complexity.saturating_mul(3).saturating_add(1)")]
-    fn tiers(&self) -> Vec<PriceTier> {
+    fn tiers(&self) -> List<PriceTier> {
         let currency = self.0.currency.as_deref().unwrap_or_default();
         tiers_of(&self.0).iter().map(|tier| PriceTier::new(tier, currency)).collect()
     }
@@ -262,7 +263,7 @@ pub struct PriceCreatePayload {
     /// The price; null if it was refused.
     price: Option<Price>,
     /// What is worth a second look.
-    warnings: Vec<Warning>,
+    warnings: List<Warning>,
     /// Why it was refused.
     user_errors: Vec<UserErrorInterface>,
 }

@@ -1,6 +1,5 @@
 //! Products.
 
-use async_graphql::connection::Connection;
 use async_graphql::{Context, Description, Enum, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
 use entity::product::{Kind, Model, Status};
 
@@ -8,7 +7,8 @@ use super::accounts::{changed, kept, or_empty};
 use super::context::Ask;
 use super::credit_types::CreditType;
 use super::expiration::{ExpirationInput, ExpirationPolicy};
-use super::page;
+use super::list::List;
+use super::page::{self, Connection};
 use super::payload::{UserErrorInterface, answer, id};
 use super::prices::Price;
 use super::scalars::{Credits, DateTime, Json, Url};
@@ -116,7 +116,7 @@ impl Product {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Whether archived ones are listed too.", default)] include_archived: bool,
-    ) -> Result<Vec<Price>> {
+    ) -> Result<List<Price>> {
         let all = include_archived && ctx.is_staff();
         let prices = ctx.reads(Scope::OwnRead).await?.product_prices.get((self.0.id, all)).await?;
         Ok(prices.unwrap_or_default().into_iter().map(Price).collect())
@@ -163,7 +163,7 @@ impl ProductQuery {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Option<Result<Connection<String, Product>>> {
+    ) -> Option<Result<Connection<Product>>> {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let reads = ctx.reads(Scope::StaffRead).await?;

@@ -3,6 +3,7 @@
 use async_graphql::{Context, Description, Object, Result, SimpleObject};
 
 use super::context::Ask;
+use super::list::List;
 use super::orders::OrderStatus;
 use super::payments::PaymentStatus;
 use super::price_terms::whole;
@@ -31,7 +32,7 @@ impl OrderReceipt {
     }
 
     /// What was ordered.
-    fn lines(&self) -> Vec<ReceiptLine> {
+    fn lines(&self) -> List<ReceiptLine> {
         let line = |(row, product): &(entity::order_line::Model, Option<entity::product::Model>)| ReceiptLine {
             name: product.as_ref().map(|product| product.name.clone()).unwrap_or_default(),
             quantity: whole(row.quantity),

@@ -5,6 +5,7 @@ use async_graphql::{Context, Description, Enum, Object, Result, SimpleObject};
 use super::context::Ask;
 use super::credit_types::CreditType;
 use super::customers::Customer;
+use super::list::List;
 use super::scalars::{Credits, DateTime, Money};
 use domain::reports::{self, Flow, Grouping, Liability, Stretch, Sum};
 use domain::{Error, Refusal, Scope};
@@ -144,7 +145,7 @@ impl ReportQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The instant, included; now, if nothing is said.")] as_of: Option<DateTime>,
-    ) -> Option<Result<Vec<CreditLiability>>> {
+    ) -> Option<Result<List<CreditLiability>>> {
         let found = async {
             let reads = ctx.reads(Scope::StaffRead).await?;
             let (as_of, lines) = reports::liability(reads.at_length().await?, as_of.map(|at| at.0)).await?;
@@ -160,7 +161,7 @@ impl ReportQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "From this instant on.")] from: DateTime,
         #[graphql(desc = "Before this instant.")] to: DateTime,
-    ) -> Option<Result<Vec<CreditFlow>>> {
+    ) -> Option<Result<List<CreditFlow>>> {
         let found = async {
             let reads = ctx.reads(Scope::StaffRead).await?;
             let lines = reports::breakage(reads.at_length().await?, Stretch { from: from.0, to: to.0 }).await?;
@@ -181,7 +182,7 @@ impl ReportQuery {
             default_with = "ReportGrouping::CreditType"
         )]
         group_by: ReportGrouping,
-    ) -> Option<Result<Vec<CreditFlow>>> {
+    ) -> Option<Result<List<CreditFlow>>> {
         let found = async {
             let reads = ctx.reads(Scope::StaffRead).await?;
             let stretch = Stretch { from: from.0, to: to.0 };

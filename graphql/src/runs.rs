@@ -1,6 +1,5 @@
 //! The log of what triggers and automations did.
 
-use async_graphql::connection::Connection;
 use async_graphql::{Context, Description, Enum, ID, Object, Result};
 use entity::run::{Model, Status};
 
@@ -10,7 +9,7 @@ use super::context::Ask;
 use super::customers::Customer;
 use super::enrolments::Enrolment;
 use super::events::Event;
-use super::page;
+use super::page::{self, Connection};
 use super::payload::UserErrorInterface;
 use super::scalars::DateTime;
 use super::steps::Step;
@@ -168,7 +167,7 @@ impl RunQuery {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Option<Result<Connection<String, Run>>> {
+    ) -> Option<Result<Connection<Run>>> {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let reads = ctx.reads(Scope::StaffRead).await?;

@@ -1,13 +1,12 @@
 //! Customers' sessions: what a portal of the business lets one customer in with.
 
-use async_graphql::connection::Connection;
 use async_graphql::{Context, Description, ID, InputObject, Object, Result, SimpleObject};
 use entity::CustomerId;
 use entity::customer_session::Model;
 
 use super::context::Ask;
 use super::customers::Customer;
-use super::page;
+use super::page::{self, Connection};
 use super::payload::{UserErrorInterface, answer, id};
 use super::scalars::{DateTime, Whole};
 use domain::customers::sessions;
@@ -62,7 +61,7 @@ impl CustomerSessions {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Connection<String, CustomerSession>> {
+    ) -> Result<Connection<CustomerSession>> {
         let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
         let slice = ctx.reads(Scope::StaffRead).await?.session_pages.get((self.0, page)).await?;
         Ok(page::connection(slice.unwrap_or_default(), |row| row.id, CustomerSession))

@@ -6,6 +6,7 @@ use super::actions::{ActionAnswer, ActionInput, ConsumeActionInput, IssueActionI
 use super::conditions::{ConditionAnswer, ConditionInput, ConditionMatch};
 use super::context::Ask;
 use super::credit_types::CreditType;
+use super::list::List;
 use super::payload::id;
 use super::scalars::{Credits, Date, Whole};
 use super::webhooks::WebhookEndpoint;
@@ -272,7 +273,7 @@ pub struct BranchAnswer {
     #[graphql(name = "match")]
     matching: ConditionMatch,
     /// What is asked.
-    conditions: Vec<QuestionAnswer>,
+    conditions: List<QuestionAnswer>,
     /// The label of the step where they hold; null for the next.
     then: Option<String>,
     /// The label of the step where they do not; null for the next.

@@ -1,6 +1,5 @@
 //! Subscriptions.
 
-use async_graphql::connection::Connection;
 use async_graphql::{Context, Description, Enum, ID, Object, Result, SimpleObject};
 use entity::renewal;
 use entity::renewal::Status as PeriodStatus;
@@ -8,8 +7,9 @@ use entity::subscription::{Model, Status};
 
 use super::context::Ask;
 use super::customers::Customer;
+use super::list::List;
 use super::orders::Order;
-use super::page;
+use super::page::{self, Connection};
 use super::price_terms::whole;
 use super::prices::Price;
 use super::scalars::{Credits, DateTime, Money, TimeZone};
@@ -125,7 +125,7 @@ impl Subscription {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Connection<String, Renewal>> {
+    ) -> Result<Connection<Renewal>> {
         let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
         let wish = PeriodWish { subscription: self.0.id, page };
         let slice = ctx.reads(Scope::OwnRead).await?.renewal_pages.get(wish).await?;
@@ -138,19 +138,19 @@ impl Subscription {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "How many, 1 to 100.", default = 3)] first: i32,
-    ) -> Result<Vec<UpcomingRenewal>> {
+    ) -> Result<List<UpcomingRenewal>> {
         let most = usize::try_from(first).ok().filter(|most| (1..=100).contains(most));
         let most = most.ok_or_else(|| Error::from(Refusal::invalid("first", "Must be 1 to 100.")))?;
         let price = self.0.pending_price_id.unwrap_or(self.0.price_id);
         let reads = ctx.reads(Scope::OwnRead).await?;
-        let Some(price) = reads.prices.get(price).await? else { return Ok(Vec::new()) };
-        let Some(product) = reads.products.get(price.product_id).await? else { return Ok(Vec::new()) };
+        let Some(price) = reads.prices.get(price).await? else { return Ok(List::default()) };
+        let Some(product) = reads.products.get(price.product_id).await? else { return Ok(List::default()) };
         let issued = match product.credit_type_id {
             Some(id) => reads.credit_types.get(id).await?,
             None => None,
         };
         let quantity = self.0.pending_quantity.unwrap_or(self.0.quantity);
-        let Ok(line) = basket::priced("quantity", product, price, quantity) else { return Ok(Vec::new()) };
+        let Ok(line) = basket::priced("quantity", product, price, quantity) else { return Ok(List::default()) };
         let periods = renewals::upcoming(&self.0, (&line, issued.as_ref()), most).into_iter();
         let currency = line.price.currency.clone().unwrap_or_default();
         let upcoming = periods.map(|period| UpcomingRenewal {
@@ -267,7 +267,7 @@ impl SubscriptionQuery {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Option<Result<Connection<String, Subscription>>> {
+    ) -> Option<Result<Connection<Subscription>>> {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let reads = ctx.reads(Scope::StaffRead).await?;

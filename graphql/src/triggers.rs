@@ -1,6 +1,5 @@
 //! Triggers: when something happens, do that.
 
-use async_graphql::connection::Connection;
 use async_graphql::{Context, Description, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
 use entity::event_trigger::Model;
 
@@ -9,7 +8,8 @@ use super::actions::{ActionAnswer, ActionInput, actions};
 use super::answered::PreviewAnswer;
 use super::conditions::{ConditionAnswer, ConditionInput, ConditionMatch, conditions};
 use super::context::Ask;
-use super::page;
+use super::list::List;
+use super::page::{self, Connection};
 use super::payload::{UserErrorInterface, answer, id};
 use super::prices::{Warning, WarningCode};
 use super::runs::{Run, RunStatus};
@@ -48,13 +48,13 @@ impl Trigger {
     }
 
     /// What the event must say. None at all hold always.
-    fn conditions(&self) -> Result<Vec<ConditionAnswer>> {
+    fn conditions(&self) -> Result<List<ConditionAnswer>> {
         Ok(form::<Conditions>(&self.0.conditions)?.conditions.into_iter().map(Into::into).collect())
     }
 
     /// What is done, each by itself and in this order.
     #[graphql(complexity = "child_complexity.saturating_mul(10).saturating_add(1)")]
-    fn actions(&self) -> Result<Vec<ActionAnswer>> {
+    fn actions(&self) -> Result<List<ActionAnswer>> {
         Ok(form::<Vec<_>>(&self.0.actions)?.into_iter().map(ActionAnswer).collect())
     }
 
@@ -78,7 +78,7 @@ impl Trigger {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Connection<String, Run>> {
+    ) -> Result<Connection<Run>> {
         let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
         let wish = runs::Wish { of: runs::Of::Trigger(self.0.id), status: status.map(Into::into), page };
         let slice = ctx.reads(Scope::StaffRead).await?.run_pages.get(wish).await?;
@@ -125,7 +125,7 @@ impl TriggerQuery {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Option<Result<Connection<String, Trigger>>> {
+    ) -> Option<Result<Connection<Trigger>>> {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let reads = ctx.reads(Scope::StaffRead).await?;
@@ -197,7 +197,7 @@ pub struct TriggerPayload {
     /// The trigger as it is now; null if the change was refused.
     trigger: Option<Trigger>,
     /// What is worth a second look.
-    warnings: Vec<Warning>,
+    warnings: List<Warning>,
     /// Why it was refused.
     user_errors: Vec<UserErrorInterface>,
 }
@@ -230,9 +230,9 @@ pub struct TriggerTestPayload {
     /// Whether it waits for such events, and its conditions hold; null if the test was refused.
     fires: Option<bool>,
     /// Each condition, and what it found.
-    conditions: Vec<ConditionResult>,
+    conditions: List<ConditionResult>,
     /// Each action, and what would become of it now. Empty where it does not fire.
-    actions: Vec<ActionResult>,
+    actions: List<ActionResult>,
     /// Why the test was refused.
     user_errors: Vec<UserErrorInterface>,
 }

@@ -1,13 +1,13 @@
 //! Webhook endpoints, and what is posted to them.
 
-use async_graphql::connection::Connection;
 use async_graphql::{Context, Description, Enum, ID, Object, Result, SimpleObject};
 use entity::webhook_delivery::{self, Status};
 use entity::webhook_endpoint;
 
 use super::context::Ask;
 use super::events::Event;
-use super::page;
+use super::list::List;
+use super::page::{self, Connection};
 use super::scalars::{DateTime, Url};
 use domain::queue::events::followed::texts;
 use domain::webhooks::{deliveries, endpoints};
@@ -37,8 +37,8 @@ impl WebhookEndpoint {
     }
 
     /// Which events it hears of: names, `credits.*` for all that begin so, `*` for all.
-    fn events(&self) -> Vec<String> {
-        texts(&self.0.events)
+    fn events(&self) -> List<String> {
+        texts(&self.0.events).into()
     }
 
     /// Whether anything is posted to it.
@@ -71,7 +71,7 @@ impl WebhookEndpoint {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Connection<String, WebhookDelivery>> {
+    ) -> Result<Connection<WebhookDelivery>> {
         let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
         let wish = deliveries::Wish { endpoint: self.0.id, status: status.map(Into::into), page };
         let slice = ctx.reads(Scope::WebhooksWrite).await?.delivery_pages.get(wish).await?;
@@ -141,7 +141,7 @@ impl WebhookDelivery {
     }
 
     /// What became of each attempt, oldest first.
-    fn attempts(&self) -> Result<Vec<WebhookAttempt>> {
+    fn attempts(&self) -> Result<List<WebhookAttempt>> {
         let attempts = deliveries::attempts(&self.0)?;
         let attempt = |attempt: deliveries::Attempt| WebhookAttempt {
             at: DateTime(attempt.at),
@@ -196,7 +196,7 @@ impl WebhookQuery {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Option<Result<Connection<String, WebhookEndpoint>>> {
+    ) -> Option<Result<Connection<WebhookEndpoint>>> {
         let found = async {
             let page = page::page(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
             let reads = ctx.reads(Scope::WebhooksWrite).await?;

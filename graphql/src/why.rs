@@ -1,6 +1,5 @@
 //! Why: what makes a balance, what will end.
 
-use async_graphql::connection::Connection;
 use async_graphql::{Context, Description, Enum, ID, Object, Result};
 use entity::CustomerId;
 
@@ -9,7 +8,8 @@ use super::context::Ask;
 use super::credit_status::CreditStatus;
 use super::credit_types::CreditType;
 use super::grants::Grant;
-use super::page;
+use super::list::List;
+use super::page::{self, Connection};
 use super::scalars::{Credits, DateTime, Money};
 use domain::ground::clock::truncate;
 use domain::ground::input;
@@ -80,7 +80,7 @@ impl BalanceExplanation {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Connection<String, GrantExplanation>> {
+    ) -> Result<Connection<GrantExplanation>> {
         let page = page::page::<u32>(first, after.as_deref(), last, before.as_deref()).map_err(Error::from)?;
         let at = self.0.at;
         let all = self.0.grants.iter().cloned().zip(0_u32..);
@@ -166,7 +166,7 @@ impl GrantExplanation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "How many, 1 to 100.", default = 20)] first: i32,
-    ) -> Result<Vec<Movement>> {
+    ) -> Result<List<Movement>> {
         let most = u64::try_from(first).ok().filter(|most| (1..=100).contains(most));
         let most = most.ok_or_else(|| Error::from(Refusal::invalid("first", "Must be 1 to 100.")))?;
         let reads = ctx.reads(Scope::OwnRead).await?;
@@ -256,7 +256,14 @@ impl CustomerWhy {
             let hidden = !account.credits_enabled && !ctx.is_staff();
             let pending = reads.pending.get(self.0).await?.unwrap_or_default();
             let ordered = pending::reasons(&pending, credit_type);
-            Ok(Some(CreditStatus(status::status(account, wallet, hidden, wanted, &ordered, reads.now()))))
+            Ok(Some(CreditStatus(status::status(
+                account.credits_enabled,
+                wallet,
+                hidden,
+                wanted,
+                &ordered,
+                reads.now(),
+            ))))
         };
         found.await.transpose()
     }
@@ -286,7 +293,7 @@ impl CustomerWhy {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "How many days to look ahead: 1 to 366.", default = 30)] days: i32,
-    ) -> Option<Result<Vec<ExpiryForecast>>> {
+    ) -> Option<Result<List<ExpiryForecast>>> {
         let found = async {
             let reads = ctx.reads(Scope::OwnRead).await?;
             let now = reads.now();
@@ -310,7 +317,7 @@ impl WhyQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "How many days to look ahead: 1 to 366.", default = 30)] days: i32,
-    ) -> Option<Result<Vec<ExpiryForecast>>> {
+    ) -> Option<Result<List<ExpiryForecast>>> {
         let found = async {
             let reads = ctx.reads(Scope::StaffRead).await?;
             let until = forecast::horizon(reads.now(), days).map_err(Error::from)?;

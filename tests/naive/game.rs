@@ -5,21 +5,19 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
-use entity::account::{self, Mode};
-use entity::activity::{Kind, Source};
-use entity::hold::Status;
-use entity::{
-    AccountId, ActivityId, CreditTypeId, Credits, CustomerId, Expiration, GrantId, HoldId, Minor, credit_grant,
-    credit_type,
+use ledger::activity::{Kind, Source};
+use ledger::books::{Ask, Author, Books};
+use ledger::cause::Cause;
+use ledger::command::Command;
+use ledger::decide::Used;
+use ledger::hold::Status;
+use ledger::refusal::Refusal;
+use ledger::state::{Entry, Wallet, uses};
+use ledger::time::Instant;
+use ledger::{
+    Account, AccountId, ActivityId, CreditType, CreditTypeId, Credits, CustomerId, Expiration, Grant, GrantId, HoldId,
+    Minor, Totals,
 };
-use scrip::domain::ground::cause::Cause;
-use scrip::domain::ground::clock::Instant;
-use scrip::domain::ground::error::Refusal;
-use scrip::domain::ledger::Command;
-use scrip::domain::ledger::books::{Ask, Author, Books};
-use scrip::domain::ledger::decide::Used;
-use scrip::domain::ledger::load;
-use scrip::domain::ledger::state::{Entry, Wallet, uses};
 use uuid::Uuid;
 
 use super::steps::{Names, PEOPLE, Timed};
@@ -32,62 +30,20 @@ pub fn start() -> Instant {
 pub const ACCOUNT: AccountId = AccountId(Uuid::from_u128(1));
 pub const TYPE: CreditTypeId = CreditTypeId(Uuid::from_u128(3));
 
-fn account(zone: Tz) -> account::Model {
-    account::Model {
-        id: ACCOUNT,
-        slug: "studio".to_owned(),
-        name: "Studio".to_owned(),
-        time_zone: zone.name().to_owned(),
-        currency: "CHF".to_owned(),
-        credits_enabled: true,
-        mode: Mode::Live,
-        clock_at: None,
-        sender_name: None,
-        logo_url: None,
-        support_address: None,
-        key_check: Vec::new(),
-        hold_limit_days: 366,
-        payment_provider: "manual".to_owned(),
-        renewal_due_days: 7,
-        renewal_grace_days: 14,
-        followed: serde_json::json!([]),
-        event_days: 90,
-        order_days: 30,
-        created_at: start(),
-        updated_at: start(),
-    }
-}
-
-fn credit_type() -> credit_type::Model {
-    credit_type::Model {
-        account_id: ACCOUNT,
-        id: TYPE,
-        name: "Session".to_owned(),
-        description: None,
-        expiration: Expiration::Never.kind(),
-        period_count: None,
-        period_unit: None,
-        period_from: None,
-        expires_on: None,
-        low_balance_at: None,
-        expiry_notice_days: serde_json::json!([]),
-        noticed_from: None,
-        archived_at: None,
-        created_at: start(),
-        updated_at: start(),
-    }
+fn account(zone: Tz) -> Account {
+    Account::of(ACCOUNT, zone.name(), "CHF")
 }
 
 /// Empty books of people.
 pub fn books(people: &[CustomerId]) -> Books {
     let wallet = |customer: &CustomerId| {
         let key = (*customer, TYPE);
-        (key, Wallet::new(load::empty(ACCOUNT, key), Vec::new(), Vec::new()))
+        (key, Wallet::new(Totals::empty(ACCOUNT, key), Vec::new(), Vec::new()))
     };
     Books {
-        account: account(Tz::Europe__Zurich).into(),
+        account: account(Tz::Europe__Zurich),
         wallets: people.iter().map(wallet).collect(),
-        types: HashMap::from([(TYPE, credit_type())]),
+        types: HashMap::from([(TYPE, CreditType::of(TYPE, Expiration::Never))]),
         customers: people.iter().map(|customer| (*customer, None)).collect(),
         erased: HashSet::new(),
         used: HashMap::new(),
@@ -111,7 +67,7 @@ pub struct Game {
 impl Game {
     pub fn new(zone: Tz) -> Self {
         let people = (0..PEOPLE).map(|n| CustomerId(Uuid::from_u128(100 + n as u128))).collect::<Vec<_>>();
-        let books = Books { account: account(zone).into(), ..books(&people) };
+        let books = Books { account: account(zone), ..books(&people) };
         Self {
             books,
             naive: Naive::new(zone, start()),
@@ -232,7 +188,7 @@ impl Game {
             let row = &wallet.row;
             let out = [row.balance, row.held, row.consumed, row.expired, row.voided, row.transferred];
             assert_eq!(row.issued, out.into_iter().sum(), "{row:?}");
-            let sum = |of: fn(&credit_grant::Model) -> Credits| wallet.grants.iter().map(of).sum::<Credits>();
+            let sum = |of: fn(&Grant) -> Credits| wallet.grants.iter().map(of).sum::<Credits>();
             assert_eq!((row.balance, row.held), (sum(|grant| grant.remaining), sum(|grant| grant.held)));
             for grant in &wallet.grants {
                 seen += 1;
@@ -249,7 +205,7 @@ impl Game {
         }
     }
 
-    fn check_grant(&self, grant: &credit_grant::Model) {
+    fn check_grant(&self, grant: &Grant) {
         let number = self.lots.iter().position(|id| *id == grant.id).expect("a lot that was made");
         let lot = &self.naive.lots[number];
         let credits = [grant.remaining, grant.held, grant.consumed, grant.expired, grant.voided, grant.transferred];

@@ -145,7 +145,7 @@ impl Core {
         let (mut sale, _) = self.sales[which].clone();
         let all = self.books.wallets.values().flat_map(|wallet| wallet.grants.iter());
         let all = all.map(|grant| (grant.id, grant.clone())).collect::<BTreeMap<_, _>>();
-        let is_ours = |grant: &entity::credit_grant::Model| {
+        let is_ours = |grant: &ledger::Grant| {
             let mut at = Some(grant.id);
             while let Some(id) = at {
                 if sale.given.iter().any(|row| row.grant_id == Some(id)) {

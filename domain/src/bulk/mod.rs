@@ -202,7 +202,9 @@ async fn exists(txn: &DatabaseTransaction, account: &entity::account::Model, pla
     }
     match plan {
         // What would be refused for everybody is refused at once: the command itself, for somebody who has nothing.
-        Plan::Issue { issue, .. } => opening::rehearse_one(account, credit_type, issue, (Source::Import, now))?,
+        Plan::Issue { issue, .. } => {
+            opening::rehearse_one(account, credit_type.as_ref(), issue, (Source::Import, now))?;
+        }
         Plan::Enrol { automation: id, .. } => {
             let found = automation::Entity::of(account.id).filter(automation::Column::Id.eq(*id)).one(txn).await?;
             let found = found.ok_or_else(|| Refusal::not_found("automationId", "automation"))?;

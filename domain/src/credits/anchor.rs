@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use entity::{AccountId, activity, wallet};
+use entity::{AccountId, activity};
+use ledger::Totals;
 use sea_orm::{ColumnTrait, Condition, QueryFilter};
 
 use super::verify::{Finding, next_wallets};
@@ -39,7 +40,7 @@ pub async fn heads(caller: &Caller) -> Result<Vec<Head>> {
         let rows = next_wallets(&view, after).await?;
         let Some(last) = rows.last() else { return Ok(heads) };
         after = Some((last.customer_id, last.credit_type_id));
-        let head = |row: wallet::Model| Head {
+        let head = |row: Totals| Head {
             wallet: (row.customer_id, row.credit_type_id),
             sequence: row.sequence,
             hash: row.hash,

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use entity::activity::Source;
 use entity::{CreditTypeId, Credits, CustomerId, Expiration, GrantId, account, credit_grant, credit_type, customer};
+use ledger::Totals;
 use sea_orm::{ColumnTrait, Condition, QueryFilter, QueryOrder, QuerySelect};
 
 use super::IMPORT;
@@ -16,8 +17,8 @@ use crate::ground::scope::Scope;
 use crate::identity::caller::Caller;
 use crate::ledger::books::{Ask, Books};
 use crate::ledger::command::{Command, Cost, Issue, Words};
+use crate::ledger::part;
 use crate::ledger::state::Wallet;
-use crate::ledger::{load, part};
 use crate::queue::requests::{self, Recorded};
 use crate::storage::tx::View;
 
@@ -63,8 +64,8 @@ pub async fn rehearse(view: &View, rows: &[Row]) -> Result<Vec<Verdict>> {
     let exported = keys.iter().filter_map(|key| key.parse().ok()).collect::<Vec<GrantId>>();
     let exported =
         if exported.is_empty() { HashMap::new() } else { crate::ledger::grants::by_ids(view, &exported).await? };
-    let mut books = Books::of(view.account().clone());
-    books.types = types.values().map(|found| (found.id, found.clone())).collect();
+    let mut books = Books::of(view.account().into());
+    books.types = types.values().map(|found| (found.id, found.into())).collect();
     books.customers = customers.values().flatten().map(|found| (found.id, found.archived_at)).collect();
     let mut verdicts = Vec::with_capacity(rows.len());
     for row in rows {
@@ -81,7 +82,7 @@ pub async fn rehearse(view: &View, rows: &[Row]) -> Result<Vec<Verdict>> {
                 Verdict::Refused(Refusal::invalid("key", message))
             }
             Ok(issue) => match known.get(&row.key) {
-                Some(known) if known.fingerprint != Command::Issue(issue.clone()).fingerprint() => {
+                Some(known) if known.fingerprint != requests::fingerprint(&Command::Issue(issue.clone())) => {
                     Verdict::Refused(Refusal::IdempotencyKeyReused)
                 }
                 Some(known) => match &known.recorded {
@@ -136,12 +137,12 @@ fn issue(
 /// Refuses an issue that would be refused for somebody who has nothing.
 pub(crate) fn rehearse_one(
     account: &account::Model,
-    credit_type: Option<credit_type::Model>,
+    credit_type: Option<&credit_type::Model>,
     issue: &Issue,
     (source, now): (Source, Instant),
 ) -> Result<(), Refusal> {
-    let mut books = Books::of(account.clone());
-    books.types = credit_type.into_iter().map(|found| (found.id, found)).collect();
+    let mut books = Books::of(account.into());
+    books.types = credit_type.into_iter().map(|found| (found.id, found.into())).collect();
     books.customers = HashMap::from([(issue.customer, None)]);
     try_out(&mut books, (source, now), issue)
 }
@@ -149,7 +150,7 @@ pub(crate) fn rehearse_one(
 /// The issue itself, on a wallet that is thrown away.
 fn try_out(books: &mut Books, (source, now): (Source, Instant), issue: &Issue) -> Result<(), Refusal> {
     let key = (issue.customer, issue.credit_type);
-    let empty = Wallet::new(load::empty(books.account.id, key), Vec::new(), Vec::new());
+    let empty = Wallet::new(Totals::empty(books.account.id, key), Vec::new(), Vec::new());
     books.wallets.insert(key, empty);
     let command = Command::Issue(issue.clone());
     let ask = Ask { command: &command, source, cause: Cause::default(), clock: now, fresh: &fresh_id };

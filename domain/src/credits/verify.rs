@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use entity::{CreditTypeId, Credits, CustomerId, activity, allocation, credit_grant, hold, wallet};
+use entity::{CreditTypeId, Credits, CustomerId, activity, allocation, converted, credit_grant, hold, wallet};
 use futures_util::{StreamExt, TryStreamExt, stream};
+use ledger::Totals;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, Order, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
@@ -116,7 +117,7 @@ pub async fn sample(caller: &Caller) -> Result<Report> {
 
 impl Report {
     /// Verifies some wallets more.
-    async fn add(&mut self, view: &View, key: &LedgerKey, rows: &[wallet::Model], tell: &impl Fn(u64)) -> Result<()> {
+    async fn add(&mut self, view: &View, key: &LedgerKey, rows: &[Totals], tell: &impl Fn(u64)) -> Result<()> {
         let mut verified = stream::iter(rows.iter().map(|row| verify_wallet(view, key, row, tell))).buffered(AT_ONCE);
         while let Some((rows, findings)) = verified.try_next().await? {
             self.wallets += 1;
@@ -128,7 +129,7 @@ impl Report {
     }
 }
 
-pub(crate) async fn next_wallets(view: &View, after: Option<WalletKey>) -> Result<Vec<wallet::Model>> {
+pub(crate) async fn next_wallets(view: &View, after: Option<WalletKey>) -> Result<Vec<Totals>> {
     let mut select = view.rows::<wallet::Entity>();
     if let Some((customer, credit_type)) = after {
         let key = Expr::tuple([Expr::col(wallet::Column::CustomerId), Expr::col(wallet::Column::CreditTypeId)]);
@@ -137,19 +138,15 @@ pub(crate) async fn next_wallets(view: &View, after: Option<WalletKey>) -> Resul
             Expr::tuple([Expr::val(customer.0), Expr::val(credit_type.0)]),
         ));
     }
-    Ok(select
-        .order_by_asc(wallet::Column::CustomerId)
-        .order_by_asc(wallet::Column::CreditTypeId)
-        .limit(CHUNK)
-        .all(view.db())
-        .await?)
+    let in_order = select.order_by_asc(wallet::Column::CustomerId).order_by_asc(wallet::Column::CreditTypeId);
+    Ok(converted(in_order.limit(CHUNK).all(view.db()).await?))
 }
 
 /// Verifies a wallet; answers what was walked, and what its activities do not explain.
 async fn verify_wallet(
     view: &View,
     key: &LedgerKey,
-    row: &wallet::Model,
+    row: &Totals,
     tell: &impl Fn(u64),
 ) -> Result<(Rows, Vec<Finding>)> {
     let of_wallet = (row.customer_id, row.credit_type_id);
@@ -165,9 +162,9 @@ async fn verify_wallet(
         .filter(hold::Column::CreditTypeId.eq(row.credit_type_id))
         .all(view.db())
         .await?;
-    let grants = grants.into_iter().map(|grant| (grant.id, grant)).collect::<HashMap<_, _>>();
-    let holds = holds.into_iter().map(|hold| (hold.id, hold)).collect::<HashMap<_, _>>();
-    let mut walk = Walk::new(key, row, &grants, &holds);
+    let grants = grants.into_iter().map(|grant| (grant.id, grant.into())).collect::<HashMap<_, _>>();
+    let holds = holds.into_iter().map(|hold| (hold.id, hold.into())).collect::<HashMap<_, _>>();
+    let mut walk = Walk::new(&key.chain, row, &grants, &holds);
     let mut rows = Rows { grants: grants.len() as u64, holds: holds.len() as u64, ..Rows::default() };
     loop {
         let activities = view
@@ -184,15 +181,16 @@ async fn verify_wallet(
         }
         rows.activities += activities.len() as u64;
         let ids = activities.iter().map(|activity| activity.id).collect::<Vec<_>>();
-        let allocations = crate::ledger::activity::allocations(view, &ids).await?;
+        let mut allocations = crate::ledger::activity::allocations(view, &ids).await?;
         // The next wallet asks for its rows first, which come while these are walked.
         tokio::task::yield_now().await;
-        for activity in &activities {
-            let of_it = allocations.get(&activity.id).map_or(&[][..], Vec::as_slice);
+        let walked = activities.len() as u64;
+        for activity in activities {
+            let of_it = allocations.remove(&activity.id).unwrap_or_default();
             rows.allocations += of_it.len() as u64;
-            walk.step(activity, of_it);
+            walk.step(&activity.into(), &converted(of_it));
         }
-        tell(activities.len() as u64);
+        tell(walked);
     }
     (rows.given, rows.received) = walk.transferred();
     let findings = walk.end().into_iter().map(|what| Finding { wallet: Some(of_wallet), what });

@@ -2,11 +2,10 @@
 
 use std::sync::Mutex;
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use uuid::Uuid;
 
-/// A moment, in microseconds: what both databases keep exactly.
-pub type Instant = DateTime<Utc>;
+pub use ::ledger::time::{Instant, truncate};
 
 /// Where the time comes from.
 pub trait Clock: Send + Sync {
@@ -44,12 +43,6 @@ impl Clock for ManualClock {
     fn now(&self) -> Instant {
         *self.0.lock().expect("nobody panics while setting a clock")
     }
-}
-
-/// Cuts an instant to microseconds. A leap second, which the databases do not know alike, is the second after it.
-#[must_use]
-pub fn truncate(at: Instant) -> Instant {
-    Instant::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at)
 }
 
 /// A new id. Later ones sort after earlier ones, so ids break ties by age.

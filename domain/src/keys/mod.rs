@@ -5,21 +5,27 @@ pub(crate) mod signature;
 
 use entity::{AccountId, OrderId, WebhookEndpointId};
 use hmac::{Hmac, KeyInit, Mac};
+use ledger::chain::ChainKey;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
 /// The secret that signs the ledger.
-pub struct LedgerKey(SecretString);
+pub struct LedgerKey {
+    secret: SecretString,
+    /// The part of it that signs activities.
+    pub chain: ChainKey,
+}
 
 impl LedgerKey {
     /// A key; the settings see to its length.
     #[must_use]
     pub fn new(secret: SecretString) -> Self {
-        Self(secret)
+        let chain = ChainKey::new(secret.expose_secret().as_bytes());
+        Self { secret, chain }
     }
 
     pub(crate) fn mac(&self) -> Hmac<Sha256> {
-        Hmac::new_from_slice(self.0.expose_secret().as_bytes()).expect("HMAC takes keys of any length")
+        Hmac::new_from_slice(self.secret.expose_secret().as_bytes()).expect("HMAC takes keys of any length")
     }
 
     /// What an account keeps, so that a wrong key is noticed before it signs anything.

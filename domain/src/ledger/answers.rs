@@ -3,14 +3,25 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use entity::{AccountId, ActivityId, Owned, activity, allocation};
+use entity::{AccountId, ActivityId, Owned, activity, allocation, converted};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryOrder};
 
-use super::command::Outcome;
 use super::record::Posted;
 use crate::ground::error::{Error, Refusal};
 use crate::ground::fault::{self, Fault};
 use crate::queue::requests::{Known, Recorded};
+
+/// A committed command.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The key was known: this is the first outcome once more.
+    pub replayed: bool,
+    /// What was written for the command, with its allocations; what time had done before is not among it.
+    pub activities: Vec<Rows>,
+}
+
+/// An activity and its allocations, as they are stored.
+type Rows = (activity::Model, Vec<allocation::Model>);
 
 /// What a job is answered.
 pub enum Answer {
@@ -45,7 +56,7 @@ pub async fn finish(
         _ => Vec::new(),
     };
     let ids = answers.iter().flat_map(replayed).collect::<BTreeSet<_>>();
-    let mut first: HashMap<(AccountId, ActivityId), Posted> = HashMap::new();
+    let mut first: HashMap<(AccountId, ActivityId), Rows> = HashMap::new();
     if !ids.is_empty() {
         let backend = txn.get_database_backend();
         let keys = || ids.iter().map(|(account, id)| (*account, [(*id).into()]));
@@ -64,7 +75,8 @@ pub async fn finish(
         .into_iter()
         .map(|(account, answer)| match answer {
             Answer::Done(posted) => {
-                let activities = posted.into_iter().map(Arc::unwrap_or_clone).collect();
+                let rows = |(activity, allocations): Posted| (activity.into(), converted(allocations));
+                let activities = posted.into_iter().map(Arc::unwrap_or_clone).map(rows).collect();
                 Ok(Outcome { replayed: false, activities })
             }
             Answer::Replayed(ids) => {

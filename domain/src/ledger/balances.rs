@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::TimeDelta;
-use entity::{CreditTypeId, Credits, CustomerId, credit_grant, wallet};
+use entity::{CreditTypeId, Credits, CustomerId, converted, credit_grant, wallet};
+use ledger::Grant;
 use sea_orm::{ColumnTrait, QueryFilter};
 
 use super::holds;
@@ -67,7 +68,7 @@ pub async fn whole_wallets(view: &View, customers: &[CustomerId]) -> Result<Hash
     fill(view, customers, rows, HashMap::new()).await
 }
 
-async fn rows(view: &View, customers: &[CustomerId]) -> Result<Vec<wallet::Model>> {
+async fn rows(view: &View, customers: &[CustomerId]) -> Result<Vec<ledger::Totals>> {
     if !view.is_staff() && !view.account().credits_enabled {
         return Ok(Vec::new());
     }
@@ -76,17 +77,17 @@ async fn rows(view: &View, customers: &[CustomerId]) -> Result<Vec<wallet::Model
         .filter(view.among(wallet::Column::CustomerId, customers.iter().copied())?)
         .filter(wallet::Column::Sequence.gt(0_i64))
         .all(view.db());
-    Ok(rows.await?)
+    Ok(converted(rows.await?))
 }
 
 /// Puts into wallets what is in them; of some there is a part.
 async fn fill(
     view: &View,
     customers: &[CustomerId],
-    rows: Vec<wallet::Model>,
+    rows: Vec<ledger::Totals>,
     mut parts: HashMap<WalletKey, Part>,
 ) -> Result<HashMap<CustomerId, Vec<Wallet>>> {
-    let key = |row: &wallet::Model| (row.customer_id, row.credit_type_id);
+    let key = |row: &ledger::Totals| (row.customer_id, row.credit_type_id);
     // The caller may see these: their rows came through its sight.
     let places = rows.iter().filter(|row| !parts.contains_key(&key(row)));
     let places = places.map(|row| (row.account_id, key(row))).collect();
@@ -120,11 +121,7 @@ async fn fill(
 }
 
 /// The grants that a lapse may give something back to, beside those that were read: most have nothing free.
-async fn held_of(
-    view: &View,
-    held: &HashMap<WalletKey, Vec<Held>>,
-    read: &[credit_grant::Model],
-) -> Result<Vec<credit_grant::Model>> {
+async fn held_of(view: &View, held: &HashMap<WalletKey, Vec<Held>>, read: &[Grant]) -> Result<Vec<Grant>> {
     let draws = held.values().flatten().flat_map(|held| &held.draws);
     let mut ids = draws.map(|draw| draw.grant).collect::<HashSet<_>>();
     for grant in read {
@@ -135,7 +132,7 @@ async fn held_of(
         let select = view
             .customer_rows::<credit_grant::Entity>()
             .filter(view.among(credit_grant::Column::Id, ids.iter().copied())?);
-        closed.extend(select.all(view.db()).await?);
+        closed.extend(select.all(view.db()).await?.into_iter().map(Grant::from));
     }
     Ok(closed)
 }

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
-use super::command::Outcome;
+use super::answers::Outcome;
 use super::post::{self, Failure, Ground, Job};
 use crate::ground::error::{Error, Fault, Result, fault};
 use crate::storage::store::Store;

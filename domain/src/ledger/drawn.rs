@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use entity::activity::{Kind, Source};
-use entity::{AccountId, ActivityId, GrantId, HoldId, Owned, activity, allocation, credit_grant, hold};
-
+use entity::{AccountId, ActivityId, GrantId, HoldId, Owned, activity, allocation, hold};
+use ledger::Grant;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select,
 };
@@ -23,7 +23,7 @@ pub(super) async fn with_draws(txn: &DatabaseTransaction, rows: Vec<hold::Model>
     let mut taken = draws(txn, rows.iter().map(|row| (row.account_id, row.activity_id))).await?;
     let held = |row: hold::Model| {
         let draws = taken.remove(&(row.account_id, row.activity_id)).unwrap_or_default();
-        Held { row, draws }
+        Held { row: row.into(), draws }
     };
     Ok(rows.into_iter().map(held).collect())
 }
@@ -44,7 +44,7 @@ async fn draws(
                 .all(txn)
                 .await?;
         for row in rows {
-            draws.entry((row.account_id, row.activity_id)).or_default().push(Draw::read(&row));
+            draws.entry((row.account_id, row.activity_id)).or_default().push(Draw::read(&row.into()));
         }
     }
     Ok(draws)
@@ -102,7 +102,7 @@ async fn placed(
 pub(super) async fn given_up(
     txn: &DatabaseTransaction,
     commands: &[(AccountId, &Command)],
-    grants: impl Iterator<Item = &credit_grant::Model>,
+    grants: impl Iterator<Item = &Grant>,
     holds: impl Iterator<Item = &Held>,
 ) -> Result<BTreeSet<(AccountId, GrantId)>, DbErr> {
     let captured = commands.iter().filter_map(|(account, command)| match command {

@@ -6,11 +6,12 @@ use std::collections::HashMap;
 use entity::activity::{self, Kind};
 use entity::allocation::CostPool;
 use entity::{CreditTypeId, Credits, CustomerId, GrantId, Minor, allocation, credit_grant, hold};
+use ledger::{Grant, Totals};
 use sea_orm::sea_query::{Expr, ExprTrait, Query, SelectStatement};
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, QueryFilter, QueryOrder, QuerySelect};
 
+use super::drawn;
 use super::state::{CostMove, Draw, Wallet, emptied, is_usable, shift};
-use super::{drawn, load};
 use crate::ground::clock::Instant;
 use crate::ground::error::Result;
 use crate::ground::page;
@@ -51,7 +52,7 @@ pub enum Skipped {
 }
 
 /// What a grant at an instant would be used as.
-fn skipped(grant: &credit_grant::Model) -> Skipped {
+fn skipped(grant: &Grant) -> Skipped {
     if grant.open && grant.frozen {
         Skipped::Frozen
     } else if grant.open {
@@ -77,8 +78,8 @@ pub async fn explain(view: &View, customer: CustomerId, credit_type: CreditTypeI
         wallet.grants.iter().cloned().partition(|grant| grant.open && is_usable(grant, at));
     used.sort_by_key(super::draw::burn_key);
     others.sort_by_key(|grant| grant.id);
-    let used = used.into_iter().zip(1..).map(|(grant, place)| Explained { grant, place: Ok(place) });
-    let others = others.into_iter().map(|grant| Explained { place: Err(skipped(&grant)), grant });
+    let used = used.into_iter().zip(1..).map(|(grant, place)| Explained { grant: grant.into(), place: Ok(place) });
+    let others = others.into_iter().map(|grant| Explained { place: Err(skipped(&grant)), grant: grant.into() });
     Ok(Explanation {
         customer,
         credit_type,
@@ -98,9 +99,10 @@ async fn wallet_at(view: &View, customer: CustomerId, credit_type: CreditTypeId,
         .customer_rows::<credit_grant::Entity>()
         .filter(credit_grant::Column::CustomerId.eq(customer))
         .filter(credit_grant::Column::CreditTypeId.eq(credit_type));
-    let mut grants: HashMap<GrantId, credit_grant::Model> = HashMap::new();
+    let mut grants: HashMap<GrantId, Grant> = HashMap::new();
     for grant in of_wallet.filter(credit_grant::Column::CreatedAt.lte(at)).all(view.db()).await? {
-        grants.insert(grant.id, credit_grant::Model { capped_at: grant.capped_at, ..emptied(&grant) });
+        let grant = Grant::from(grant);
+        grants.insert(grant.id, Grant { capped_at: grant.capped_at, ..emptied(&grant) });
     }
     for row in view.db().query_all(&movements_until(view, customer, credit_type, at)).await? {
         let (grant, kind): (GrantId, Kind) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
@@ -132,7 +134,8 @@ async fn wallet_at(view: &View, customer: CustomerId, credit_type: CreditTypeId,
     for held in &mut holds {
         (held.row.open, held.row.status, held.row.closed_at) = (true, hold::Status::Open, None);
     }
-    let mut wallet = Wallet::new(load::empty(account, (customer, credit_type)), grants.into_values().collect(), holds);
+    let mut wallet =
+        Wallet::new(Totals::empty(account, (customer, credit_type)), grants.into_values().collect(), holds);
     wallet.row.caps = i32::from(wallet.grants.iter().any(|grant| grant.capped_at.is_some()));
     Ok(wallet)
 }

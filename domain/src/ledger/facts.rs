@@ -1,8 +1,9 @@
 //! The events of the ledger's own: of an activity, and of a threshold that was crossed.
 
-use entity::activity::{self, Kind};
+use entity::activity::Kind;
 use entity::event::Model;
 use entity::{EventId, account};
+use ledger::Activity;
 use serde_json::{Value, json};
 
 use super::state::WalletKey;
@@ -38,7 +39,7 @@ pub fn name_of(kind: Kind) -> &'static str {
 
 /// The event of an activity. It repeats what a follower branches on, and nothing that is erased with a person.
 #[must_use]
-pub fn of_activity(account: &account::Model, activity: &activity::Model, cause: Cause) -> Model {
+pub fn of_activity(account: &account::Model, activity: &Activity, cause: Cause) -> Model {
     let name = name_of(activity.kind);
     Model {
         account_id: activity.account_id,

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use entity::credit_grant::{Column, Entity, Model};
 use entity::{CreditTypeId, CustomerId, GrantId};
+use ledger::Grant;
 use sea_orm::{ColumnTrait, Condition, QueryFilter};
 
 use super::{holds, part, settle};
@@ -32,9 +33,13 @@ pub enum Status {
 /// What a grant is good for at an instant.
 #[must_use]
 pub fn status(grant: &Model, now: Instant) -> Status {
+    status_of(grant.clone().into(), now)
+}
+
+fn status_of(grant: Grant, now: Instant) -> Status {
     // A server whose clock is behind the one that issued it must not call it scheduled.
     let now = now.max(grant.created_at);
-    let grant = settle::grant_at(grant.clone(), &[], now);
+    let grant = settle::grant_at(grant, &[], now);
     match (grant.open, grant.effective_at > now) {
         (true, _) if grant.frozen => Status::Frozen,
         (true, true) => Status::Scheduled,
@@ -94,7 +99,7 @@ async fn under_caps(view: &View, customers: BTreeSet<CustomerId>) -> Result<Vec<
     let lapsed = holds::lapsed_of(view, customers).await?;
     let settled = holds::settled_under_caps(view.db(), &lapsed, view.now()).await?;
     let held = lapsed.iter().flat_map(|held| &held.draws).filter_map(|draw| settled.get(&draw.grant));
-    Ok(held.map(|grant| (grant.customer_id, grant.id, status(grant, view.now()))).collect())
+    Ok(held.map(|grant| (grant.customer_id, grant.id, status_of(grant.clone(), view.now()))).collect())
 }
 
 /// [`status`] as a condition on stored rows, to which what time has done may not be written yet.

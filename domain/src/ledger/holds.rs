@@ -3,7 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use entity::hold::{Column, Entity, Model, Status};
-use entity::{CreditTypeId, CustomerId, GrantId, HoldId, allocation, credit_grant};
+use entity::{CreditTypeId, CustomerId, GrantId, HoldId, allocation, converted, credit_grant};
+use ledger::Grant;
 use sea_orm::sea_query::{Query, SelectStatement};
 use sea_orm::{ColumnTrait, Condition, DatabaseTransaction, DbErr, QueryFilter, QuerySelect, QueryTrait};
 
@@ -124,18 +125,18 @@ pub(super) fn given_back(view: &View, customer: CustomerId) -> SelectStatement {
 /// Grants as they are now, whether or not what time has done to them is written.
 pub(crate) async fn grants_now(view: &View, grants: Vec<credit_grant::Model>) -> Result<Vec<credit_grant::Model>> {
     let lapsed = lapsed(view, &grants).await?;
-    Ok(as_they_are(view.db(), grants, &lapsed, view.now()).await?)
+    Ok(converted(as_they_are(view.db(), converted(grants), &lapsed, view.now()).await?))
 }
 
 /// Grants as they are at an instant, of which these holds have lapsed: nobody has written that yet.
 pub(crate) async fn as_they_are(
     txn: &DatabaseTransaction,
-    grants: Vec<credit_grant::Model>,
+    grants: Vec<Grant>,
     lapsed: &[Held],
     now: Instant,
-) -> Result<Vec<credit_grant::Model>, DbErr> {
+) -> Result<Vec<Grant>, DbErr> {
     let under_caps = settled_under_caps(txn, lapsed, now).await?;
-    let at = |grant: credit_grant::Model| match under_caps.get(&grant.id) {
+    let at = |grant: Grant| match under_caps.get(&grant.id) {
         Some(settled) => settled.clone(),
         None => settle::grant_at(grant, lapsed, now),
     };
@@ -148,7 +149,7 @@ pub(super) async fn settled_under_caps(
     txn: &DatabaseTransaction,
     lapsed: &[Held],
     now: Instant,
-) -> Result<HashMap<GrantId, credit_grant::Model>, DbErr> {
+) -> Result<HashMap<GrantId, Grant>, DbErr> {
     let Some(account) = lapsed.first().map(|held| held.row.account_id) else { return Ok(HashMap::new()) };
     let customers = lapsed.iter().map(|held| held.row.customer_id).collect();
     let mut settled = HashMap::new();

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use entity::{
-    AccountId, ActivityId, CreditTypeId, Credits, CustomerId, GrantId, HoldId, Owned, account, among, credit_grant,
-    credit_type, hold, wallet,
+    AccountId, ActivityId, CreditTypeId, CustomerId, GrantId, HoldId, Owned, account, among, converted, credit_grant,
+    hold, wallet,
 };
+use ledger::{CreditType, Grant, Totals};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
     QuerySelect, TryInsertResult, Value,
@@ -15,7 +16,7 @@ use super::books::{Books, said_in};
 use super::command::Command;
 use super::decide::Used;
 use super::state::{Held, Wallet, WalletKey};
-use super::{chain, drawn, named, part, watch};
+use super::{drawn, named, part, watch};
 use crate::ground::clock::Instant;
 use crate::storage::store::WholeUpTo;
 use crate::storage::tx::Known;
@@ -94,7 +95,7 @@ pub async fn library(
     if matches!(purpose, Purpose::Change(_)) && !make(txn, &new).await? {
         rows.extend(wallets(txn, &new, purpose).await?);
     } else {
-        rows.extend(new.iter().map(|(account, key)| empty(*account, *key)));
+        rows.extend(new.iter().map(|(account, key)| Totals::empty(*account, *key)));
     }
     let clock = clock();
     // No command of an account is decided later than at the newest instant of all its wallets.
@@ -107,7 +108,7 @@ pub async fn library(
         Purpose::Glance => None,
     };
     let (wallets, used) = contents(txn, rows, &types, commands, (whole, &nows)).await?;
-    let mut library = accounts.iter().map(|account| (account.id, Books::of(account.clone()))).collect::<Library>();
+    let mut library = accounts.iter().map(|account| (account.id, Books::of(account.into()))).collect::<Library>();
     for ((account, key), wallet) in wallets {
         library.entry(account).and_modify(|books| books.wallets.extend([(key, wallet)]));
     }
@@ -126,7 +127,7 @@ pub async fn library(
     Ok((library, clock))
 }
 
-fn place(row: &wallet::Model) -> Place {
+fn place(row: &Totals) -> Place {
     (row.account_id, (row.customer_id, row.credit_type_id))
 }
 
@@ -136,8 +137,8 @@ type Contents = (BTreeMap<Place, Wallet>, BTreeMap<(AccountId, ActivityId), Used
 /// What is in wallets, and whatever else the commands are about.
 async fn contents(
     txn: &DatabaseTransaction,
-    rows: Vec<wallet::Model>,
-    types: &BTreeMap<(AccountId, CreditTypeId), credit_type::Model>,
+    rows: Vec<Totals>,
+    types: &BTreeMap<(AccountId, CreditTypeId), CreditType>,
     commands: &[(AccountId, &Command)],
     (whole, nows): (Option<WholeUpTo>, &BTreeMap<AccountId, Instant>),
 ) -> Result<Contents, DbErr> {
@@ -213,7 +214,7 @@ pub async fn under_caps(
     for customers in customers.into_iter().collect::<Vec<_>>().chunks(VALUES) {
         let of = among(txn.get_database_backend(), Column::CustomerId, customers.iter().copied())?;
         let of = wallet::Entity::of(account).filter(of).filter(Column::Caps.gt(0)).filter(Column::Held.gt(0_i64));
-        rows.extend(of.all(txn).await?);
+        rows.extend(of.all(txn).await?.into_iter().map(Totals::from));
     }
     if rows.is_empty() {
         return Ok(Vec::new());
@@ -261,53 +262,38 @@ pub(super) fn ids<I: Into<Value>>(
     ids.into_iter().map(|(account, id)| (account, [id.into()]))
 }
 
-async fn wallets(
-    txn: &DatabaseTransaction,
-    places: &BTreeSet<Place>,
-    purpose: Purpose,
-) -> Result<Vec<wallet::Model>, DbErr> {
+async fn wallets(txn: &DatabaseTransaction, places: &BTreeSet<Place>, purpose: Purpose) -> Result<Vec<Totals>, DbErr> {
     use wallet::{Column, Entity};
     let select = Entity::keyed(txn.get_database_backend(), [Column::CustomerId, Column::CreditTypeId], keys(places))?
         .order_by_asc(Column::AccountId)
         .order_by_asc(Column::CustomerId)
         .order_by_asc(Column::CreditTypeId);
-    match purpose {
-        Purpose::Change(_) => select.lock_exclusive().all(txn).await,
-        Purpose::Look(_) | Purpose::Glance => select.all(txn).await,
-    }
+    let select = if matches!(purpose, Purpose::Change(_)) { select.lock_exclusive() } else { select };
+    Ok(converted(select.all(txn).await?))
 }
 
 /// The open grants of wallets.
-pub(super) async fn grants(
-    txn: &DatabaseTransaction,
-    places: &BTreeSet<Place>,
-) -> Result<Vec<credit_grant::Model>, DbErr> {
+pub(super) async fn grants(txn: &DatabaseTransaction, places: &BTreeSet<Place>) -> Result<Vec<Grant>, DbErr> {
     use credit_grant::{Column, Entity};
     if places.is_empty() {
         return Ok(Vec::new());
     }
     let select = Entity::keyed(txn.get_database_backend(), [Column::CustomerId, Column::CreditTypeId], keys(places))?;
-    select.filter(part::is_open()).all(txn).await
+    Ok(converted(select.filter(part::is_open()).all(txn).await?))
 }
 
 /// The grants that bear rollover caps, open or not.
-pub(super) async fn bearers(
-    txn: &DatabaseTransaction,
-    rows: &[wallet::Model],
-) -> Result<Vec<credit_grant::Model>, DbErr> {
+pub(super) async fn bearers(txn: &DatabaseTransaction, rows: &[Totals]) -> Result<Vec<Grant>, DbErr> {
     use credit_grant::{Column, Entity};
     let places = rows.iter().filter(|row| row.caps > 0).map(place).collect::<BTreeSet<_>>();
     if places.is_empty() {
         return Ok(Vec::new());
     }
     let select = Entity::keyed(txn.get_database_backend(), [Column::CustomerId, Column::CreditTypeId], keys(&places))?;
-    select.filter(Column::CappedAt.is_not_null()).all(txn).await
+    Ok(converted(select.filter(Column::CappedAt.is_not_null()).all(txn).await?))
 }
 
-async fn grants_by_id(
-    txn: &DatabaseTransaction,
-    named: BTreeSet<(AccountId, GrantId)>,
-) -> Result<Vec<credit_grant::Model>, DbErr> {
+async fn grants_by_id(txn: &DatabaseTransaction, named: BTreeSet<(AccountId, GrantId)>) -> Result<Vec<Grant>, DbErr> {
     let mut found = Vec::new();
     for named in named.into_iter().collect::<Vec<_>>().chunks(VALUES / 2) {
         let select = credit_grant::Entity::keyed(
@@ -315,7 +301,7 @@ async fn grants_by_id(
             [credit_grant::Column::Id],
             ids(named.iter().copied()),
         )?;
-        found.extend(select.all(txn).await?);
+        found.extend(select.all(txn).await?.into_iter().map(Grant::from));
     }
     Ok(found)
 }
@@ -349,32 +335,7 @@ async fn make(txn: &DatabaseTransaction, new: &BTreeSet<Place>) -> Result<bool, 
     if new.is_empty() {
         return Ok(true);
     }
-    let rows = new.iter().map(|(account, key)| empty(*account, *key).into_active_model());
+    let rows = new.iter().map(|(account, key)| wallet::Model::from(Totals::empty(*account, *key)).into_active_model());
     let made = wallet::Entity::insert_many(rows).on_conflict_do_nothing().exec_without_returning(txn).await?;
     Ok(matches!(made, TryInsertResult::Inserted(made) if usize::try_from(made) == Ok(new.len())))
-}
-
-/// A wallet before its first activity.
-#[must_use]
-pub fn empty(account: AccountId, (customer, credit_type): WalletKey) -> wallet::Model {
-    wallet::Model {
-        account_id: account,
-        customer_id: customer,
-        credit_type_id: credit_type,
-        sequence: 0,
-        hash: chain::GENESIS.to_vec(),
-        newest_at: Instant::UNIX_EPOCH,
-        balance: Credits::ZERO,
-        held: Credits::ZERO,
-        issued: Credits::ZERO,
-        consumed: Credits::ZERO,
-        expired: Credits::ZERO,
-        voided: Credits::ZERO,
-        transferred: Credits::ZERO,
-        noticed_at: None,
-        open_grants: 0,
-        frozen_grants: 0,
-        caps: 0,
-        last_begins_at: None,
-    }
 }

@@ -19,46 +19,36 @@
 //! Lock order: wallets by key, then any other row, then `job` and last `request` rows. Grants and holds are read in the
 //! statements after the one that locks their wallets: under READ COMMITTED only those see what the last holder wrote.
 //!
-//! Pure: [`state`], [`movement`], [`settle`], [`draw`], [`caps`], [`expiration`], [`decide`], [`books`], [`chain`], [`replay`], [`watch`]. Only [`post`]
-//! changes a balance.
+//! What is decided is pure, and a crate of its own: `ledger`. Here is what reads for it and writes what it says; only
+//! [`post`] changes a balance.
 
 pub mod activity;
 pub(crate) mod answers;
 pub mod balances;
-pub mod books;
-pub mod caps;
-pub mod chain;
-pub mod command;
 pub(super) mod commit;
-pub mod decide;
-pub mod draw;
 pub(crate) mod drawn;
 pub(super) mod erase;
-pub mod expiration;
 pub mod explanation;
 pub mod facts;
 pub mod forecast;
 pub mod grants;
 pub mod holds;
 pub mod load;
-pub mod movement;
 mod named;
 pub(super) mod part;
 pub(super) mod post;
 pub(super) mod preview;
-mod record;
-pub(crate) mod replay;
 pub(super) mod runs;
-pub mod selling;
-pub mod settle;
-pub mod state;
-pub mod status;
-pub mod watch;
 
-pub use command::{
-    Capture, Closing, Command, Consume, Cost, Extend, Extension, Freeze, Issue, OnExpired, Outcome, Place, Preview,
-    Release, Reprice, Reverse, RollOver, Settle, Transfer, Void, Words,
+pub use ::ledger::command::{
+    Capture, Closing, Command, Consume, Cost, Extend, Extension, Freeze, Issue, OnExpired, Place, Preview, Release,
+    Reprice, Reverse, RollOver, Settle, Transfer, Void, Words,
 };
+use ::ledger::record;
+pub use ::ledger::{
+    books, caps, chain, command, decide, draw, expiration, movement, replay, selling, settle, state, status, watch,
+};
+pub use answers::Outcome;
 
 use entity::activity::{ActorKind, Source};
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use entity::{AccountId, CreditTypeId, CustomerId, Owned, credit_type, customer};
+use ledger::CreditType;
 use sea_orm::sea_query::LockType;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryOrder, QuerySelect};
 
@@ -13,15 +14,16 @@ pub(super) async fn types(
     txn: &DatabaseTransaction,
     places: &BTreeSet<Place>,
     known: Vec<credit_type::Model>,
-) -> Result<BTreeMap<(AccountId, CreditTypeId), credit_type::Model>, DbErr> {
+) -> Result<BTreeMap<(AccountId, CreditTypeId), CreditType>, DbErr> {
     use credit_type::{Column, Entity};
     let named = places.iter().map(|(account, (_, credit_type))| (*account, *credit_type)).collect::<BTreeSet<_>>();
-    let known = known.into_iter().map(|row| ((row.account_id, row.id), row)).filter(|(key, _)| named.contains(key));
+    let decides = |row: credit_type::Model| ((row.account_id, row.id), CreditType::from(&row));
+    let known = known.into_iter().map(decides).filter(|(key, _)| named.contains(key));
     let mut types = known.collect::<BTreeMap<_, _>>();
     let unknown = named.into_iter().filter(|key| !types.contains_key(key)).collect::<Vec<_>>();
     if !unknown.is_empty() {
         let rows = Entity::keyed(txn.get_database_backend(), [Column::Id], ids(unknown))?.all(txn).await?;
-        types.extend(rows.into_iter().map(|row| ((row.account_id, row.id), row)));
+        types.extend(rows.into_iter().map(decides));
     }
     Ok(types)
 }

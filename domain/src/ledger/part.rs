@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
-use entity::{Credits, Owned, credit_grant, credit_type, wallet};
+use entity::{Credits, Owned, converted, credit_grant};
+use ledger::{CreditType, Grant, Totals};
 use sea_orm::sea_query::{Expr, Order, SimpleExpr};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, DbErr, QueryFilter, QueryOrder, QuerySelect, Select};
 
@@ -23,7 +24,7 @@ const LATER: TimeDelta = TimeDelta::days(1);
 
 /// The first open grants of a wallet, by burn order of each priority.
 pub struct Part {
-    pub grants: Vec<credit_grant::Model>,
+    pub grants: Vec<Grant>,
     /// When the others end at the soonest; none if they never do.
     pub ends_from: Option<Instant>,
 }
@@ -31,7 +32,7 @@ pub struct Part {
 /// Whether a part of a wallet will do: it has many open grants, and all of them count from `from` on, the first instant
 /// that is looked at.
 #[must_use]
-pub fn will_do(whole: WholeUpTo, row: &wallet::Model, from: Instant) -> bool {
+pub fn will_do(whole: WholeUpTo, row: &Totals, from: Instant) -> bool {
     row.open_grants > i32::from(whole.0)
         && row.frozen_grants + row.caps == 0
         && row.last_begins_at.is_none_or(|begins| begins <= from)
@@ -39,12 +40,12 @@ pub fn will_do(whole: WholeUpTo, row: &wallet::Model, from: Instant) -> bool {
 
 /// The first instant at which commands look at a wallet.
 #[must_use]
-pub fn looked_at_from(row: &wallet::Model, credit_type: &credit_type::Model) -> Instant {
+pub fn looked_at_from(row: &Totals, credit_type: &CreditType) -> Instant {
     watch::since(row, credit_type).min(row.newest_at)
 }
 
 /// How many credits commands draw from a wallet at most; none if one looks for certain grants, and not in burn order.
-pub fn demand<'a>(row: &wallet::Model, commands: impl Iterator<Item = &'a Command> + Clone) -> Option<Credits> {
+pub fn demand<'a>(row: &Totals, commands: impl Iterator<Item = &'a Command> + Clone) -> Option<Credits> {
     let key = (row.customer_id, row.credit_type_id);
     let given = commands.clone().filter_map(|command| gives(command, key)).sum::<Credits>();
     // Whoever asks for more than there can be is refused by the sum.
@@ -87,7 +88,7 @@ fn gives(command: &Command, key: WalletKey) -> Option<Credits> {
 pub async fn read(
     db: &impl ConnectionTrait,
     whole: WholeUpTo,
-    row: &wallet::Model,
+    row: &Totals,
     demand: Credits,
     (now, horizon): (Instant, TimeDelta),
 ) -> Result<Part, DbErr> {
@@ -96,7 +97,7 @@ pub async fn read(
     loop {
         let mut size = u64::from(whole.0 / 2).max(1);
         let (some, is_all) = loop {
-            let some = in_burn_order(db, row, priority).limit(size).all(db).await?;
+            let some: Vec<Grant> = converted(in_burn_order(db, row, priority).limit(size).all(db).await?);
             let Some(last) = some.last().filter(|_| some.len() as u64 == size) else { break (some, true) };
             let reaches = last.expires_at.is_none_or(|end| end > horizon);
             if reaches && usable(&some, now) >= missing {
@@ -127,7 +128,7 @@ pub async fn leave_out(
     }
     // Who is told of a low balance is told of all that is left.
     if low.is_some_and(|low| credits <= low) {
-        let mut grants = in_burn_order(db, &wallet.row, 0).all(db).await?;
+        let mut grants: Vec<Grant> = converted(in_burn_order(db, &wallet.row, 0).all(db).await?);
         grants.extend(wallet.grants.iter().filter(|grant| !grant.open).cloned());
         *wallet = Wallet::new(wallet.row.clone(), grants, std::mem::take(&mut wallet.holds));
         return Ok(());
@@ -136,7 +137,7 @@ pub async fn leave_out(
     Ok(())
 }
 
-fn usable(grants: &[credit_grant::Model], now: Instant) -> Credits {
+fn usable(grants: &[Grant], now: Instant) -> Credits {
     grants.iter().filter(|grant| !is_over(grant, now)).map(|grant| grant.remaining).sum()
 }
 
@@ -175,7 +176,7 @@ pub async fn with_first_end(db: &impl ConnectionTrait, wallet: &mut Wallet, now:
 }
 
 /// The open grants of a wallet.
-fn of(row: &wallet::Model) -> Select<credit_grant::Entity> {
+fn of(row: &Totals) -> Select<credit_grant::Entity> {
     credit_grant::Entity::of(row.account_id)
         .filter(credit_grant::Column::CustomerId.eq(row.customer_id))
         .filter(credit_grant::Column::CreditTypeId.eq(row.credit_type_id))
@@ -189,7 +190,7 @@ pub fn is_open() -> SimpleExpr {
 }
 
 /// The open grants of a wallet from a priority on, in burn order, as the index of those has it.
-fn in_burn_order(db: &impl ConnectionTrait, row: &wallet::Model, priority: i16) -> Select<credit_grant::Entity> {
+fn in_burn_order(db: &impl ConnectionTrait, row: &Totals, priority: i16) -> Select<credit_grant::Entity> {
     use credit_grant::Column;
     of(row)
         .filter(Column::Priority.gte(priority))

@@ -4,23 +4,25 @@
 //! multi-row statements, and in between each command is decided alone, over what its own account holds, so that one that
 //! is refused leaves its neighbours as they are.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use entity::activity::{ActorKind, Source};
-use entity::{AccountId, RunId, account, activity, allocation, credit_grant, event, hold, job, run, wallet};
+use entity::{
+    AccountId, ActivityId, RunId, account, activity, allocation, converted, credit_grant, event, hold, job, run, wallet,
+};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr};
 
-use super::answers::{self, Answer};
+use super::answers::{self, Answer, Outcome};
 use super::books::{Ask, Author, Books};
-use super::command::{Command, Outcome};
+use super::command::Command;
 use super::load::{self, Library, Place, Purpose};
-use super::record::{Posted, Told, record};
+use super::record::{Fresh, Posted, Told, record};
 use super::runs::Runs;
 use super::state::WalletKey;
 use super::{facts, watch};
 use crate::ground::cause::Cause;
-use crate::ground::clock::{Instant, fresh_id};
+use crate::ground::clock::{Instant, fresh_id, fresh_salt};
 use crate::ground::error::{Refusal, Result};
 use crate::queue::jobs::{self, wallet_key};
 use crate::queue::requests::{self, Known, Recorded, RequestKey};
@@ -59,7 +61,7 @@ impl Job {
         command: Command,
     ) -> Self {
         // Here, not in the lane, where everybody would wait for it.
-        let fingerprint = command.fingerprint();
+        let fingerprint = requests::fingerprint(&command);
         Self { account, once: Once::Key(key, fingerprint), actor, source, cause: Cause::default(), command }
     }
 
@@ -119,6 +121,7 @@ pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outco
     let (mut library, server_clock) =
         load::library(ground.txn, (ground.accounts, known), &commands, purpose, || ground.store.clock.now()).await?;
     let due_before = due(&library);
+    let accounts = ground.accounts.iter().map(|account| (account.id, account)).collect::<Accounts>();
     let wanted = jobs.iter().filter_map(|job| match &job.once {
         Once::Key(key, _) => Some((job.account, key.clone())),
         _ => None,
@@ -146,7 +149,7 @@ pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outco
             continue;
         }
         let books = library.get_mut(&job.account).expect("the ground has the accounts of its jobs");
-        let clock = books.account.clock_at.unwrap_or(server_clock);
+        let clock = accounts[&job.account].clock_at.unwrap_or(server_clock);
         let (answer, recorded) = match run(ground, clock, books, &mut written, job) {
             Ok(posted) => {
                 let ids = posted.iter().map(|posted| posted.0.id).collect();
@@ -169,7 +172,7 @@ pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outco
         answers.push((job.account, answer));
     }
     rows::run(ground.txn, statements(ground.txn.get_database_backend(), &library, &written)).await?;
-    let facts = facts(&library, &written);
+    let facts = facts(&accounts, &library, &written);
     if let Some(tx) = ground.within {
         tx.keep(facts);
     } else {
@@ -179,10 +182,10 @@ pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outco
     drop(written);
     runs.write(ground.txn).await?;
     for (id, books) in &library {
-        let account = &books.account;
+        let account = accounts[id];
         let settled = commands.iter().filter(|(of, command)| of == id && matches!(command, Command::Settle(_)));
         let settled = settled.map(|(_, command)| command.wallet()).collect();
-        schedule(ground, books, &due_before, &settled).await?;
+        schedule(ground, (account, books), &due_before, &settled).await?;
         jobs::reschedule(ground.txn, account, job::Kind::Act, runs.ended_jobs(*id)).await?;
         let clock = account.clock_at.unwrap_or(server_clock);
         let next = runs.next(*id).into_iter().map(|run| (run.to_string(), clock)).collect();
@@ -193,6 +196,9 @@ pub async fn post(ground: &Ground<'_>, jobs: &[&Job]) -> Result<Vec<Result<Outco
     }
     Ok(answers::finish(ground.txn, answers).await?)
 }
+
+/// The accounts of the jobs.
+type Accounts<'a> = BTreeMap<AccountId, &'a account::Model>;
 
 /// An entry that was decided, and how many triggers and automations led to it.
 type Written = (Arc<Posted>, Cause);
@@ -207,6 +213,7 @@ fn statements<'a>(
     let touched = || wallets().filter(|wallet| wallet.noticed || !wallet.touched.is_empty());
     let mut wallets = touched().map(|wallet| wallet.row.clone()).collect::<Vec<_>>();
     wallets.sort_by_key(|row| (row.account_id, row.customer_id, row.credit_type_id));
+    let wallets = converted(wallets);
     let (mut new_grants, mut grants, mut new_holds, mut holds) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for wallet in touched() {
         for grant in wallet.grants.iter().filter(|grant| wallet.touched.contains(&grant.id)) {
@@ -218,26 +225,30 @@ fn statements<'a>(
     }
     grants.sort_by_key(|grant| (grant.account_id, grant.id));
     holds.sort_by_key(|hold| (hold.account_id, hold.id));
-    let activities = written.iter().map(|(posted, _)| posted.0.clone());
-    let allocations = written.iter().flat_map(|(posted, _)| posted.1.iter().cloned());
+    let activities = written.iter().map(|(posted, _)| posted.0.clone().into());
+    let allocations = written.iter().flat_map(|(posted, _)| posted.1.iter().cloned().map(Into::into));
     change::<wallet::Entity>(backend, wallets)
-        .chain(change::<credit_grant::Entity>(backend, grants))
-        .chain(add::<credit_grant::Entity>(backend, new_grants))
+        .chain(change::<credit_grant::Entity>(backend, converted(grants)))
+        .chain(add::<credit_grant::Entity>(backend, converted(new_grants)))
         .chain(add::<activity::Entity>(backend, activities))
-        .chain(change::<hold::Entity>(backend, holds))
-        .chain(add::<hold::Entity>(backend, new_holds))
+        .chain(change::<hold::Entity>(backend, converted(holds)))
+        .chain(add::<hold::Entity>(backend, converted(new_holds)))
         .chain(add::<allocation::Entity>(backend, allocations))
 }
 
 /// What happened: each entry, and what followed from it for those who watch a wallet.
-fn facts<'a>(library: &'a Library, written: &'a [Written]) -> impl Iterator<Item = event::Model> + 'a {
+fn facts<'a>(
+    accounts: &'a Accounts<'a>,
+    library: &'a Library,
+    written: &'a [Written],
+) -> impl Iterator<Item = event::Model> + 'a {
     let facts = written.iter().map(|(posted, cause)| {
         let activity = &posted.0;
-        facts::of_activity(&library[&activity.account_id].account, activity, *cause)
+        facts::of_activity(accounts[&activity.account_id], activity, *cause)
     });
     let notices = library
-        .values()
-        .flat_map(|books| books.noticed.iter().map(|noticed| facts::of_notice(&books.account, noticed)));
+        .iter()
+        .flat_map(|(id, books)| books.noticed.iter().map(|noticed| facts::of_notice(accounts[id], noticed)));
     facts.chain(notices)
 }
 
@@ -257,7 +268,8 @@ fn run(
         if entry.follows {
             entry.reverses = written.last().map(|(posted, _)| posted.0.id);
         }
-        let posted = Arc::new(record(&ground.store.key, wallet, entry, told));
+        let fresh = Fresh { id: ActivityId(fresh_id()), salt: fresh_salt };
+        let posted = Arc::new(record(&ground.store.key.chain, wallet, entry, told, &fresh));
         let hash = posted.0.hash.clone();
         let cause = if author == Author::Command { job.cause } else { Cause::default() };
         if author == Author::Command {
@@ -292,11 +304,10 @@ fn next_due(books: &Books, key: &WalletKey) -> Option<Instant> {
 /// So only what makes or lengthens no end costs no row.
 async fn schedule(
     ground: &Ground<'_>,
-    books: &Books,
+    (account, books): (&account::Model, &Books),
     before: &HashMap<Place, Instant>,
     settled: &BTreeSet<WalletKey>,
 ) -> Result<(), DbErr> {
-    let account = &books.account;
     let next = |key: &WalletKey| next_due(books, key);
     let sooner = books.wallets.keys().filter(|key| !settled.contains(key)).filter_map(|key| {
         let next = next(key)?;

@@ -69,7 +69,7 @@ async fn under_caps(view: &View, (from, to): (Instant, Instant)) -> Result<Vec<M
         };
         let stored = wallet.grants.iter().map(|grant| (grant.id, grant.clone())).collect::<HashMap<_, _>>();
         // What is free of those that end is counted already.
-        let ends = |grant: &&credit_grant::Model| grant.expires_at.is_some_and(|end| (from..to).contains(&end));
+        let ends = |grant: &&ledger::Grant| grant.expires_at.is_some_and(|end| (from..to).contains(&end));
         for grant in stored.values().filter(|grant| grant.open).filter(ends) {
             add(Kind::Expire, &grant.currency, Sum { credits: -grant.remaining, cost: -grant.cost_left });
         }

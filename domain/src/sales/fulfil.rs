@@ -233,7 +233,7 @@ pub(super) async fn outlook(
         for part in parts(line, terms)? {
             let refusal = terms.withheld.get(&position).cloned().or_else(|| {
                 let Command::Issue(issue) = command(order, (line, credit_type), &part, terms) else { return None };
-                let found = types.get(&credit_type).cloned();
+                let found = types.get(&credit_type);
                 opening::rehearse_one(view.account(), found, &issue, (Source::Order, view.now())).err()
             });
             given.push((part.credits, refusal.filter(|_| !fault::is(Fault::DryRun))));

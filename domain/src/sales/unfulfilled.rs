@@ -127,7 +127,7 @@ pub async fn preview(caller: &Caller, wanted: Fulfil) -> Result<Credits> {
     let parts = decide(&sale, &wanted)?;
     for (_, issue) in &parts {
         let found = credit_types::by_ids(&view, &[issue.credit_type]).await?.remove(&issue.credit_type);
-        opening::rehearse_one(view.account(), found, issue, (Source::Order, view.now()))?;
+        opening::rehearse_one(view.account(), found.as_ref(), issue, (Source::Order, view.now()))?;
     }
     Ok(parts.iter().map(|(row, _)| row.credits).sum())
 }

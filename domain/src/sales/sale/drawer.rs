@@ -280,7 +280,7 @@ impl<'a> Drawer<'a> {
 
 /// Takes cost off credits that stay, and marks them where they are used or have ended.
 fn take_cost(
-    grant: &mut entity::credit_grant::Model,
+    grant: &mut ledger::Grant,
     portion: &mut Portion,
     (of, from, credits, cost): (Option<ActivityId>, CostPool, Credits, Minor),
 ) {

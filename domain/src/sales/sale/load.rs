@@ -74,7 +74,7 @@ pub async fn lots(
         for grant in rows.all(txn).await? {
             wanted.push(grant.id);
             let position = roots[&grant.id];
-            found.insert(grant.id, Lot { grant, position });
+            found.insert(grant.id, Lot { grant: grant.into(), position });
         }
     }
     // Only what has given something away can have led to another grant.
@@ -90,7 +90,7 @@ pub async fn lots(
                 if !grant.transferred.is_zero() {
                     next.push(grant.id);
                 }
-                found.entry(grant.id).or_insert(Lot { grant, position });
+                found.entry(grant.id).or_insert(Lot { grant: grant.into(), position });
             }
         }
         wanted = next;

@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 
 use entity::payment::{self, Status as PaymentStatus};
 use entity::product_order::{self, Status};
-use entity::{ActivityId, Credits, CustomerId, GrantId, Minor, credit_grant, fulfilment, refund as refund_row};
+use entity::{ActivityId, Credits, CustomerId, GrantId, Minor, fulfilment, refund as refund_row};
+
+use ledger::Grant;
 
 use super::basket::Line;
 use crate::ground::fault::{self, Fault};
@@ -38,7 +40,7 @@ pub struct Sale {
 /// A grant with credits of an order, as it is now.
 #[derive(Clone, Debug)]
 pub struct Lot {
-    pub grant: credit_grant::Model,
+    pub grant: Grant,
     /// The line that gave them.
     pub position: i32,
 }

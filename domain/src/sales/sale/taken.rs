@@ -280,7 +280,7 @@ pub async fn undo_takes(tx: &Tx, store: &Store, sale: &Sale, ids: &[ActivityId],
         let Some(allocation) = of.one(tx.db()).await? else { continue };
         let (Some(lot), Some(from)) = (sale.lot(allocation.grant_id), allocation.cost_from) else { continue };
         let marked = still_marked(tx, lot, (from, row.reverses_id)).await?;
-        let what = (row.reverses_id, from, Draw::read(&allocation));
+        let what = (row.reverses_id, from, Draw::read(&allocation.into()));
         let command = put_back(&sale.order, lot, what, marked, by.reason);
         post(tx, store, by.actor, vec![command]).await?;
     }

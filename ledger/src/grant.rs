@@ -1,0 +1,106 @@
+//! One lot of credits, what became of them, and what they cost.
+//!
+//! Two sums always hold: `amount = remaining + held + consumed + expired + voided + transferred`, and the same of `cost`, of
+//! which two parts more stand with no credits: what refunds took off, and what was lost.
+
+use chrono::NaiveDate;
+
+use crate::activity::Source;
+use crate::time::Instant;
+use crate::{
+    AccountId, Anchor, CreditTypeId, Credits, CustomerId, Expiration, ExpirationKind, GrantId, Minor, PeriodUnit,
+    SubscriptionId,
+};
+
+/// One lot of credits.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is kept by itself")]
+pub struct Grant {
+    pub account_id: AccountId,
+    pub id: GrantId,
+    pub customer_id: CustomerId,
+    pub credit_type_id: CreditTypeId,
+    pub amount: Credits,
+    pub remaining: Credits,
+    pub held: Credits,
+    pub consumed: Credits,
+    pub expired: Credits,
+    pub voided: Credits,
+    pub transferred: Credits,
+    /// Whether anything remains: a flag flipped at exhaustion, so that an index can leave out what is used up.
+    pub open: bool,
+    /// Whether it was voided for good: what comes back to it is voided too (selling.md, S9).
+    pub closed: bool,
+    /// Lower is used first.
+    pub priority: i16,
+    /// Given away rather than paid for.
+    pub promotional: bool,
+    /// The first instant at which it counts.
+    pub effective_at: Instant,
+    /// The first instant at which it no longer counts; none while it never expires or was not used yet.
+    pub expires_at: Option<Instant>,
+    pub expiration: ExpirationKind,
+    pub period_count: Option<i32>,
+    pub period_unit: Option<PeriodUnit>,
+    pub period_from: Option<Anchor>,
+    pub expires_on: Option<NaiveDate>,
+    /// The account's zone when it was issued, by which its policy is read.
+    pub time_zone: String,
+    pub first_used_at: Option<Instant>,
+    /// What was paid for all of it, in minor units.
+    pub cost: Minor,
+    /// The share of `cost` of what remains.
+    pub cost_left: Minor,
+    pub cost_held: Minor,
+    pub cost_consumed: Minor,
+    pub cost_expired: Minor,
+    pub cost_voided: Minor,
+    pub cost_transferred: Minor,
+    /// What refunds took off credits that stayed, were used or had ended.
+    pub cost_reduced: Minor,
+    /// What credits had cost whose money was charged back, or never came.
+    pub cost_lost: Minor,
+    /// The part of `cost_voided` that went back to who had paid it.
+    pub cost_returned: Minor,
+    /// By how much less the last free credit costs than the others: a refund took a part of its cost.
+    pub cost_short: Minor,
+    /// How many of those that ended were refunded: they do not come back (selling.md, S4).
+    pub expired_marked: Credits,
+    /// How many of those that ended did not roll over: they come back within the allowance only (selling.md, S11).
+    pub expired_capped: Credits,
+    /// Whether its free credits cannot be used: its money is disputed (selling.md, S10).
+    pub frozen: bool,
+    /// The subscription that gave it, where only so many of its credits roll over.
+    pub subscription_id: Option<SubscriptionId>,
+    /// Of which period it is; of one that was given away, up to which period it has passed the caps.
+    pub period: Option<i64>,
+    /// How many of what earlier periods gave may stay, by the terms it was bought on; none where all may.
+    pub rollover_limit: Option<Credits>,
+    /// How many of what earlier periods gave may still come back and stay, where its period capped them.
+    pub allowance: Option<Credits>,
+    /// The number of the activity that made it, where it capped earlier periods.
+    pub capped_at: Option<i64>,
+    /// ISO 4217.
+    pub currency: String,
+    pub source: Source,
+    /// The grant that it was transferred from.
+    pub origin_id: Option<GrantId>,
+    pub metadata: serde_json::Value,
+    pub created_at: Instant,
+}
+
+impl Grant {
+    /// The period of its policy, if that is one: count, unit, anchor.
+    #[must_use]
+    pub fn policy_period(&self) -> Option<(i32, PeriodUnit, Anchor)> {
+        Some((self.period_count?, self.period_unit?, self.period_from?))
+    }
+
+    /// The policy it was issued under.
+    #[must_use]
+    pub fn policy(&self) -> Expiration {
+        let period = (self.period_count, self.period_unit, self.period_from);
+        Expiration::from_columns(self.expiration, period, self.expires_on, self.expires_at)
+            .expect("the table's CHECK keeps the columns of a policy together")
+    }
+}
