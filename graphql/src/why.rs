@@ -255,15 +255,10 @@ impl CustomerWhy {
             let account = reads.account();
             let hidden = !account.credits_enabled && !ctx.is_staff();
             let pending = reads.pending.get(self.0).await?.unwrap_or_default();
-            let ordered = pending::reasons(&pending, credit_type);
-            Ok(Some(CreditStatus(status::status(
-                account.credits_enabled,
-                wallet,
-                hidden,
-                wanted,
-                &ordered,
-                reads.now(),
-            ))))
+            let status = status::status(account.credits_enabled, wallet, hidden, wanted, reads.now());
+            let is_short = !hidden && status.available < wanted;
+            let ordered = if is_short { pending::reasons(&pending, credit_type) } else { Vec::new() };
+            Ok(Some(CreditStatus { status, ordered }))
         };
         found.await.transpose()
     }

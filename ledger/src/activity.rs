@@ -64,6 +64,14 @@ words! {
     }
 }
 
+impl Source {
+    /// Whether it was agreed before: an order that was placed is kept, whatever has been switched off or archived since.
+    #[must_use]
+    pub fn is_agreed(self) -> bool {
+        matches!(self, Self::Order | Self::Renewal)
+    }
+}
+
 /// One record of a wallet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Activity {

@@ -113,8 +113,7 @@ impl Books {
 
     /// Refuses what says something about who was erased, unless it was agreed before.
     fn may_be_said(&self, ask: &Ask<'_>) -> Result<(), Refusal> {
-        let agreed = matches!(ask.source, Source::Order | Source::Renewal);
-        let Some(field) = said_in(ask.command).filter(|_| !agreed) else { return Ok(()) };
+        let Some(field) = said_in(ask.command).filter(|_| !ask.source.is_agreed()) else { return Ok(()) };
         if ask.command.customers().any(|customer| self.erased.contains(&customer)) {
             let message = "This customer was erased: nothing more is said about it. Leave the notes out.";
             return Err(Refusal::invalid(field, message));

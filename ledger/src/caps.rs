@@ -12,8 +12,12 @@ use super::state::{Draw, Entry, Held, Wallet};
 use crate::fault::{self, Fault};
 use crate::time::Instant;
 
-/// Why credits ended before their time.
-pub const REASON: &str = "Not rolled over";
+/// What is beyond the allowance of a cap ends (selling.md, S11); nothing, where nothing is.
+#[must_use]
+pub fn ended(beyond: Vec<Draw>, at: Instant) -> Option<Entry> {
+    let reason = Some("Not rolled over");
+    (!beyond.is_empty()).then(|| Entry { reason, ..Entry::new(Kind::Expire, at, beyond) })
+}
 
 impl Wallet {
     /// The grants that bear caps over what comes to a grant, and was drawn by the activity of a number: those of later
@@ -47,9 +51,7 @@ impl Wallet {
         returned.extend(allowed);
         let kept = less(&returned, &beyond);
         let mut onward = self.onward(&kept, at);
-        if !beyond.is_empty() {
-            onward.push(Entry { reason: Some(REASON), ..Entry::new(Kind::Expire, at, beyond) });
-        }
+        onward.extend(ended(beyond, at));
         (returned, onward)
     }
 

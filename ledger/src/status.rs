@@ -28,14 +28,6 @@ pub enum Reason {
     Transferred,
     /// Some were used.
     Used,
-    /// Some are ordered, and not paid yet.
-    OrderAwaitingPayment,
-    /// A renewal that would give some was not paid in time.
-    RenewalPastDue,
-    /// A subscription that would give some is paused.
-    SubscriptionPaused,
-    /// Something was bought that issues no credits.
-    ProductIssuesNothing,
 }
 
 /// One reason, and how many credits it is about.
@@ -57,18 +49,10 @@ pub struct Status {
 }
 
 /// Whether `wanted` credits of a wallet can be used at an instant; `None` is the wallet of who never had any, or of who
-/// is shown none (`hidden`), because the account's credits are switched off. `ordered` is what selling knows of it.
+/// is shown none (`hidden`), because the account's credits are switched off.
 #[must_use]
-pub fn status(
-    enabled: bool,
-    wallet: Option<Wallet>,
-    hidden: bool,
-    wanted: Credits,
-    ordered: &[(Reason, Credits)],
-    now: Instant,
-) -> Status {
+pub fn status(enabled: bool, wallet: Option<Wallet>, hidden: bool, wanted: Credits, now: Instant) -> Status {
     let mut reasons = Vec::new();
-    let ordered = ordered.iter().map(|(reason, amount)| Why { reason: *reason, amount: *amount, until: None });
     if !enabled {
         reasons.push(Why { reason: Reason::CreditsDisabled, amount: Credits::ZERO, until: None });
     }
@@ -77,7 +61,6 @@ pub fn status(
     }
     let Some(mut wallet) = wallet.filter(|wallet| wallet.row.sequence > 0) else {
         reasons.push(Why { reason: Reason::NoneIssued, amount: Credits::ZERO, until: None });
-        reasons.extend(ordered);
         return Status { wanted, available: Credits::ZERO, reasons };
     };
     let at = wallet.instant(now);
@@ -104,7 +87,7 @@ pub fn status(
             (Reason::Used, row.consumed, None),
         ];
         let some = figures.into_iter().filter(|(_, amount, _)| !amount.is_zero());
-        reasons.extend(some.map(|(reason, amount, until)| Why { reason, amount, until }).chain(ordered));
+        reasons.extend(some.map(|(reason, amount, until)| Why { reason, amount, until }));
     }
     Status { wanted, available, reasons }
 }
@@ -139,19 +122,6 @@ impl Why {
             (Reason::Voided, _) => format!("{amount} {were} taken away: issue new ones if that was wrong."),
             (Reason::Transferred, _) => format!("{amount} went to another customer, or to a new grant."),
             (Reason::Used, _) => format!("{amount} {were} used: activityReverse gives back what was not delivered."),
-            (Reason::OrderAwaitingPayment, _) => {
-                format!("{amount} {are} ordered and not paid: they come when the order is paid, as with orderMarkPaid.")
-            }
-            (Reason::RenewalPastDue, _) => {
-                format!("{amount} {are} of a renewal that was not paid in time: they come when its order is paid.")
-            }
-            (Reason::SubscriptionPaused, _) => format!(
-                "{amount} would come with each period of a subscription that is paused: subscriptionResume lets it go on."
-            ),
-            (Reason::ProductIssuesNothing, _) => {
-                "What was bought issues no credits: a service product, not a credit product. Issue some by hand if that was meant."
-                    .to_owned()
-            }
         }
     }
 }

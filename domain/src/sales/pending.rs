@@ -8,11 +8,30 @@ use sea_orm::{ColumnTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use crate::ground::error::Result;
 use crate::ground::page;
-use crate::ledger::status::Reason;
 use crate::storage::tx::View;
 
 /// Orders of one customer that are looked at: the newest.
 const ORDERS: u64 = 100;
+
+/// Why there are no credits of what was ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It is not paid yet.
+    OrderAwaitingPayment,
+    /// A renewal was not paid in time.
+    RenewalPastDue,
+    /// The subscription is paused.
+    SubscriptionPaused,
+    /// The product issues none.
+    ProductIssuesNothing,
+}
+
+/// One reason, and how many credits it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Why {
+    pub reason: Reason,
+    pub amount: Credits,
+}
 
 /// Something that was ordered, and why there are no credits of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,13 +113,37 @@ async fn past_due(view: &View, orders: impl Iterator<Item = &Model>) -> Result<V
 
 /// The reasons that are about credits of one type, each once.
 #[must_use]
-pub fn reasons(pending: &[Pending], credit_type: CreditTypeId) -> Vec<(Reason, Credits)> {
-    let mut reasons: Vec<(Reason, Credits)> = Vec::new();
+pub fn reasons(pending: &[Pending], credit_type: CreditTypeId) -> Vec<Why> {
+    let mut reasons: Vec<Why> = Vec::new();
     for pending in pending.iter().filter(|pending| pending.credit_type.is_none_or(|its| its == credit_type)) {
-        match reasons.iter_mut().find(|(reason, _)| *reason == pending.reason) {
-            Some((_, amount)) => *amount += pending.amount,
-            None => reasons.push((pending.reason, pending.amount)),
+        match reasons.iter_mut().find(|why| why.reason == pending.reason) {
+            Some(why) => why.amount += pending.amount,
+            None => reasons.push(Why { reason: pending.reason, amount: pending.amount }),
         }
     }
     reasons
+}
+
+impl Why {
+    /// The reason in words for staff, and what can be done.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let amount = self.amount;
+        let are = if amount == Credits(1) { "is" } else { "are" };
+        match self.reason {
+            Reason::OrderAwaitingPayment => {
+                format!("{amount} {are} ordered and not paid: they come when the order is paid, as with orderMarkPaid.")
+            }
+            Reason::RenewalPastDue => {
+                format!("{amount} {are} of a renewal that was not paid in time: they come when its order is paid.")
+            }
+            Reason::SubscriptionPaused => format!(
+                "{amount} would come with each period of a subscription that is paused: subscriptionResume lets it go on."
+            ),
+            Reason::ProductIssuesNothing => {
+                "What was bought issues no credits: a service product, not a credit product. Issue some by hand if that was meant."
+                    .to_owned()
+            }
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use crate::activity::Kind;
 use crate::{Credits, Minor};
 
-use crate::caps::REASON;
+use crate::caps;
 use crate::command::{Extend, Extension};
 use crate::expiration;
 use crate::input;
@@ -44,7 +44,7 @@ pub(super) fn decide(wallet: &Wallet, command: &Extend, at: Instant) -> Result<V
     let mut after = wallet.clone();
     after.apply(&Entry::new(kind, at, vec![draw]));
     let (allowances, beyond) = after.within_caps(if comes_back { &coming } else { &[] }, -1, at);
-    let ended = (!beyond.is_empty()).then(|| Entry { reason: Some(REASON), ..Entry::new(Kind::Expire, at, beyond) });
+    let ended = caps::ended(beyond, at);
     let refunded =
         [Draw::of(grant.id, refunded, Minor::ZERO)].into_iter().filter(|draw| comes_back && !draw.amount.is_zero());
     let draws = std::iter::once(draw).chain(allowances).collect();

@@ -4,7 +4,7 @@ use crate::activity::Kind;
 use crate::{Credits, Grant, GrantId, Minor};
 
 use super::Circumstances;
-use crate::caps::REASON;
+use crate::caps;
 use crate::command::Issue;
 use crate::expiration;
 use crate::input;
@@ -16,10 +16,10 @@ pub const PRIORITY: i16 = 50;
 
 pub(super) fn decide(wallet: &Wallet, command: &Issue, around: &Circumstances<'_>) -> Result<Vec<Entry>, Refusal> {
     let Circumstances { account, credit_type, at, .. } = *around;
-    if around.archived && !around.is_agreed() {
+    if around.archived && !around.source.is_agreed() {
         return Err(Refusal::CustomerArchived { field: "customerId".to_owned() });
     }
-    if credit_type.archived && !around.is_agreed() {
+    if credit_type.archived && !around.source.is_agreed() {
         return Err(Refusal::CreditTypeArchived);
     }
     let effective_at = command.effective_at.unwrap_or(at);
@@ -107,7 +107,6 @@ pub(super) fn arrived(
     let (allowances, beyond) = within_caps(&after, &coming);
     // What it opens itself is no cap over it: its period is not earlier than its own.
     entry.draws.extend(allowances);
-    let (at, reason) = (entry.at, Some(REASON));
-    let beyond = (!beyond.is_empty()).then(|| Entry { reason, ..Entry::new(Kind::Expire, at, beyond) });
-    std::iter::once(entry).chain(beyond).collect()
+    let ended = caps::ended(beyond, entry.at);
+    std::iter::once(entry).chain(ended).collect()
 }

@@ -40,14 +40,6 @@ pub struct Circumstances<'a> {
     pub at: Instant,
 }
 
-impl Circumstances<'_> {
-    /// Whether it was agreed before: an order that was placed is kept, whatever has been switched off or archived since.
-    #[must_use]
-    pub fn is_agreed(&self) -> bool {
-        matches!(self.source, Source::Order | Source::Renewal)
-    }
-}
-
 /// An entry and the wallet that it is written in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Posting {
@@ -58,8 +50,9 @@ pub struct Posting {
 /// What a command does to a settled wallet, and to the one that it gives to.
 pub fn decide(wallet: &Wallet, command: &Command, around: &Circumstances<'_>) -> Result<Vec<Posting>, Refusal> {
     // Disabled refuses what moves credits for the first time; what was agreed before, and what puts things right, goes on.
-    let enabled =
-        || if around.account.credits_enabled || around.is_agreed() { Ok(()) } else { Err(Refusal::CreditsDisabled) };
+    let enabled = || {
+        if around.account.credits_enabled || around.source.is_agreed() { Ok(()) } else { Err(Refusal::CreditsDisabled) }
+    };
     let entries = match command {
         Command::Issue(command) => enabled().and_then(|()| issue::decide(wallet, command, around)),
         Command::Consume(command) => enabled().and_then(|()| consume::decide(wallet, command, around.at)),

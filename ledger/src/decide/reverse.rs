@@ -6,7 +6,7 @@ use crate::activity::{Kind, Source};
 use crate::{Anchor, Credits, Expiration, Minor, PeriodUnit};
 
 use super::{Circumstances, Used, transfer};
-use crate::caps::{REASON, less};
+use crate::caps::{self, less};
 use crate::command::{OnExpired, Reverse};
 use crate::expiration;
 use crate::fault::{self, Fault};
@@ -45,7 +45,7 @@ pub(super) fn decide(wallet: &Wallet, command: &Reverse, around: &Circumstances<
         OnExpired::Forfeit => wallet.onward(&kept, at),
         OnExpired::Reissue { grace_days } => reissue(wallet, &kept, grace_days, around),
     };
-    let beyond = not_rolled_over(beyond, at);
+    let beyond = caps::ended(beyond, at);
     Ok(std::iter::once(reverse).chain(voided(refunded, at)).chain(beyond).chain(onward).collect())
 }
 
@@ -66,7 +66,7 @@ fn reinstate(
     around: &Circumstances<'_>,
 ) -> Result<Vec<Entry>, Refusal> {
     // What selling took back, selling gives back: its money went back, or never came.
-    if void.source == Source::Order && !around.is_agreed() {
+    if void.source == Source::Order && !around.source.is_agreed() {
         return Err(Refusal::NotReversible);
     }
     // First, because it is so whatever has happened since.
@@ -89,12 +89,7 @@ fn reinstate(
         OnExpired::Forfeit => opened.onward(&kept, around.at),
         OnExpired::Reissue { grace_days } => reissue(&opened, &kept, grace_days, around),
     };
-    Ok(std::iter::once(entry).chain(not_rolled_over(beyond, around.at)).chain(onward).collect())
-}
-
-/// What is beyond the allowance of a cap ends in the same instant (selling.md, S11).
-fn not_rolled_over(beyond: Vec<Draw>, at: Instant) -> Option<Entry> {
-    (!beyond.is_empty()).then(|| Entry { reason: Some(REASON), ..Entry::new(Kind::Expire, at, beyond) })
+    Ok(std::iter::once(entry).chain(caps::ended(beyond, around.at)).chain(onward).collect())
 }
 
 /// A transfer of what came back to ended grants, each draw to a new grant of the same customer.

@@ -1,9 +1,8 @@
 //! Roll over: what is free in earlier grants of a subscription ends, in burn order, beyond what may stay.
 
-use crate::activity::Kind;
 use crate::{Credits, Grant};
 
-use crate::caps::{REASON, not_rolled_over};
+use crate::caps::{self, not_rolled_over};
 use crate::command::RollOver;
 use crate::state::{Draw, Entry, Wallet, head_cost};
 use crate::time::Instant;
@@ -30,8 +29,5 @@ pub(super) fn decide(wallet: &Wallet, command: &RollOver, at: Instant) -> Vec<En
         draws.push(not_rolled_over(Draw::of(grant.id, amount, head_cost(grant, amount))));
         over -= amount;
     }
-    if draws.is_empty() {
-        return Vec::new();
-    }
-    vec![Entry { reason: Some(REASON), ..Entry::new(Kind::Expire, at, draws) }]
+    caps::ended(draws, at).into_iter().collect()
 }
