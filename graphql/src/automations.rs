@@ -6,6 +6,7 @@ use entity::automation::Model;
 use super::accounts::kept;
 use super::context::Ask;
 use super::enrolments::{Enrolment, EnrolmentStatus};
+use super::list::List;
 use super::page::{self, Connection};
 use super::payload::{UserErrorInterface, answer, id};
 use super::scalars::DateTime;
@@ -46,7 +47,7 @@ impl Automation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which version; the newest, if left out.")] version: Option<i32>,
-    ) -> Result<Option<Vec<Step>>> {
+    ) -> Result<Option<List<Step>>> {
         let wanted = (self.0.id, version.unwrap_or(self.0.version));
         let steps = ctx.reads(Scope::StaffRead).await?.steps.get(wanted).await?;
         Ok(steps.map(|steps| steps.into_iter().map(Step).collect()))

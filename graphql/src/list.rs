@@ -10,7 +10,7 @@ use async_graphql::registry::Registry;
 use async_graphql::{ContextSelectionSet, OutputType, Positioned, ServerResult, Value};
 use futures_util::future::{BoxFuture, try_join_all};
 
-/// A list.
+/// A list. The hook that extensions have for what is resolved is not called for each of its items.
 #[derive(Debug)]
 pub struct List<T>(Vec<T>);
 

@@ -8,8 +8,7 @@ use chrono::NaiveDate;
 use crate::activity::Source;
 use crate::time::Instant;
 use crate::{
-    AccountId, Anchor, CreditTypeId, Credits, CustomerId, Expiration, ExpirationKind, GrantId, Minor, PeriodUnit,
-    SubscriptionId,
+    AccountId, Anchor, CreditTypeId, Credits, CustomerId, ExpirationKind, GrantId, Minor, PeriodUnit, SubscriptionId,
 };
 
 /// One lot of credits.
@@ -94,13 +93,5 @@ impl Grant {
     #[must_use]
     pub fn policy_period(&self) -> Option<(i32, PeriodUnit, Anchor)> {
         Some((self.period_count?, self.period_unit?, self.period_from?))
-    }
-
-    /// The policy it was issued under.
-    #[must_use]
-    pub fn policy(&self) -> Expiration {
-        let period = (self.period_count, self.period_unit, self.period_from);
-        Expiration::from_columns(self.expiration, period, self.expires_on, self.expires_at)
-            .expect("the table's CHECK keeps the columns of a policy together")
     }
 }

@@ -70,6 +70,12 @@ impl Memory {
                 self.books.wallets.entry(key).or_insert_with(empty);
             }
         }
+        if let Command::Reverse(reverse) = &command {
+            let of_wallet = self.records.get(&command.wallet()).into_iter().flatten();
+            if !of_wallet.map(|(activity, _)| activity.id).any(|id| id == reverse.activity) {
+                return Err(Refusal::not_found("activityId", "activity"));
+            }
+        }
         let (by_command, by_time) =
             (Told::by((ActorKind::System, String::new()), Source::Manual, &command), Told::by_time());
         let ask =

@@ -36,12 +36,18 @@ impl Endpoint for Reports {
         let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
         let caller = self.0.caller(&request).await;
         let asked = request.params::<Asked>();
-        let answered = match (caller, asked) {
+        let unreadable = |_| Refusal::invalid("parameters", "Those of the address cannot be read.");
+        let wanted = asked.map_err(unreadable).and_then(|asked| wanted(&name, &asked));
+        let answered = match (caller, wanted) {
             (Err(error), _) => Err(error),
-            (_, Err(_)) => Err(Refusal::invalid("parameters", "Those of the address cannot be read.").into()),
-            (Ok((caller, _waits)), Ok(asked)) => {
-                let name = name.clone();
-                self.0.write(caller, move |caller| async move { file(&caller, &name, &asked).await }).await
+            (_, Err(refusal)) => Err(refusal.into()),
+            (_, Ok(None)) => Ok(None),
+            (Ok((caller, _waits)), Ok(Some(wanted))) => {
+                let file = move |caller: Caller| async move {
+                    let view = caller.view(Scope::StaffRead).await?;
+                    report(&view, wanted).await
+                };
+                self.0.write(caller, file).await.map(Some)
             }
         };
         Ok(match answered {
@@ -56,21 +62,19 @@ impl Endpoint for Reports {
     }
 }
 
-/// The file of that name; none if there is no such report.
-async fn file(caller: &Caller, name: &str, asked: &Asked) -> Result<Option<String>> {
-    let wanted = match name {
+/// The report of that name; none if there is none.
+fn wanted(name: &str, asked: &Asked) -> Result<Option<Report>, Refusal> {
+    Ok(Some(match name {
         "liability.csv" => {
             Report::Liability { as_of: asked.as_of.as_deref().map(|at| instant("asOf", at)).transpose()? }
         }
         "breakage.csv" => Report::Breakage(stretch(asked)?),
         "consumption.csv" => Report::Consumption(stretch(asked)?, grouping(asked.group_by.as_deref())?),
         _ => return Ok(None),
-    };
-    let view = caller.view(Scope::StaffRead).await?;
-    report(&view, wanted).await.map(Some)
+    }))
 }
 
-fn stretch(asked: &Asked) -> Result<Stretch> {
+fn stretch(asked: &Asked) -> Result<Stretch, Refusal> {
     let at = |field: &str, at: &Option<String>| {
         let missing = || Refusal::invalid(field, "Is missing: give an instant such as 2026-03-01T00:00:00Z.");
         instant(field, at.as_deref().ok_or_else(missing)?)

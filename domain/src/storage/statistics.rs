@@ -3,7 +3,7 @@
 //! stay as they were made. Autovacuum comes by within a minute; until then every check walks through an account
 //! (docs/decisions/0014).
 
-use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 
 use super::store::Store;
 use crate::ground::error::Result;
@@ -34,6 +34,7 @@ impl Store {
             let table = row.try_get_by_index::<String>(0)?;
             match self.writer().execute_unprepared(&format!("ANALYZE {table}")).await {
                 Ok(_) => looked_at += 1,
+                Err(error @ (DbErr::Conn(_) | DbErr::ConnectionAcquire(_))) => return Err(error.into()),
                 Err(error) => tracing::debug!(table, %error, "the database could not look at this table"),
             }
         }
