@@ -160,3 +160,38 @@ impl Memory {
         found
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{Consume, Issue, OnExpired, Reverse, Words};
+    use crate::{AccountId, Expiration};
+
+    /// What an activity used comes back to whom it was used by, and to nobody else.
+    #[test]
+    fn another_s_activity_is_not_found() {
+        let [ada, ben] = [1, 2].map(|number| CustomerId(Uuid::from_u128(number)));
+        let [class, other] = [3, 4].map(|number| CreditTypeId(Uuid::from_u128(number)));
+        let account = Account::of(AccountId(Uuid::from_u128(5)), "UTC", "CHF");
+        let mut ledger = Memory::new(account, ChainKey::new(b"a key for tests"), counted());
+        [class, other].map(|id| ledger.add_credit_type(CreditType::of(id, Expiration::Never)));
+        [ada, ben].map(|id| ledger.add_customer(id));
+        let now = "2026-01-10T09:00:00Z".parse().expect("an instant");
+        ledger.run(Command::Issue(Issue::of(ada, class, Credits(2))), now).expect("issued");
+        ledger.run(Command::Issue(Issue::of(ben, class, Credits(2))), now).expect("issued");
+        let words = Words::default();
+        let one = Consume { customer: ada, credit_type: class, amount: Credits(1), words: words.clone() };
+        let activity = ledger.run(Command::Consume(one), now).expect("used")[0].id;
+        let mut back = |customer, credit_type| {
+            let (amount, on_expired, reason) = (None, OnExpired::Forfeit, "It did not take place".to_owned());
+            let back = Reverse { activity, customer, credit_type, amount, on_expired, reason, words: words.clone() };
+            ledger.run(Command::Reverse(back), now)
+        };
+        let missing = Err(Refusal::not_found("activityId", "activity"));
+        assert_eq!(back(ben, class), missing);
+        assert_eq!(back(ada, other), missing);
+        assert!(back(ada, class).is_ok());
+        assert_eq!(back(ada, class), Err(Refusal::ReversedBefore));
+        assert_eq!(ledger.verify(), Vec::<String>::new());
+    }
+}
