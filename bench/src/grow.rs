@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::activity::{ActorKind, Kind, Source};
-use entity::{ActivityId, Credits, EventId, ExpirationKind, GrantId, Minor, credit_grant, wallet};
-use ledger::chain::{ChainKey, GENESIS, Record};
+use entity::{ActivityId, Credits, EventId, GrantId, Minor, credit_grant, wallet};
+use ledger::chain::{ChainKey, Record};
 use ledger::{Activity, Allocation, Grant, Totals};
 use scrip::domain::ground::clock::{Clock, SystemClock};
 use sea_orm::{DatabaseConnection, EntityTrait, IntoActiveModel};
@@ -99,76 +99,12 @@ fn id(at: DateTime<Utc>, number: usize) -> Uuid {
 
 /// A wallet before its first activity, with the grant that this will make.
 fn begin(purse: &Purse, number: usize, at: DateTime<Utc>) -> State {
-    let (account_id, customer_id, credit_type_id) = (purse.account, purse.customer, purse.credit_type);
-    let wallet = Totals {
-        account_id,
-        customer_id,
-        credit_type_id,
-        sequence: 0,
-        hash: GENESIS.to_vec(),
-        newest_at: at,
-        balance: Credits::ZERO,
-        held: Credits::ZERO,
-        issued: Credits::ZERO,
-        consumed: Credits::ZERO,
-        expired: Credits::ZERO,
-        voided: Credits::ZERO,
-        transferred: Credits::ZERO,
-        frozen_grants: 0,
-        caps: 0,
-        noticed_at: None,
-        open_grants: 1,
-        last_begins_at: Some(at),
-    };
+    let key = (purse.customer, purse.credit_type);
+    let wallet =
+        Totals { newest_at: at, open_grants: 1, last_begins_at: Some(at), ..Totals::empty(purse.account, key) };
     let grant = Grant {
-        account_id,
-        id: GrantId(id(at, number)),
-        customer_id,
-        credit_type_id,
-        amount: Credits(PLENTY),
-        remaining: Credits(PLENTY),
-        held: Credits::ZERO,
-        consumed: Credits::ZERO,
-        expired: Credits::ZERO,
-        voided: Credits::ZERO,
-        transferred: Credits::ZERO,
-        closed: false,
-        open: true,
-        priority: 50,
-        promotional: true,
-        effective_at: at,
-        expires_at: None,
-        expiration: ExpirationKind::Never,
-        period_count: None,
-        period_unit: None,
-        period_from: None,
-        expires_on: None,
-        time_zone: "UTC".to_owned(),
-        first_used_at: None,
-        cost: Minor::ZERO,
-        cost_left: Minor::ZERO,
-        cost_held: Minor::ZERO,
-        cost_consumed: Minor::ZERO,
-        cost_expired: Minor::ZERO,
-        cost_voided: Minor::ZERO,
-        cost_transferred: Minor::ZERO,
-        cost_reduced: Minor::ZERO,
-        cost_lost: Minor::ZERO,
-        cost_returned: Minor::ZERO,
-        cost_short: Minor::ZERO,
-        expired_marked: Credits::ZERO,
-        expired_capped: Credits::ZERO,
-        frozen: false,
-        subscription_id: None,
-        period: None,
-        rollover_limit: None,
-        allowance: None,
-        capped_at: None,
         currency: "CHF".to_owned(),
-        source: Source::Manual,
-        origin_id: None,
-        metadata: serde_json::json!({}),
-        created_at: at,
+        ..Grant::of(purse.account, GrantId(id(at, number)), key, Credits(PLENTY), at)
     };
     State { wallet, grant }
 }

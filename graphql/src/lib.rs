@@ -123,7 +123,7 @@ pub struct Mutation(
 pub struct ScripSchema(Schema<Query, Mutation, live::Live>);
 
 impl ScripSchema {
-    /// One that validates what it runs, before the eyes of an extension.
+    /// One that validates what it is given; an extension looks on, and decides whether it runs.
     #[must_use]
     pub fn validating(extension: impl ExtensionFactory) -> Self {
         Self::of(builder().extension(extension))

@@ -6,6 +6,8 @@
 use chrono::NaiveDate;
 
 use crate::activity::Source;
+use crate::decide::PRIORITY;
+use crate::state::WalletKey;
 use crate::time::Instant;
 use crate::{
     AccountId, Anchor, CreditTypeId, Credits, CustomerId, ExpirationKind, GrantId, Minor, PeriodUnit, SubscriptionId,
@@ -89,6 +91,67 @@ pub struct Grant {
 }
 
 impl Grant {
+    /// Free credits that were given away and never end, from an instant on.
+    #[must_use]
+    pub fn of(
+        account: AccountId,
+        id: GrantId,
+        (customer, credit_type): WalletKey,
+        amount: Credits,
+        at: Instant,
+    ) -> Self {
+        Self {
+            account_id: account,
+            id,
+            customer_id: customer,
+            credit_type_id: credit_type,
+            amount,
+            remaining: amount,
+            held: Credits::ZERO,
+            consumed: Credits::ZERO,
+            expired: Credits::ZERO,
+            voided: Credits::ZERO,
+            transferred: Credits::ZERO,
+            open: true,
+            closed: false,
+            priority: PRIORITY,
+            promotional: true,
+            effective_at: at,
+            expires_at: None,
+            expiration: ExpirationKind::Never,
+            period_count: None,
+            period_unit: None,
+            period_from: None,
+            expires_on: None,
+            time_zone: "UTC".to_owned(),
+            first_used_at: None,
+            cost: Minor::ZERO,
+            cost_left: Minor::ZERO,
+            cost_held: Minor::ZERO,
+            cost_consumed: Minor::ZERO,
+            cost_expired: Minor::ZERO,
+            cost_voided: Minor::ZERO,
+            cost_transferred: Minor::ZERO,
+            cost_reduced: Minor::ZERO,
+            cost_lost: Minor::ZERO,
+            cost_returned: Minor::ZERO,
+            cost_short: Minor::ZERO,
+            expired_marked: Credits::ZERO,
+            expired_capped: Credits::ZERO,
+            frozen: false,
+            subscription_id: None,
+            period: None,
+            rollover_limit: None,
+            allowance: None,
+            capped_at: None,
+            currency: String::new(),
+            source: Source::Manual,
+            origin_id: None,
+            metadata: serde_json::json!({}),
+            created_at: at,
+        }
+    }
+
     /// The period of its policy, if that is one: count, unit, anchor.
     #[must_use]
     pub fn policy_period(&self) -> Option<(i32, PeriodUnit, Anchor)> {

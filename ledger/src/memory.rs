@@ -174,8 +174,12 @@ mod tests {
         let [class, other] = [3, 4].map(|number| CreditTypeId(Uuid::from_u128(number)));
         let account = Account::of(AccountId(Uuid::from_u128(5)), "UTC", "CHF");
         let mut ledger = Memory::new(account, ChainKey::new(b"a key for tests"), counted());
-        [class, other].map(|id| ledger.add_credit_type(CreditType::of(id, Expiration::Never)));
-        [ada, ben].map(|id| ledger.add_customer(id));
+        for id in [class, other] {
+            ledger.add_credit_type(CreditType::of(id, Expiration::Never));
+        }
+        for id in [ada, ben] {
+            ledger.add_customer(id);
+        }
         let now = "2026-01-10T09:00:00Z".parse().expect("an instant");
         ledger.run(Command::Issue(Issue::of(ada, class, Credits(2))), now).expect("issued");
         ledger.run(Command::Issue(Issue::of(ben, class, Credits(2))), now).expect("issued");

@@ -218,8 +218,7 @@ fn lot(grant: &Grant) -> Lot {
 
 #[cfg(test)]
 mod tests {
-    use crate::{AccountId, CreditTypeId, CustomerId, Expiration, Minor};
-    use serde_json::json;
+    use crate::{AccountId, CreditTypeId, CustomerId, Expiration};
     use uuid::Uuid;
 
     use super::*;
@@ -240,55 +239,12 @@ mod tests {
     }
 
     fn grant(number: u128, amount: i64, begins: i64, ends: Option<i64>) -> Grant {
+        let (id, key) = (GrantId(Uuid::from_u128(number)), (CustomerId(Uuid::nil()), CreditTypeId(Uuid::nil())));
         Grant {
-            account_id: AccountId(Uuid::nil()),
-            id: GrantId(Uuid::from_u128(number)),
-            customer_id: CustomerId(Uuid::nil()),
-            credit_type_id: CreditTypeId(Uuid::nil()),
-            amount: Credits(amount),
-            remaining: Credits(amount),
-            held: Credits::ZERO,
-            consumed: Credits::ZERO,
-            expired: Credits::ZERO,
-            closed: false,
-            voided: Credits::ZERO,
-            transferred: Credits::ZERO,
-            open: true,
-            priority: 50,
-            promotional: true,
             effective_at: at(begins),
             expires_at: ends.map(at),
-            expiration: Expiration::Never.kind(),
-            period_count: None,
-            period_unit: None,
-            period_from: None,
-            expires_on: None,
             time_zone: "America/New_York".to_owned(),
-            first_used_at: None,
-            cost: Minor::ZERO,
-            cost_left: Minor::ZERO,
-            cost_held: Minor::ZERO,
-            cost_consumed: Minor::ZERO,
-            cost_expired: Minor::ZERO,
-            cost_voided: Minor::ZERO,
-            cost_transferred: Minor::ZERO,
-            cost_reduced: Minor::ZERO,
-            cost_lost: Minor::ZERO,
-            cost_returned: Minor::ZERO,
-            cost_short: Minor::ZERO,
-            expired_marked: Credits::ZERO,
-            expired_capped: Credits::ZERO,
-            frozen: false,
-            subscription_id: None,
-            period: None,
-            rollover_limit: None,
-            allowance: None,
-            capped_at: None,
-            currency: "USD".to_owned(),
-            source: crate::activity::Source::Manual,
-            origin_id: None,
-            metadata: json!({}),
-            created_at: at(0),
+            ..Grant::of(AccountId(Uuid::nil()), id, key, Credits(amount), at(0))
         }
     }
 

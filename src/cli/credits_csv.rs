@@ -268,6 +268,23 @@ mod tests {
         }
     }
 
+    /// A quote that is not closed takes in the rest of a file: it is not held in memory; a long file of short rows is read.
+    #[test]
+    fn a_row_is_bounded_and_a_file_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("credits.csv");
+        let rows = |count: usize, note: &str| {
+            let rows = format!("k,ada@example.com,Class,1,{note}\n").repeat(count);
+            std::fs::write(&path, format!("key,customer,credit_type,amount,note\n{rows}")).expect("written");
+            read(&path)
+        };
+        let note = "n".repeat(1_000);
+        assert_eq!(rows(3_000, &note).expect("read").len(), 3_000);
+        let open = format!("\"{}", "n".repeat(2 * ROW));
+        let refused = format!("{:#}", rows(1, &open).err().expect("refused"));
+        assert!(refused.contains("longer than 1 MiB: perhaps a quote is not closed"), "{refused}");
+    }
+
     #[test]
     fn every_form_of_an_end_is_read() {
         assert_eq!(expiration("never"), Ok(Expiration::Never));

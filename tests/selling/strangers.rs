@@ -198,6 +198,40 @@ on_both! {
         assert_eq!(codes(&house.stranger("Eve", "eve20@example.com", &pack, 1, &uuid()).await), Vec::<&str>::new());
     }
 
+    /// Many addresses order one product and never pay: so much of it is let through from all of them together.
+    async fn unpaid_orders_of_one_product_are_bounded(house: House) {
+        let class = house.credit_type("Class", json!({ "never": true })).await;
+        let pack = house.ten_pack(&class).await;
+        let place = async |number: i64| house.stranger("Eve", &format!("eve{number}@example.com"), &pack, 1, &uuid()).await;
+        assert_eq!(codes(&place(0).await), Vec::<&str>::new());
+        let (numbers, order, stranger) = match house.backend {
+            Backend::Sqlite => (
+                "(WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 998) SELECT n FROM n)",
+                "randomblob(16)",
+                "randomblob(16)",
+            ),
+            Backend::Postgres => ("generate_series(1, 998)", "gen_random_uuid()", "decode(md5(n::text), 'hex')"),
+        };
+        let as_it_is = "customer_id, status, currency, subtotal, tax, total, covered, refunded, buyer_name, buyer_email, metadata, actor_kind, actor, placed_at";
+        let copied = format!(
+            "INSERT INTO product_order (account_id, id, number, stranger, {as_it_is})
+             SELECT account_id, {order}, number + 100000 + n, {stranger}, {as_it_is} FROM product_order CROSS JOIN {numbers} AS n"
+        );
+        assert_eq!(house.tamper(&copied).await, 998);
+        let line = "product_id, price_id, quantity, amount, credit_type_id, credits, expiration";
+        let lines = format!(
+            "INSERT INTO order_line (account_id, order_id, position, {line}) SELECT o.account_id, o.id, position, {line}
+             FROM order_line l JOIN product_order o ON o.id <> l.order_id"
+        );
+        assert_eq!(house.tamper(&lines).await, 998);
+        assert_eq!(codes(&place(1).await), Vec::<&str>::new());
+        assert_eq!(refusal(&place(2).await), ("TOO_MANY_UNPAID".to_owned(), "lines".to_owned()));
+        // Another product goes on.
+        let product = json!({ "kind": "CREDIT", "slug": "other", "name": "Other", "creditTypeId": class });
+        let (_, other) = house.on_sale(product, json!({ "paid": { "oneTime": { "currency": "CHF", "tiers": flat(9_900) } } })).await;
+        assert_eq!(codes(&house.stranger("Eve", "eve3@example.com", &other, 1, &uuid()).await), Vec::<&str>::new());
+    }
+
     /// What nobody pays within the account's `orderDays` goes, with whoever was made for it; the rest stays.
     async fn unpaid_orders_of_strangers_go_in_the_end(house: House) {
         let house = house.sandbox("later", "2026-03-01T09:00:00Z").await;

@@ -1,7 +1,7 @@
 //! Issue: a new grant, with the policy of its credit type unless it brings its own.
 
 use crate::activity::Kind;
-use crate::{Credits, Grant, GrantId, Minor};
+use crate::{Grant, GrantId, Minor};
 
 use super::Circumstances;
 use crate::caps;
@@ -35,19 +35,6 @@ pub(super) fn decide(wallet: &Wallet, command: &Issue, around: &Circumstances<'_
     };
     let period = policy.period();
     let grant = Grant {
-        account_id: account.id,
-        id: GrantId((around.fresh)()),
-        customer_id: wallet.row.customer_id,
-        credit_type_id: wallet.row.credit_type_id,
-        amount: command.amount,
-        remaining: command.amount,
-        held: Credits::ZERO,
-        consumed: Credits::ZERO,
-        expired: Credits::ZERO,
-        voided: Credits::ZERO,
-        transferred: Credits::ZERO,
-        closed: false,
-        open: true,
         priority: command.priority.unwrap_or(PRIORITY),
         promotional: cost.is_zero(),
         effective_at,
@@ -58,31 +45,15 @@ pub(super) fn decide(wallet: &Wallet, command: &Issue, around: &Circumstances<'_
         period_from: period.map(|(_, _, from)| from),
         expires_on: policy.date(),
         time_zone: account.time_zone.clone(),
-        first_used_at: None,
         cost,
         cost_left: cost,
-        cost_held: Minor::ZERO,
-        cost_consumed: Minor::ZERO,
-        cost_expired: Minor::ZERO,
-        cost_voided: Minor::ZERO,
-        cost_transferred: Minor::ZERO,
-        cost_reduced: Minor::ZERO,
-        cost_lost: Minor::ZERO,
-        cost_returned: Minor::ZERO,
-        cost_short: Minor::ZERO,
-        expired_marked: Credits::ZERO,
-        expired_capped: Credits::ZERO,
-        frozen: false,
         subscription_id: command.period.map(|(subscription, ..)| subscription),
         period: command.period.map(|(_, period, _)| period),
         rollover_limit: command.period.and_then(|(.., limit)| limit),
-        allowance: None,
-        capped_at: None,
         currency,
         source: around.source,
-        origin_id: None,
         metadata: command.metadata.clone().unwrap_or_else(|| serde_json::json!({})),
-        created_at: at,
+        ..Grant::of(account.id, GrantId((around.fresh)()), wallet.key(), command.amount, at)
     };
     let opens = command.period.zip(command.cap);
     let allowance = opens.map(|((subscription, period, _), keep)| wallet.allowance(subscription, period, keep));

@@ -1,12 +1,13 @@
 //! Transfer: from remaining to transferred, in burn order; each draw becomes one grant of the other customer.
 
 use crate::activity::{Kind, Source};
-use crate::{Anchor, Credits, CustomerId, ExpirationKind, Grant, GrantId, Minor};
+use crate::{Anchor, CustomerId, ExpirationKind, Grant, GrantId};
 
 use super::issue::arrived;
 use super::{Circumstances, Posting};
 use crate::command::Transfer;
 use crate::draw::draw;
+use crate::movement::emptied;
 use crate::refusal::Refusal;
 use crate::state::{Draw, Entry, Wallet};
 use crate::time::Instant;
@@ -41,40 +42,20 @@ pub(super) fn entries(draws: &[Draw], grants: Vec<Grant>, source: Source, at: In
 
 /// A draw as a new grant: same start, same end, same priority, given or paid alike, and its share of the cost.
 pub(super) fn made_of(wallet: &Wallet, draw: &Draw, customer: CustomerId, around: &Circumstances<'_>) -> Grant {
-    let from = wallet.grant(draw.grant).expect("a draw is of a loaded grant").clone();
+    let from = wallet.grant(draw.grant).expect("a draw is of a loaded grant");
     let mut made = Grant {
         id: GrantId((around.fresh)()),
         customer_id: customer,
         amount: draw.amount,
         remaining: draw.amount,
-        held: Credits::ZERO,
-        consumed: Credits::ZERO,
-        expired: Credits::ZERO,
-        closed: false,
-        voided: Credits::ZERO,
-        transferred: Credits::ZERO,
         open: true,
-        first_used_at: None,
+        expires_at: from.expires_at,
         cost: draw.cost,
         cost_left: draw.cost,
-        cost_held: Minor::ZERO,
-        cost_consumed: Minor::ZERO,
-        cost_expired: Minor::ZERO,
-        cost_voided: Minor::ZERO,
-        cost_transferred: Minor::ZERO,
-        cost_reduced: Minor::ZERO,
-        cost_lost: Minor::ZERO,
-        cost_returned: Minor::ZERO,
-        cost_short: Minor::ZERO,
-        expired_marked: Credits::ZERO,
-        expired_capped: Credits::ZERO,
-        frozen: false,
-        allowance: None,
-        capped_at: None,
         source: Source::Transfer,
         origin_id: Some(draw.grant),
         created_at: around.at,
-        ..from
+        ..emptied(from)
     };
     // It has passed the caps of the periods that are paid.
     made.period = made.period.max(made.period.and(wallet.newest_cap(&made)));
