@@ -34,31 +34,33 @@ impl Endpoint for Reports {
         }
         let name = request.raw_path_param("file").unwrap_or_default().to_owned();
         let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-        let caller = self.0.caller(&request).await;
-        let asked = request.params::<Asked>();
-        let unreadable = |_| Refusal::invalid("parameters", "Those of the address cannot be read.");
-        let wanted = asked.map_err(unreadable).and_then(|asked| wanted(&name, &asked));
-        let answered = match (caller, wanted) {
-            (Err(error), _) => Err(error),
-            (_, Err(refusal)) => Err(refusal.into()),
-            (_, Ok(None)) => Ok(None),
-            (Ok((caller, _waits)), Ok(Some(wanted))) => {
-                let file = move |caller: Caller| async move {
-                    let view = caller.view(Scope::StaffRead).await?;
-                    report(&view, wanted).await
-                };
-                self.0.write(caller, file).await.map(Some)
-            }
-        };
+        let answered = self.answer(&request, &name).await;
         Ok(match answered {
             Ok(Some(text)) => Response::builder()
                 .header(header::CONTENT_TYPE, "text/csv; charset=utf-8")
                 .header(header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""))
                 .header(header::CACHE_CONTROL, "no-store")
                 .body(text),
-            Ok(None) => StatusCode::NOT_FOUND.into_response(),
+            Ok(None) => "There is no such report. There are liability.csv, breakage.csv and consumption.csv.\n"
+                .with_status(StatusCode::NOT_FOUND)
+                .into_response(),
             Err(error) => refused(&error, &id),
         })
+    }
+}
+
+impl Reports {
+    /// The file of that name; none if there is no such report. What is wrong with an address is said before anything waits.
+    async fn answer(&self, request: &Request, name: &str) -> Result<Option<String>> {
+        let (caller, _waits) = self.0.caller(request).await?;
+        caller.authorise(Scope::StaffRead)?;
+        let unreadable = |_| Refusal::invalid("parameters", "Those of the address cannot be read.");
+        let Some(wanted) = wanted(name, &request.params::<Asked>().map_err(unreadable)?)? else { return Ok(None) };
+        let file = move |caller: Caller| async move {
+            let view = caller.view(Scope::StaffRead).await?;
+            report(&view, wanted).await
+        };
+        self.0.write(caller, file).await.map(Some)
     }
 }
 
